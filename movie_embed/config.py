@@ -1,0 +1,198 @@
+"""Every setting, with its default and its allowed values.
+
+These dataclasses are Hydra's schema, so an unknown key or a wrong type fails when the
+command line is read, and `OmegaConf.to_object` runs the range checks below before any
+work begins. Nothing here imports torch: a mistake must not take seconds to report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from movie_embed.errors import MovieEmbedError
+
+DATA_SETS = (
+    "demo",
+    "files",
+    "ml-100k",
+    "ml-1m",
+    "ml-10m",
+    "ml-20m",
+    "ml-25m",
+    "ml-32m",
+    "ml-latest-small",
+)
+
+
+def _require(condition: bool, key: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise MovieEmbedError(f"{key}={value}: must be {allowed}")
+
+
+def _choose(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    _require(value in allowed, key, value, f"one of {', '.join(allowed)}")
+
+
+@dataclass
+class ColumnNames:
+    """The names of the columns in a user's own CSV or Parquet file of ratings."""
+
+    user: str = "userId"
+    movie: str = "movieId"
+    rating: str = "rating"
+    timestamp: str = "timestamp"
+
+
+@dataclass
+class DataConfig:
+    """Which ratings to train on, and how they are filtered, split and batched."""
+
+    name: str = "demo"
+    path: str | None = None
+    cache_dir: str | None = None
+    download: bool = True
+    columns: ColumnNames = field(default_factory=ColumnNames)
+    rating_range: list[float] | None = None
+    min_ratings: int = 1
+    val_fraction: float = 0.1
+    batch_size: int | None = None
+    users: int | None = None
+
+    def __post_init__(self) -> None:
+        _choose("data.name", self.name, DATA_SETS)
+        _require(self.min_ratings >= 1, "data.min_ratings", self.min_ratings, "at least 1")
+        _require(
+            0 <= self.val_fraction < 1,
+            "data.val_fraction",
+            self.val_fraction,
+            "at least 0 (no validation) and below 1",
+        )
+        if self.batch_size is not None:
+            _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
+        if self.rating_range is not None:
+            self._check_rating_range(self.rating_range)
+        if self.name == "demo":
+            _require(self.path is None, "data.path", self.path, "left out with data=demo")
+            users = self.users
+            _require(users is None or users >= 2, "data.users", users, "at least 2")
+        else:
+            _require(self.users is None, "data.users", self.users, "left out unless data=demo")
+        if self.name == "files" and not self.path:
+            raise MovieEmbedError(
+                "data=files needs data.path=FOLDER: a MovieLens folder or zip, "
+                "or your own ratings as .csv or .parquet"
+            )
+
+    @staticmethod
+    def _check_rating_range(ends: list[float]) -> None:
+        allowed = "two numbers [lowest,highest], the lowest below the highest"
+        pair = len(ends) == 2
+        _require(pair and ends[0] < ends[1], "data.rating_range", ends, allowed)
+
+
+@dataclass
+class ModelConfig:
+    """The size of the model and its regularisation."""
+
+    dim: int = 50
+    l2: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.dim >= 1, "model.dim", self.dim, "at least 1")
+        _require(self.l2 is None or self.l2 >= 0, "model.l2", self.l2, "at least 0")
+
+
+@dataclass
+class OptimizerConfig:
+    """Adam's settings."""
+
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        rate = self.learning_rate
+        _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
+
+
+@dataclass
+class TrainerConfig:
+    """Lightning Trainer settings, under Lightning's own names."""
+
+    max_epochs: int = 15
+    accelerator: str = "cpu"
+    precision: str = "32-true"
+    gradient_clip_val: float | None = None
+    limit_train_batches: int | None = None
+    limit_val_batches: int | None = None
+    check_val_every_n_epoch: int = 1
+    log_every_n_steps: int = 50
+    enable_progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for key in ("max_epochs", "check_val_every_n_epoch", "log_every_n_steps"):
+            _require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "at least 1")
+        for key in ("limit_train_batches", "limit_val_batches"):
+            value = getattr(self, key)
+            _require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
+        clip = self.gradient_clip_val
+        _require(clip is None or clip > 0, "trainer.gradient_clip_val", clip, "above 0")
+        _choose("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
+        _choose("trainer.precision", self.precision, ("32-true", "64-true", "bf16-mixed"))
+
+
+@dataclass
+class SaveConfig:
+    """What a training run leaves behind for `recommend.py`."""
+
+    epoch: str = "auto"
+    users: bool = True
+
+    def __post_init__(self) -> None:
+        _choose("save.epoch", self.epoch, ("auto", "best", "last"))
+
+
+@dataclass
+class TrainConfig:
+    """All settings of `train.py`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    save: SaveConfig = field(default_factory=SaveConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
+        needs_split = self.save.epoch == "best" and self.data.val_fraction == 0
+        _require(not needs_split, "save.epoch", "best", "auto or last when data.val_fraction=0")
+
+
+@dataclass
+class RecommendConfig:
+    """All settings of `recommend.py`."""
+
+    movie_id: Any = None
+    k: int = 10
+    combine: str = "mean"
+    run: str = "outputs/latest"
+    format: str = "table"
+
+    def __post_init__(self) -> None:
+        ids = self.movie_id if isinstance(self.movie_id, list) else [self.movie_id]
+        whole = all(isinstance(i, int) and not isinstance(i, bool) for i in ids)
+        _require(
+            bool(ids) and whole, "movie_id", self.movie_id, "an id or a list: movie_id=[1,4896]"
+        )
+        _require(self.k >= 1, "k", self.k, "at least 1")
+        _choose("combine", self.combine, ("mean", "max"))
+        _choose("format", self.format, ("table", "json", "csv"))
+
+
+def register_schemas() -> None:
+    """Make the dataclasses known to Hydra as the schemas of ``conf/*.yaml``."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="recommend_schema", node=RecommendConfig)

@@ -1,0 +1,124 @@
+"""Triples to batches: slices of shuffled arrays, each sorted by user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from movie_embed.config import DataConfig
+from movie_embed.triples import Packed, Triples, load_triples
+
+EVAL_BATCH = 2**18
+_MIN_STEPS = 400
+_MAX_BATCH = 2**16
+
+
+class Batch(NamedTuple):
+    """Ratings sorted by user: int32 indices and float32 stars, each of shape (batch,)."""
+
+    users: Tensor
+    movies: Tensor
+    ratings: Tensor
+
+
+class Batches:
+    """Batches of packed ratings, in order or in the order of one epoch.
+
+    Parameters
+    ----------
+    triples
+        Unpacks the ratings.
+    packed
+        The ratings to go through.
+    batch_size
+        Ratings a batch; the last may have fewer.
+    shuffle
+        The key of the order, ``(seed, epoch)``: it depends on nothing else, so a resumed run
+        sees what an uninterrupted one sees. None keeps the order.
+    """
+
+    def __init__(
+        self,
+        triples: Triples,
+        packed: Packed,
+        batch_size: int,
+        shuffle: tuple[int, int] | None = None,
+    ) -> None:
+        self.triples = triples
+        self.packed = packed
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.packed) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = None
+        if self.shuffle is not None:
+            order = np.random.default_rng([*self.shuffle, 1]).permutation(len(self.packed))
+        for start in range(0, len(self.packed), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            packed = self.packed[part] if order is None else np.sort(self.packed[order[part]])
+            yield Batch(*(torch.from_numpy(array) for array in self.triples.unpack(packed)))
+
+
+class RatingsDataModule(pl.LightningDataModule):
+    """Stream filtered (user, movie, rating) triples.
+
+    Parameters
+    ----------
+    config
+        Which data, how filtered, split and batched.
+    seed
+        Of the split and the order of the epochs.
+    """
+
+    triples: Triples
+    train: Packed
+    val: Packed
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        self.seed = seed
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and split the triples, once."""
+        if not hasattr(self, "triples"):
+            self.triples = load_triples(self.config)
+            self.train, self.val = self.triples.split(self.config.val_fraction, self.seed)
+
+    @property
+    def batch_size(self) -> int:
+        """Ratings a batch.
+
+        As configured, else the largest power of two that leaves an epoch at least 400 steps, so
+        that small data sets get enough steps to converge.
+        """
+        if self.config.batch_size is not None:
+            return self.config.batch_size
+        largest = max(len(self.train) // _MIN_STEPS, 1)
+        return int(min(2 ** (largest.bit_length() - 1), _MAX_BATCH))
+
+    def unseen(self) -> tuple[Tensor, Tensor]:
+        """Return masks of the users and of the movies that training has no rating of."""
+        users, movies, _ = self.triples.unpack(self.train)
+        counts = self.triples.counts
+        return (
+            torch.from_numpy(np.bincount(users, minlength=counts.users) == 0),
+            torch.from_numpy(np.bincount(movies, minlength=counts.movies) == 0),
+        )
+
+    def train_dataloader(self) -> Batches:
+        """Return this epoch's batches; the Trainer asks again every epoch."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return Batches(self.triples, self.train, self.batch_size, (self.seed, epoch))
+
+    def val_dataloader(self) -> Batches | list[Batches]:
+        """Return the validation batches, none without a split."""
+        return Batches(self.triples, self.val, EVAL_BATCH) if len(self.val) else []

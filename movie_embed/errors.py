@@ -1,0 +1,16 @@
+"""The one kind of error a user is meant to read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MovieEmbedError(Exception):
+    """A problem the user can mend: the message says what, where and what to do, in one line."""
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return ``"; did you mean a, b?"`` for the nearest known names, or ``""`` for none."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=cutoff)
+    return f"; did you mean {', '.join(near)}?" if near else ""

@@ -1,0 +1,91 @@
+"""The table of movies that travels from the raw files to the answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-–]\s*\d{0,4})?\)\s*$")  # noqa: RUF001
+_NO_GENRES = "(no genres listed)"
+
+
+@dataclass(frozen=True)
+class MovieTable:
+    """Every movie of a data set; the embedded ones come first, in the order of their vectors.
+
+    Attributes
+    ----------
+    ids
+        MovieLens ids, int64, shape (movies,).
+    titles
+        Titles as in the raw file, e.g. ``"Matrix, The (1999)"``.
+    genres
+        Genres joined by ``|``, ``""`` where none is known.
+    rating_counts
+        Ratings each movie has before any filter, int64, shape (movies,).
+    embedded
+        How many rows, from the first, have a vector.
+    """
+
+    ids: NDArray[np.int64]
+    titles: list[str]
+    genres: list[str]
+    rating_counts: NDArray[np.int64]
+    embedded: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row_of(self, movie_id: int) -> int | None:
+        """Return the row of a MovieLens id, or None if the data set does not have it."""
+        rows = np.flatnonzero(self.ids == movie_id)
+        return int(rows[0]) if len(rows) else None
+
+    def take(self, rows: NDArray[np.int64], embedded: int) -> MovieTable:
+        """Return the given rows, of which the first `embedded` have vectors."""
+        return MovieTable(
+            ids=self.ids[rows],
+            titles=[self.titles[row] for row in rows],
+            genres=[self.genres[row] for row in rows],
+            rating_counts=self.rating_counts[rows],
+            embedded=embedded,
+        )
+
+    def to_columns(self) -> dict[str, Any]:
+        """Return the columns as `storage.write_columns` takes them."""
+        return {
+            "movie_ids": self.ids,
+            "titles": self.titles,
+            "genres": self.genres,
+            "rating_counts": self.rating_counts,
+        }
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any], embedded: int) -> MovieTable:
+        """Build the table from columns that `to_columns` made."""
+        return cls(
+            ids=columns["movie_ids"],
+            titles=columns["titles"],
+            genres=columns["genres"],
+            rating_counts=columns["rating_counts"],
+            embedded=embedded,
+        )
+
+
+TABLE_COLUMNS = ("movie_ids", "titles", "genres", "rating_counts")
+
+
+def split_year(title: str) -> tuple[str, int | None]:
+    """Split ``"Toy Story (1995)"`` into ``("Toy Story", 1995)``; the year may be absent."""
+    match = _YEAR.search(title)
+    return (title[: match.start()], int(match[1])) if match else (title.strip(), None)
+
+
+def split_genres(genres: str) -> tuple[str, ...]:
+    """Split ``"Adventure|Animation"`` into its genres; none for MovieLens' placeholder."""
+    return () if genres in ("", _NO_GENRES) else tuple(genres.split("|"))

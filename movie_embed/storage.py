@@ -1,0 +1,164 @@
+"""Named arrays and text columns in one safetensors file: checked on reading, atomic on writing.
+
+The triples cache and the saved embeddings are both such files. Safetensors holds plain
+numbers and cannot run code when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from movie_embed.errors import MovieEmbedError
+
+FORMAT_VERSION = 1
+
+Column = NDArray[Any] | list[str]
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` once the block has succeeded.
+
+    A reader sees the old file or the whole new one, whatever happens in between.
+
+    Raises
+    ------
+    MovieEmbedError
+        The folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise MovieEmbedError(f"cannot write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small UTF-8 text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_columns(
+    path: Path, kind: str, columns: Mapping[str, Column], metadata: Mapping[str, Any]
+) -> None:
+    """Write named columns and JSON metadata to one file, atomically.
+
+    Parameters
+    ----------
+    path
+        The file to write or replace.
+    kind
+        What the file holds, e.g. ``"embeddings"``; `read_columns` refuses another kind.
+    columns
+        NumPy arrays of any shape, or lists of strings without NUL characters.
+    metadata
+        Anything JSON can hold.
+    """
+    arrays = {name: _as_array(column) for name, column in columns.items()}
+    header = json.dumps(
+        {
+            "kind": kind,
+            "version": FORMAT_VERSION,
+            "texts": [name for name, column in columns.items() if isinstance(column, list)],
+            "digests": {name: _digest(array) for name, array in arrays.items()},
+            "metadata": dict(metadata),
+        }
+    )
+    signed = {"movie_embed": header, "xxh3": _text_digest(header)}
+    with atomic_path(path) as temporary:
+        save_file(arrays, temporary, metadata=signed)
+
+
+def read_columns(
+    path: Path, kind: str, names: Iterable[str] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read columns that `write_columns` wrote and check each against its digest.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it must hold.
+    names
+        The columns wanted; by default all. Others are never read from the disk.
+
+    Returns
+    -------
+    tuple of dict
+        The columns by name (arrays, or lists of strings) and the metadata.
+
+    Raises
+    ------
+    MovieEmbedError
+        The file is absent, damaged, of another kind or of a newer format.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            header = _checked_header(path, kind, file.metadata() or {})
+            wanted = list(header["digests"]) if names is None else list(names)
+            arrays = {name: file.get_tensor(name) for name in wanted}
+    except (OSError, SafetensorError) as error:
+        raise MovieEmbedError(f"{path} cannot be read as {kind}: {error}") from error
+    for name, array in arrays.items():
+        if _digest(array) != header["digests"][name]:
+            raise MovieEmbedError(f"{path} is damaged: {name} does not match its checksum")
+    texts = set(header["texts"])
+    columns = {name: _as_texts(a) if name in texts else a for name, a in arrays.items()}
+    return columns, header["metadata"]
+
+
+def _checked_header(path: Path, kind: str, signed: Mapping[str, str]) -> dict[str, Any]:
+    text = signed.get("movie_embed", "")
+    if not text:
+        raise MovieEmbedError(f"{path} was not written by movie_embed")
+    if _text_digest(text) != signed.get("xxh3"):
+        raise MovieEmbedError(f"{path} is damaged: its header does not match its checksum")
+    header: dict[str, Any] = json.loads(text)
+    if header["kind"] != kind:
+        raise MovieEmbedError(f"{path} holds {header['kind']}, not {kind}")
+    if header["version"] > FORMAT_VERSION:
+        raise MovieEmbedError(
+            f"{path} has format {header['version']}, newer than the {FORMAT_VERSION} "
+            "this movie_embed reads: update movie_embed"
+        )
+    return header
+
+
+def _as_array(column: Column) -> NDArray[Any]:
+    if isinstance(column, list):
+        text = "".join(f"{value}\0" for value in column)
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+    return np.ascontiguousarray(column)
+
+
+def _as_texts(array: NDArray[Any]) -> list[str]:
+    return array.tobytes().decode().split("\0")[:-1]
+
+
+def _text_digest(text: str) -> str:
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def _digest(array: NDArray[Any]) -> str:
+    digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,343 @@
+"""Columns to triples: threshold, dense indices, packing, the on-disk cache and the split.
+
+One rating is one unsigned integer, ``user | movie | star`` from the highest bit down, so
+sorting the integers sorts by user, then movie, and a batch is a slice of an array.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xxhash
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from movie_embed import demo
+from movie_embed.config import DataConfig
+from movie_embed.errors import MovieEmbedError
+from movie_embed.movielens import RELEASES, cache_dir, fetch
+from movie_embed.movies import MovieTable
+from movie_embed.ratings import (
+    Movie,
+    Ratings,
+    RatingsFiles,
+    find_files,
+    read_movies,
+    read_ratings,
+    read_timestamps,
+)
+from movie_embed.storage import read_columns, write_columns
+
+Packed = NDArray[np.unsignedinteger[Any]]
+
+_MAX_LEVELS = 2**16
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many users, movies and ratings there are."""
+
+    users: int
+    movies: int
+    ratings: int
+
+
+@dataclass(frozen=True)
+class Triples:
+    """Filtered ratings with dense indices, packed, and all that is needed to name them again.
+
+    Attributes
+    ----------
+    packed
+        One unsigned integer a rating, ascending, hence sorted by user, then movie.
+    levels
+        The distinct stars, ascending, float32; a packed star is an index into it.
+    user_ids
+        The id of each user index, int64, shape (users,).
+    movies
+        All movies; a movie index is a row among the embedded ones.
+    rating_range
+        The lowest and highest star of the scale.
+    before
+        Counts before the threshold.
+    duplicates
+        Ratings dropped because the user rated the movie again later.
+    """
+
+    packed: Packed
+    levels: NDArray[np.float32]
+    user_ids: NDArray[np.int64]
+    movies: MovieTable
+    rating_range: tuple[float, float]
+    before: Counts
+    duplicates: int
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @property
+    def counts(self) -> Counts:
+        """Counts after the threshold."""
+        return Counts(len(self.user_ids), self.movies.embedded, len(self.packed))
+
+    def unpack(
+        self, packed: Packed
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+        """Return user indices, movie indices and stars of packed ratings, each of their shape."""
+        star_bits, movie_bits = _bits(len(self.levels)), _bits(self.movies.embedded)
+        users = packed >> (movie_bits + star_bits)
+        movies = (packed >> star_bits) & (2**movie_bits - 1)
+        stars = self.levels[packed & (2**star_bits - 1)]
+        return users.astype(np.int32), movies.astype(np.int32), stars
+
+    def level_counts(self) -> NDArray[np.int64]:
+        """Return how many ratings have each of the `levels`."""
+        stars = self.packed & (2 ** _bits(len(self.levels)) - 1)
+        return np.bincount(stars.astype(np.int64), minlength=len(self.levels))
+
+    def split(self, val_fraction: float, seed: int) -> tuple[Packed, Packed]:
+        """Return training and validation ratings; each goes to either by its own seeded draw."""
+        draws = np.random.default_rng([seed, 0]).random(len(self), dtype=np.float32)
+        held_out = draws < val_fraction
+        return self.packed[~held_out], self.packed[held_out]
+
+
+def load_triples(config: DataConfig) -> Triples:
+    """Load the configured data set, from the cache of packed triples where that has it.
+
+    The cache is keyed by the bytes of the source and the settings that shape the result, and
+    built under a lock: of runs that start together one builds it and the others wait.
+
+    Raises
+    ------
+    MovieEmbedError
+        The data set cannot be found, fetched or read, or the threshold leaves nothing.
+    """
+    folder = cache_dir(config.cache_dir)
+    files = (
+        None if config.name == "demo" else find_files(_source_path(config, folder), config.columns)
+    )
+    key = _cache_key(config, [demo.MODEL_FILE] if files is None else files.on_disk)
+    cached = folder / "triples" / f"{config.name}-{key}.safetensors"
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(cached.with_suffix(".lock")):
+        if cached.exists():
+            try:
+                return _read_cache(cached)
+            except MovieEmbedError as error:
+                _log.warning("%s; building it again", error)
+        triples = _read_demo(config) if files is None else _read_files(config, files)
+        _write_cache(cached, triples)
+    return triples
+
+
+def _source_path(config: DataConfig, folder: Path) -> Path:
+    if config.path:
+        return Path(config.path).expanduser()
+    return fetch(RELEASES[config.name], folder, download=config.download)
+
+
+def _read_demo(config: DataConfig) -> Triples:
+    ratings = demo.draw_ratings(config.users or demo.DEFAULT_USERS)
+    return pack_ratings(ratings, demo.movies(), config.min_ratings, demo.RATING_RANGE)
+
+
+def _read_files(config: DataConfig, files: RatingsFiles) -> Triples:
+    rating_range = (config.rating_range[0], config.rating_range[1]) if config.rating_range else None
+    ratings = read_ratings(files, rating_range)
+    return pack_ratings(
+        ratings,
+        read_movies(files),
+        config.min_ratings,
+        rating_range or _observed_range(ratings),
+        timestamps=lambda: read_timestamps(files),
+    )
+
+
+def _observed_range(ratings: Ratings) -> tuple[float, float]:
+    low, high = float(ratings.values.min()), float(ratings.values.max())
+    if low == high:
+        raise MovieEmbedError(
+            f"all {len(ratings):,} ratings are {low:g}: give the scale, "
+            "data.rating_range=[lowest,highest]"
+        )
+    return low, high
+
+
+def pack_ratings(
+    ratings: Ratings,
+    titles: Mapping[int, Movie],
+    min_ratings: int,
+    rating_range: tuple[float, float],
+    timestamps: Callable[[], NDArray[np.int64] | None] = lambda: None,
+) -> Triples:
+    """Filter ratings by movie, index users and movies densely, and pack.
+
+    Parameters
+    ----------
+    ratings
+        Raw ratings in any order.
+    titles
+        Title and genres by movie id; movies without ratings are kept in the table.
+    min_ratings
+        Movies with fewer ratings are left out, and users who then have none.
+    rating_range
+        The lowest and highest star of the scale.
+    timestamps
+        Called only if a user rated a movie twice: the latest rating counts, by time where
+        there is one, else by place in the file.
+
+    Raises
+    ------
+    MovieEmbedError
+        No movie has `min_ratings` ratings.
+    """
+    users, user_ids = _factorize(ratings.users)
+    movies, rated_ids = _factorize(ratings.movies)
+    stars, levels = _star_levels(ratings.values)
+    latest = _latest_ratings(users.astype(np.int64) * len(rated_ids) + movies, timestamps)
+    if latest is not None:
+        users, movies, stars = users[latest], movies[latest], stars[latest]
+    counts = np.bincount(movies, minlength=len(rated_ids))
+    kept = counts >= min_ratings
+    if not kept.any():
+        raise MovieEmbedError(
+            f"data.min_ratings={min_ratings} leaves no movie: of {len(rated_ids):,} movies with "
+            f"{len(movies):,} ratings the most rated has {counts.max():,}; use at most that"
+        )
+    chosen = kept[movies]
+    before = Counts(len(user_ids), len(rated_ids), len(movies))
+    users, movies, stars = users[chosen], movies[chosen], stars[chosen]
+    remaining = np.bincount(users, minlength=len(user_ids)) > 0
+    packed = _pack(_dense(remaining)[users], _dense(kept)[movies], stars, len(levels))
+    return Triples(
+        packed=packed,
+        levels=levels,
+        user_ids=user_ids[remaining],
+        movies=_movie_table(titles, rated_ids, counts, kept),
+        rating_range=rating_range,
+        before=before,
+        duplicates=len(ratings) - before.ratings,
+    )
+
+
+def _factorize(ids: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the rank of each id among the distinct ids, and the distinct ids, ascending."""
+    codes, unique = pd.factorize(ids, sort=True)
+    return codes.astype(np.int32), np.asarray(unique)
+
+
+def _star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return level indices and levels; beyond 65,536 distinct stars, the nearest on a grid."""
+    codes, levels = pd.factorize(values, sort=True)
+    if len(levels) > _MAX_LEVELS:
+        levels = np.linspace(levels[0], levels[-1], _MAX_LEVELS, dtype=np.float32)
+        codes = np.rint((values - levels[0]) / (levels[-1] - levels[0]) * (_MAX_LEVELS - 1))
+    return codes.astype(np.int32), np.asarray(levels)
+
+
+def _latest_ratings(
+    pairs: NDArray[np.int64], timestamps: Callable[[], NDArray[np.int64] | None]
+) -> NDArray[np.int64] | None:
+    """Return positions that sort the pairs and keep the latest of each; None if none need it."""
+    if np.all(pairs[1:] > pairs[:-1]):
+        return None
+    order = np.argsort(pairs, kind="stable")
+    repeated = pairs[order][1:] == pairs[order][:-1]
+    if repeated.any() and (times := timestamps()) is not None:
+        order = np.lexsort((times, pairs))
+    last: NDArray[np.int64] = order[np.append(~repeated, True)]
+    return last
+
+
+def _dense(kept: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the new index of each kept row."""
+    return np.cumsum(kept, dtype=np.int32) - 1
+
+
+def _pack(
+    users: NDArray[np.int32], movies: NDArray[np.int32], stars: NDArray[np.int32], levels: int
+) -> Packed:
+    star_bits, movie_bits = _bits(levels), _bits(int(movies.max()) + 1)
+    bits = _bits(int(users.max()) + 1) + movie_bits + star_bits
+    dtype: type[np.unsignedinteger[Any]] = np.uint32 if bits <= 32 else np.uint64
+    packed = np.left_shift(users.astype(dtype), movie_bits + star_bits, dtype=dtype)
+    packed |= np.left_shift(movies.astype(dtype), star_bits, dtype=dtype)
+    packed |= stars.astype(dtype)
+    return packed
+
+
+def _bits(size: int) -> int:
+    """Return how many bits an index below `size` takes."""
+    return max(size - 1, 0).bit_length()
+
+
+def _movie_table(
+    titles: Mapping[int, Movie],
+    rated_ids: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+) -> MovieTable:
+    unrated = np.array(sorted(titles.keys() - set(rated_ids.tolist())), dtype=np.int64)
+    ids = np.concatenate([rated_ids[kept], rated_ids[~kept], unrated])
+    nameless = Movie("", "")
+    movies = [titles.get(movie_id, nameless) for movie_id in ids.tolist()]
+    return MovieTable(
+        ids=ids,
+        titles=[movie.title for movie in movies],
+        genres=[movie.genres for movie in movies],
+        rating_counts=np.concatenate([counts[kept], counts[~kept], np.zeros_like(unrated)]),
+        embedded=int(kept.sum()),
+    )
+
+
+def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
+    digest = xxhash.xxh3_128()
+    shaping = (config.name, config.min_ratings, config.rating_range, config.columns, config.users)
+    digest.update(repr(shaping).encode())
+    for source in sources:
+        digest.update(source.name.encode())
+        with source.open("rb") as file:
+            while block := file.read(2**22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_cache(path: Path, triples: Triples) -> None:
+    write_columns(
+        path,
+        "triples",
+        {
+            "packed": triples.packed,
+            "levels": triples.levels,
+            "user_ids": triples.user_ids,
+            **triples.movies.to_columns(),
+        },
+        {
+            "embedded": triples.movies.embedded,
+            "rating_range": triples.rating_range,
+            "before": asdict(triples.before),
+            "duplicates": triples.duplicates,
+        },
+    )
+
+
+def _read_cache(path: Path) -> Triples:
+    columns, metadata = read_columns(path, "triples")
+    low, high = metadata["rating_range"]
+    return Triples(
+        packed=columns["packed"],
+        levels=columns["levels"],
+        user_ids=columns["user_ids"],
+        movies=MovieTable.from_columns(columns, metadata["embedded"]),
+        rating_range=(low, high),
+        before=Counts(**metadata["before"]),
+        duplicates=metadata["duplicates"],
+    )

@@ -1,0 +1,504 @@
+"""Downloads, against servers on this machine that cut, stall, lie and refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import pytest
+
+from movie_embed import movielens
+from movie_embed.errors import MovieEmbedError
+from movie_embed.movielens import RELEASES, Release, cache_dir, fetch
+
+ROOT = Path(__file__).resolve().parents[1]
+BODY = random.Random(0).randbytes(1_000_000)
+HALF = len(BODY) // 2
+
+
+@dataclass
+class Site:
+    """What a server has, how it behaves, and what it was asked for and sent."""
+
+    body: bytes = BODY
+    status: int = 200
+    ranges: Literal["served", "ignored", "refused", "shifted"] = "served"
+    cuts: list[int] = field(default_factory=list)
+    after_cut: Literal["close", "reset", "stall"] = "close"
+    declares_length: bool = True
+    gate: threading.Event | None = None
+    url: str = ""
+    asked: list[str | None] = field(default_factory=list)
+    sent: int = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.site.asked.append(wanted)
+        if self.site.gate and not self.site.cuts:
+            self.site.gate.wait()
+        if wanted and self.site.ranges == "refused":
+            self.send_error(416)
+        elif self.site.status == 200:
+            self.answer(wanted)
+        elif self.site.status in (301, 302):
+            self.redirect()
+        else:
+            self.send_error(self.site.status)
+
+    def redirect(self) -> None:
+        self.send_response(self.site.status)
+        self.send_header("Location", self.path.removeprefix("/to/"))
+        self.end_headers()
+
+    def answer(self, wanted: str | None) -> None:
+        start = 0
+        if wanted and self.site.ranges != "ignored":
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            start -= 1 if self.site.ranges == "shifted" else 0
+            self.send_response(206)
+            last = len(self.site.body) - 1
+            self.send_header("Content-Range", f"bytes {start}-{last}/{last + 1}")
+        else:
+            self.send_response(200)
+        rest = self.site.body[start:]
+        if self.site.declares_length:
+            self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        cut = self.site.cuts.pop(0) if self.site.cuts else None
+        self.send_body(rest[:cut])
+        if cut is not None and self.site.after_cut == "reset":
+            self.reset()
+        if cut is not None and self.site.after_cut == "stall" and self.site.gate:
+            self.site.gate.wait()
+
+    def send_body(self, body: bytes) -> None:
+        for at in range(0, len(body), 1 << 16):
+            block = body[at : at + (1 << 16)]
+            try:
+                self.wfile.write(block)
+            except OSError:
+                return
+            self.site.sent += len(block)
+
+    def reset(self) -> None:
+        no_goodbye = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_goodbye)
+        self.connection.close()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(site: Site, tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+    handler = type("SiteHandler", (Handler,), {"site": site})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        site.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/toy.zip"
+        try:
+            yield site
+        finally:
+            if site.gate:
+                site.gate.set()
+            server.shutdown()
+            thread.join()
+
+
+Serve = Callable[..., Site]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers that stop with the test."""
+    with ExitStack() as stack:
+        yield lambda site, tls=None: stack.enter_context(serving(site, tls))
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("urllib.request._opener", None)
+    caplog.set_level(logging.WARNING, logger=movielens.__name__)
+
+
+def toy(*urls: str, body: bytes = BODY, size: int | None = len(BODY)) -> Release:
+    return Release("toy", urls, size, f"sha256:{hashlib.sha256(body).hexdigest()}")
+
+
+def forbid(*_: object, **__: object) -> NoReturn:
+    raise AssertionError("a socket was opened")
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"toy.zip.lock"}
+
+
+def altered(body: bytes) -> bytes:
+    return body[:HALF] + bytes([body[HALF] ^ 1]) + body[HALF + 1 :]
+
+
+def test_published_releases_are_complete() -> None:
+    assert len(RELEASES) == 7
+    for name, release in RELEASES.items():
+        algorithm, digest = release.checksum.split(":")
+        assert len(digest) == {"sha256": 64, "md5": 32}[algorithm]
+        assert release.name == name
+        assert release.urls[0] == f"https://files.grouplens.org/datasets/movielens/{name}.zip"
+        assert all(url.startswith("https://") for url in release.urls)
+    assert {name for name in RELEASES if len(RELEASES[name].urls) == 2} == movielens._MIRRORED
+    assert {name for name in RELEASES if RELEASES[name].size is None} == {"ml-10m"}
+
+
+def test_plain_download(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = serve(Site())
+    path = fetch(toy(site.url), tmp_path / "new" / "folder")
+    assert path == tmp_path / "new" / "folder" / "toy.zip"
+    assert path.read_bytes() == BODY
+    assert left_in(path.parent) == {"toy.zip"}
+    assert site.asked == [None]
+    shown = capsys.readouterr()
+    assert "toy" in shown.err
+    assert not shown.out
+
+
+def test_md5_and_unknown_size(serve: Serve, tmp_path: Path) -> None:
+    site = serve(Site())
+    release = Release("toy", (site.url,), None, f"md5:{hashlib.md5(BODY).hexdigest()}")
+    assert fetch(release, tmp_path).read_bytes() == BODY
+
+
+def test_redirect_is_followed_and_keeps_the_range(serve: Serve, tmp_path: Path) -> None:
+    site, door = serve(Site()), serve(Site(status=302))
+    (tmp_path / "toy.zip.part").write_bytes(BODY[:HALF])
+    path = fetch(toy(door.url.replace("toy.zip", f"to/{site.url}")), tmp_path)
+    assert path.read_bytes() == BODY
+    assert site.asked == [f"bytes={HALF}-"]
+
+
+def test_present_archive_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", forbid)
+    (tmp_path / "toy.zip").write_bytes(b"placed by hand")
+    assert fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path).read_bytes() == b"placed by hand"
+    assert left_in(tmp_path) == {"toy.zip"}
+
+
+def test_download_off_opens_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", forbid)
+    with pytest.raises(MovieEmbedError) as caught:
+        fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path / "absent", download=False)
+    message = str(caught.value)
+    assert "downloading is off" in message
+    assert str(tmp_path / "absent" / "toy.zip") in message
+    assert "data.path=" in message
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("size", [len(BODY), None])
+def test_cut_connection_is_resumed(serve: Serve, tmp_path: Path, size: int | None) -> None:
+    site = serve(Site(cuts=[HALF]))
+    assert fetch(toy(site.url, size=size), tmp_path).read_bytes() == BODY
+    assert len(site.asked) == 2
+    assert site.sent <= 1.05 * len(BODY)
+
+
+def test_reset_connection_is_retried(serve: Serve, tmp_path: Path) -> None:
+    site = serve(Site(cuts=[HALF], after_cut="reset"))
+    assert fetch(toy(site.url), tmp_path).read_bytes() == BODY
+    assert len(site.asked) > 1
+
+
+def test_next_run_resumes(
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(movielens, "RETRIES", 0)
+    site = serve(Site(cuts=[HALF]))
+    with pytest.raises(MovieEmbedError, match=r"connection cut|IncompleteRead"):
+        fetch(toy(site.url), tmp_path)
+    assert left_in(tmp_path) == {"toy.zip.part"}
+    assert "100%" not in capsys.readouterr().err
+    assert fetch(toy(site.url), tmp_path).read_bytes() == BODY
+    assert "100%" in capsys.readouterr().err
+    assert site.sent <= 1.05 * len(BODY)
+
+
+def test_next_source_resumes_too(serve: Serve, tmp_path: Path) -> None:
+    first, second = serve(Site(cuts=[HALF, 0, 0, 0])), serve(Site())
+    assert fetch(toy(first.url, second.url), tmp_path).read_bytes() == BODY
+    assert len(first.asked) == 1 + movielens.RETRIES
+    assert first.sent + second.sent <= 1.05 * len(BODY)
+
+
+@pytest.mark.parametrize("ranges", ["ignored", "refused", "shifted"])
+def test_server_without_usable_ranges(
+    serve: Serve, tmp_path: Path, ranges: Literal["ignored", "refused", "shifted"]
+) -> None:
+    site = serve(Site(ranges=ranges, cuts=[HALF] if ranges != "shifted" else []))
+    if ranges == "shifted":
+        (tmp_path / "toy.zip.part").write_bytes(BODY[:HALF])
+    assert fetch(toy(site.url), tmp_path).read_bytes() == BODY
+    assert f"bytes={HALF}-" in site.asked
+    response, start = movielens._open(site.url, HALF)
+    with response:
+        assert start == 0
+
+
+def test_complete_part_is_checked_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", forbid)
+    (tmp_path / "toy.zip.part").write_bytes(BODY)
+    assert fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path).read_bytes() == BODY
+    assert left_in(tmp_path) == {"toy.zip"}
+
+
+@pytest.mark.parametrize("part", [bytes(HALF), bytes(len(BODY)), bytes(2 * len(BODY))])
+def test_corrupt_part_starts_afresh(serve: Serve, tmp_path: Path, part: bytes) -> None:
+    site = serve(Site())
+    (tmp_path / "toy.zip.part").write_bytes(part)
+    assert fetch(toy(site.url), tmp_path).read_bytes() == BODY
+    assert site.asked[-1] is None
+    assert left_in(tmp_path) == {"toy.zip"}
+
+
+@pytest.mark.parametrize(("status", "reason"), [(404, "HTTP 404 Not"), (500, "HTTP 500 Internal")])
+def test_second_source_after_http_error(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, reason: str
+) -> None:
+    bad, good = serve(Site(status=status)), serve(Site())
+    assert fetch(toy(bad.url, good.url), tmp_path).read_bytes() == BODY
+    assert len(bad.asked) == 1
+    (line,) = caplog.messages
+    assert reason in line
+    assert line.startswith("toy: 127.0.0.1:")
+    assert line.endswith(f"; trying {good.url.split('/')[2]}")
+
+
+def test_second_source_after_refused_connection(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        nobody = f"http://127.0.0.1:{unused.getsockname()[1]}/toy.zip"
+    assert fetch(toy(nobody, serve(Site()).url), tmp_path).read_bytes() == BODY
+    (line,) = caplog.messages
+    assert "refused" in line
+
+
+def test_only_web_addresses_are_sources(tmp_path: Path) -> None:
+    (tmp_path / "local.zip").write_bytes(BODY)
+    with pytest.raises(MovieEmbedError, match="no source delivered it"):
+        fetch(toy((tmp_path / "local.zip").as_uri()), tmp_path)
+
+
+def test_second_source_after_stall(
+    serve: Serve,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(movielens, "TIMEOUT_S", 0.3)
+    silent, good = serve(Site(gate=threading.Event())), serve(Site())
+    assert fetch(toy(silent.url, good.url), tmp_path).read_bytes() == BODY
+    (line,) = caplog.messages
+    assert "no data for 0.3 s" in line
+
+
+def test_second_source_resumes_after_stall(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(movielens, "TIMEOUT_S", 0.3)
+    stuck = serve(Site(cuts=[HALF], after_cut="stall", gate=threading.Event()))
+    good = serve(Site())
+    assert fetch(toy(stuck.url, good.url), tmp_path).read_bytes() == BODY
+    assert good.asked == [f"bytes={HALF}-"]
+
+
+CA = """
+[req]
+distinguished_name = subject
+prompt = no
+[subject]
+CN = 127.0.0.1
+[ca]
+default_ca = own
+[own]
+database = index.txt
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = extensions
+[any]
+commonName = supplied
+[extensions]
+subjectAltName = IP:127.0.0.1
+basicConstraints = CA:TRUE
+"""
+
+
+def expired_certificate(folder: Path) -> ssl.SSLContext:
+    """Write ``cert.pem``, good for one day of 2020, and return a server's context with it."""
+    (folder / "ca.cnf").write_text(CA)
+    (folder / "index.txt").touch()
+    for command in (
+        "req -config ca.cnf -new -newkey rsa:2048 -nodes -keyout key.pem -out request.pem",
+        "ca -config ca.cnf -batch -notext -selfsign -keyfile key.pem -in request.pem "
+        "-out cert.pem -startdate 20200101000000Z -enddate 20200102000000Z",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
+@pytest.mark.parametrize("trusted", [True, False])
+def test_second_source_after_bad_certificate(
+    serve: Serve,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: bool,
+) -> None:
+    bad, good = serve(Site(), expired_certificate(tmp_path)), serve(Site())
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    assert fetch(toy(bad.url, good.url), tmp_path / "data").read_bytes() == BODY
+    assert not bad.asked
+    (line,) = caplog.messages
+    assert "certificate verify failed: " in line
+    assert ("certificate has expired" if trusted else "self") in line
+
+
+@pytest.mark.parametrize("body", [altered(BODY), BODY[:-1], BODY + b"\0", b"<html>moved</html>"])
+@pytest.mark.parametrize("size", [len(BODY), None])
+def test_altered_archive_is_refused(
+    serve: Serve, tmp_path: Path, body: bytes, size: int | None
+) -> None:
+    with pytest.raises(MovieEmbedError, match="not the published file's"):
+        fetch(toy(serve(Site(body)).url, size=size), tmp_path)
+    assert left_in(tmp_path) == set()
+
+
+def test_second_source_after_altered_archive(serve: Serve, tmp_path: Path) -> None:
+    bad, good = serve(Site(altered(BODY))), serve(Site())
+    assert fetch(toy(bad.url, good.url), tmp_path).read_bytes() == BODY
+    assert good.asked == [None]
+
+
+@pytest.mark.parametrize("declares_length", [True, False])
+def test_oversize_body_is_stopped_early(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declares_length: bool
+) -> None:
+    written: list[int] = []
+    verify = movielens._verify
+
+    def spy(release: Release, part: Path) -> None:
+        written.append(part.stat().st_size)
+        verify(release, part)
+
+    monkeypatch.setattr(movielens, "_verify", spy)
+    site = serve(Site(bytes(1 << 25), declares_length=declares_length))
+    with pytest.raises(MovieEmbedError, match="its size is not the published file's"):
+        fetch(toy(site.url), tmp_path)
+    assert written == [len(BODY) + 1]
+    assert site.sent < 1 << 25
+    assert left_in(tmp_path) == set()
+
+
+def test_all_sources_bad(serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = serve(Site(status=404)), serve(Site(altered(BODY)))
+    with pytest.raises(MovieEmbedError) as caught:
+        fetch(toy(first.url, second.url), tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "HTTP 404" in message
+    assert f"fetch {first.url} by hand and save it as {tmp_path / 'toy.zip'}" in message
+    assert "data.path=/where/it/is/toy.zip" in message
+    assert len(caplog.messages) == 2
+    assert caplog.messages[1].endswith("no source left")
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from movie_embed.movielens import Release, fetch
+url, size, checksum, folder = sys.argv[1:]
+print("ready", flush=True)
+print(fetch(Release("toy", (url,), int(size), checksum), Path(folder)))
+"""
+
+
+def test_four_processes_download_once(serve: Serve, tmp_path: Path) -> None:
+    gate = threading.Event()
+    site = serve(Site(gate=gate))
+    release = toy(site.url)
+    arguments = [site.url, str(release.size), release.checksum, str(tmp_path)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", FETCH, *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    gate.set()
+    told = [process.communicate()[0] for process in processes]
+    assert told == [f"{tmp_path / 'toy.zip'}\n"] * 4
+    assert site.asked == [None]
+    assert site.sent == len(BODY)
+    assert (tmp_path / "toy.zip").read_bytes() == BODY
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_one_line(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "toy.zip.part").symlink_to("/dev/full")
+    with pytest.raises(MovieEmbedError, match=r"toy\.zip: No space left on device; make room"):
+        fetch(toy(serve(Site()).url), tmp_path)
+
+
+def test_unusable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MovieEmbedError, match=r"file.*: Not a directory|file: File exists"):
+        fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path / "file")
+
+
+def test_cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cache_dir("~/a/b") == tmp_path / "a" / "b"
+    assert cache_dir(None).name == "movie_embed"
+    assert cache_dir(None).is_dir()
+    (tmp_path / "file").touch()
+    for unusable in ("~/file", "~/file/below", "~no-such-user/x"):
+        with pytest.raises(MovieEmbedError, match="use another folder"):
+            cache_dir(unusable)
