@@ -57,7 +57,7 @@ class DataConfig:
     columns: ColumnNames = field(default_factory=ColumnNames)
     rating_range: list[float] | None = None
     min_ratings: int = 1
-    val_fraction: float = 0.1
+    val_fraction: float = 0.05
     batch_size: int | None = None
     users: int | None = None
 

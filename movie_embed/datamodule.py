@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from movie_embed.config import DataConfig
+from movie_embed.errors import MovieEmbedError
 from movie_embed.triples import Packed, Triples, load_triples
 
 EVAL_BATCH = 2**18
@@ -58,13 +60,32 @@ class Batches:
         return -(-len(self.packed) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = None
-        if self.shuffle is not None:
-            order = np.random.default_rng([*self.shuffle, 1]).permutation(len(self.packed))
-        for start in range(0, len(self.packed), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            packed = self.packed[part] if order is None else np.sort(self.packed[order[part]])
+        for packed in self._parts():
             yield Batch(*(torch.from_numpy(array) for array in self.triples.unpack(packed)))
+
+    def _parts(self) -> Iterator[Packed]:
+        starts = range(0, len(self.packed), self.batch_size)
+        if self.shuffle is None:
+            yield from (self.packed[start : start + self.batch_size] for start in starts)
+            return
+        shuffled = self._shuffled(self.shuffle)
+        mask = self.packed.dtype.type(2**self.triples.bits - 1)
+        for start in starts:
+            part = shuffled[start : start + self.batch_size].astype(self.packed.dtype) & mask
+            part.sort()
+            yield part
+
+    def _shuffled(self, key: tuple[int, int]) -> NDArray[np.uint64]:
+        """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
+
+        The bits come raw from the generator, whose stream NumPy keeps from version to version,
+        as it does not for `permutation`.
+        """
+        keys = np.random.SFC64([*key, 1]).random_raw(len(self.packed))
+        keys &= ~np.uint64(2**self.triples.bits - 1)
+        keys |= self.packed
+        keys.sort()
+        return keys
 
 
 class RatingsDataModule(pl.LightningDataModule):
@@ -92,6 +113,11 @@ class RatingsDataModule(pl.LightningDataModule):
         if not hasattr(self, "triples"):
             self.triples = load_triples(self.config)
             self.train, self.val = self.triples.split(self.config.val_fraction, self.seed)
+            if not len(self.train):
+                raise MovieEmbedError(
+                    f"data.val_fraction={self.config.val_fraction} leaves nothing to train on: "
+                    f"there are {len(self.triples):,} ratings"
+                )
 
     @property
     def batch_size(self) -> int:
@@ -119,6 +145,6 @@ class RatingsDataModule(pl.LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer else 0
         return Batches(self.triples, self.train, self.batch_size, (self.seed, epoch))
 
-    def val_dataloader(self) -> Batches | list[Batches]:
-        """Return the validation batches, none without a split."""
-        return Batches(self.triples, self.val, EVAL_BATCH) if len(self.val) else []
+    def val_dataloader(self) -> Batches:
+        """Return the validation batches."""
+        return Batches(self.triples, self.val, EVAL_BATCH)

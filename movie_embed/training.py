@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import shlex
 import sys
 import time
@@ -230,14 +229,15 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     data.setup()
     module = _module(config, data)
     print(_describe(config, data), module.model.summary(), sep="\n\n", flush=True)
-    checkpoint, throughput = _checkpoint(config, run), Throughput()
+    throughput = Throughput()
     logger = TensorBoardLogger(run, name="", version="", default_hp_metric=False)
     logger.log_hyperparams(asdict(config))
-    trainer = _trainer(config, logger, module.log_every_n_steps, [checkpoint, throughput])
+    trainer = _trainer(config, data, logger, [throughput, *_checkpoints(run, len(data.val) > 0)])
     started = time.perf_counter()
     trainer.fit(module, datamodule=data)
     seconds = time.perf_counter() - started
-    best_epoch = _restore_saved_epoch(config, module, checkpoint)
+    best = len(data.val) > 0 and config.save.epoch != "last"
+    best_epoch = _restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
     metrics = {
         **_evaluate(data, module.model),
         "best_epoch": best_epoch,
@@ -277,29 +277,39 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         seed=config.seed,
     )
     module.unseen = data.unseen()
-    module.log_every_n_steps = min(config.trainer.log_every_n_steps, len(data.train_dataloader()))
+    module.log_every_n_steps = _log_every_n_steps(config, data)
     return module
 
 
-def _checkpoint(config: TrainConfig, run: Path) -> ModelCheckpoint:
-    validates = config.data.val_fraction > 0
-    return ModelCheckpoint(
-        dirpath=run / "checkpoints",
-        filename="best" if validates else "last",
-        monitor="val_rmse" if validates else None,
-        save_last=validates,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
+def _checkpoints(run: Path, validates: bool) -> list[pl.Callback]:
+    """Keep the last epoch and, where there is a validation split, the best one."""
+    monitors = {"last": None, "best": "val_rmse"} if validates else {"last": None}
+    return [
+        ModelCheckpoint(
+            dirpath=run / "checkpoints",
+            filename=name,
+            monitor=monitor,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+        for name, monitor in monitors.items()
+    ]
 
 
 def _trainer(
-    config: TrainConfig, logger: TensorBoardLogger, log_every: int, callbacks: list[pl.Callback]
+    config: TrainConfig,
+    data: RatingsDataModule,
+    logger: TensorBoardLogger,
+    callbacks: list[pl.Callback],
 ) -> pl.Trainer:
+    settings = asdict(config.trainer)
+    settings["log_every_n_steps"] = _log_every_n_steps(config, data)
+    if not len(data.val):
+        settings["limit_val_batches"] = 0
     if config.trainer.enable_progress_bar:
-        callbacks = [*callbacks, ProgressBar(log_every)]
+        callbacks = [*callbacks, ProgressBar(settings["log_every_n_steps"])]
     return pl.Trainer(
-        **asdict(config.trainer) | {"log_every_n_steps": log_every},
+        **settings,
         devices=1,
         callbacks=callbacks,
         logger=logger,
@@ -311,13 +321,15 @@ def _trainer(
     )
 
 
-def _restore_saved_epoch(
-    config: TrainConfig, module: RatingRegression, checkpoint: ModelCheckpoint
-) -> int:
-    """Load the weights of the epoch to save and return its number, from 1."""
-    best = config.save.epoch != "last" and config.data.val_fraction > 0
-    path = checkpoint.best_model_path if best else checkpoint.last_model_path
-    state = torch.load(path or checkpoint.best_model_path, map_location="cpu", weights_only=True)
+def _log_every_n_steps(config: TrainConfig, data: RatingsDataModule) -> int:
+    """Return the configured interval, or an epoch where that is shorter."""
+    steps = len(data.train_dataloader())
+    return min(config.trainer.log_every_n_steps, steps, config.trainer.limit_train_batches or steps)
+
+
+def _restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
+    """Load a checkpoint's weights and return its epoch, from 1."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     module.cpu().load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
 
@@ -397,12 +409,12 @@ def _conclude(triples: Triples, metrics: dict[str, float | int | None], run: Pat
     speed = f"{metrics['ratings_per_second']:,} ratings/s"
     movies = triples.movies
     most_rated = movies.ids[np.argmax(movies.rating_counts[: movies.embedded])]
-    shown = shlex.quote(f"run={os.path.relpath(run)}")
+    folder = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     return "\n".join(
         [
             *lines,
             f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}",
-            f"\nSaved in {os.path.relpath(run)}. Try:",
-            f"  python recommend.py movie_id={most_rated} {shown}",
+            f"\nSaved in {folder}. Try:",
+            f"  python recommend.py movie_id={most_rated} {shlex.quote(f'run={folder}')}",
         ]
     )

@@ -37,6 +37,7 @@ from movie_embed.storage import read_columns, write_columns
 Packed = NDArray[np.unsignedinteger[Any]]
 
 _MAX_LEVELS = 2**16
+_MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
 _log = logging.getLogger(__name__)
 
 
@@ -86,6 +87,11 @@ class Triples:
     def counts(self) -> Counts:
         """Counts after the threshold."""
         return Counts(len(self.user_ids), self.movies.embedded, len(self.packed))
+
+    @property
+    def bits(self) -> int:
+        """How many low bits of a packed rating are in use."""
+        return sum(map(_bits, (len(self.user_ids), self.movies.embedded, len(self.levels))))
 
     def unpack(
         self, packed: Packed
@@ -267,6 +273,11 @@ def _pack(
 ) -> Packed:
     star_bits, movie_bits = _bits(levels), _bits(int(movies.max()) + 1)
     bits = _bits(int(users.max()) + 1) + movie_bits + star_bits
+    if bits > _MAX_BITS:
+        raise MovieEmbedError(
+            f"{users.max() + 1:,} users, {movies.max() + 1:,} movies and {levels:,} distinct "
+            f"ratings take {bits} bits a rating; at most {_MAX_BITS} fit"
+        )
     dtype: type[np.unsignedinteger[Any]] = np.uint32 if bits <= 32 else np.uint64
     packed = np.left_shift(users.astype(dtype), movie_bits + star_bits, dtype=dtype)
     packed |= np.left_shift(movies.astype(dtype), star_bits, dtype=dtype)

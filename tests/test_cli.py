@@ -1,0 +1,246 @@
+"""The two scripts as a user runs them."""
+
+import csv
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkerboard import group_of, write_checkerboard
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from movie_embed.config import DATA_SETS, TrainConfig, register_schemas
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = "optimizer.learning_rate=0.02 model.dim=8 trainer.max_epochs=4 data.batch_size=256"
+
+
+def run_script(script: str, arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script from a folder of its own, as a user with an empty cache."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *shlex.split(arguments)],
+        cwd=folder,
+        env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "HYDRA_FULL_ERROR": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which train.py has run once on a checkerboard."""
+    folder = tmp_path_factory.mktemp("a folder with späces")
+    write_checkerboard(folder / "data")
+    result = run_script(
+        "train.py", f"data=files data.path=data hydra.run.dir=my_run {QUICK}", folder
+    )
+    assert result.returncode == 0, result.stderr
+    assert "RMSE in stars" in result.stdout
+    assert "bias only" in result.stdout
+    return folder
+
+
+def test_training_prints_the_line_to_try_next(trained: Path) -> None:
+    log = run_script(
+        "train.py", f"data=files data.path=data {QUICK} trainer.max_epochs=1", trained
+    ).stdout
+    line = log.strip().splitlines()[-1].strip()
+    assert line.startswith("python recommend.py movie_id=")
+    answer = run_script("recommend.py", line.removeprefix("python recommend.py "), trained)
+    assert answer.returncode == 0, answer.stderr
+    assert "240" in log
+    assert "6,723" in log
+
+
+def test_run_dir_is_honoured_and_complete(trained: Path) -> None:
+    run = trained / "my_run"
+    left = {path.name for path in run.iterdir()}
+    assert {"config.yaml", "metrics.json", "checkpoints", "embeddings.safetensors"} <= left
+    assert any(name.startswith("events.out.tfevents") for name in left)
+    saved = OmegaConf.load(run / "config.yaml")
+    assert saved.model.dim == 8
+    assert OmegaConf.merge(OmegaConf.structured(TrainConfig), saved) is not None
+
+
+def test_table_json_and_csv_agree(trained: Path) -> None:
+    outputs = {
+        name: run_script("recommend.py", f"movie_id=101 k=5 run=my_run format={name}", trained)
+        for name in ("table", "json", "csv")
+    }
+    assert all(result.returncode == 0 for result in outputs.values())
+    answers = json.loads(outputs["json"].stdout)
+    assert list(answers[0]) == ["rank", "movie_id", "title", "year", "genres", "similarity"]
+    assert len(answers) == 5
+    assert all(group_of(answer["movie_id"]) == group_of(101) for answer in answers)
+
+    rows = list(csv.DictReader(io.StringIO(outputs["csv"].stdout)))
+    assert [int(row["movie_id"]) for row in rows] == [answer["movie_id"] for answer in answers]
+    assert rows[0]["title"] == answers[0]["title"] == f"Group 0, The {answers[0]['movie_id']}"
+
+    table = outputs["table"].stdout
+    assert "Group 0, The 101 (1999)" in table
+    for answer in answers:
+        assert f"{answer['similarity']:.2f}" in table
+        assert answer["title"] in table
+
+
+def test_several_movies_and_combine(trained: Path) -> None:
+    mean = run_script("recommend.py", "'movie_id=[101,102]' format=json run=my_run", trained)
+    best = run_script(
+        "recommend.py", "'movie_id=[101,102]' format=json run=my_run combine=max", trained
+    )
+    answers = [json.loads(result.stdout) for result in (mean, best)]
+    assert answers[0] != answers[1]
+    assert all({101, 102}.isdisjoint(x["movie_id"] for x in some) for some in answers)
+    assert {group_of(x["movie_id"]) for x in answers[1]} == {0, 1}
+
+
+def test_sweep_runs_the_grid_each_run_in_its_own_folder(trained: Path) -> None:
+    result = run_script(
+        "train.py",
+        f"-m data=files data.path=data {QUICK} trainer.max_epochs=1 "
+        "model.dim=4,8 data.min_ratings=100,170 hydra.sweep.dir=grid",
+        trained,
+    )
+    assert result.returncode == 0, result.stderr
+    metrics = [json.loads(path.read_text()) for path in sorted(trained.glob("grid/*/metrics.json"))]
+    assert len(metrics) == 4
+    assert len({(m["movies"], m["parameters"]) for m in metrics}) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("model.dims=3", "model.dim"),
+        ("modle.dim=3", "model.dim"),
+        ("+model.extra=1", "model.extra"),
+        ("+extra=1", "extra"),
+        ("model.dim=fifty", "model.dim=fifty"),
+        ("model.dim=0", "at least 1"),
+        ("model.dim=[1", "model.dim"),
+        ("model.l2=-1", "at least 0"),
+        ("optimizer.learning_rate=0", "above 0"),
+        ("data.val_fraction=1", "below 1"),
+        ("data.min_ratings=0", "at least 1"),
+        ("data.batch_size=0", "at least 1"),
+        ("data.rating_range=[5,1]", "lowest,highest"),
+        ("data.name=ml-20", "ml-20m"),
+        ("data=ml-20", "did you mean ml-20m"),
+        ("experiment=papr", "did you mean paper"),
+        ("data=files", "data.path"),
+        ("data.path=.", "data=demo"),
+        ("data=ml-1m data.users=5", "data=demo"),
+        ("trainer.max_epochs=1.5", "Integer"),
+        ("trainer.accelerator=abacus", "one of auto, cpu"),
+        ("save.epoch=first", "auto, best, last"),
+        ("save.epoch=best data.val_fraction=0", "save.epoch"),
+        ("seed=null", "seed"),
+        ("seed=-1", "seed"),
+    ],
+)
+def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, told: str) -> None:
+    result = run_script("train.py", arguments, tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("", "movie_id"),
+        ("movie_id=abc", "movie_id=[1,4896]"),
+        ("movie_id=[]", "movie_id=[1,4896]"),
+        ("movie_id=1.5", "movie_id"),
+        ("movie_id=999999", "nearest ids"),
+        ("movie_id=999", "0 ratings are below data.min_ratings=1"),
+        ("movie_id=101 k=0", "at least 1"),
+        ("movie_id=101 combine=sum", "mean, max"),
+        ("movie_id=101 format=xml", "table, json, csv"),
+        ("movie_id=101 run=nowhere", "python train.py"),
+        ("movie=101", "movie_id"),
+    ],
+)
+def test_bad_questions_fail_in_one_line(trained: Path, arguments: str, told: str) -> None:
+    result = run_script("recommend.py", f"run=my_run {arguments}", trained)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+
+
+def test_answering_leaves_nothing_behind(trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    assert run_script("recommend.py", "movie_id=101", trained).returncode == 0
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_no_model_yet(tmp_path: Path) -> None:
+    result = run_script("recommend.py", "movie_id=1", tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "python train.py" in result.stderr
+
+
+@pytest.mark.parametrize("script", ["train.py", "recommend.py"])
+def test_help_lists_settings_and_examples(tmp_path: Path, script: str) -> None:
+    shown = run_script(script, "--help", tmp_path).stdout
+    assert f"python {script}" in shown
+    assert ("min_ratings: " if script == "train.py" else "movie_id: ") in shown
+
+
+def yaml_files() -> list[str]:
+    register_schemas()
+    experiments = [f"experiment={path.stem}" for path in (ROOT / "conf/experiment").glob("*.yaml")]
+    return sorted([f"data={name}" for name in DATA_SETS] + experiments)
+
+
+def test_every_data_set_has_its_yaml() -> None:
+    assert {path.stem for path in (ROOT / "conf/data").glob("*.yaml")} == set(DATA_SETS)
+
+
+@pytest.mark.parametrize("choice", yaml_files())
+def test_every_yaml_composes_and_trains_one_batch(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from movie_embed.training import train
+
+    monkeypatch.chdir(tmp_path)
+    overrides = [
+        choice,
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1",
+        "trainer.enable_progress_bar=false",
+    ]
+    if choice == "data=demo":
+        overrides.append("data.users=500")
+    else:
+        folder = write_checkerboard(tmp_path / "data")
+        if "ml-100k" in choice or "ml-1m" in choice:  # their scale starts at 1
+            ratings = folder / "ratings.csv"
+            ratings.write_text(ratings.read_text().replace(",0.5,", ",1.0,"))
+        overrides += [f"data.path={folder}", "data.min_ratings=150"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = OmegaConf.to_object(compose("train", overrides))
+    assert isinstance(config, TrainConfig)
+    metrics = train(config, tmp_path / "run")
+    assert metrics["epochs"] == 1
+    assert (tmp_path / "run" / "embeddings.safetensors").exists()
+
+
+def test_a_mistake_is_told_before_torch_has_loaded(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", str(ROOT / "train.py"), "model.dim=0"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "hydra" in imported
+    assert imported.isdisjoint({"torch", "pytorch_lightning", "pandas"})
+    assert "error: model.dim=0: must be at least 1" in result.stderr

@@ -1,0 +1,149 @@
+"""Answers against a full argsort, and the promises about them."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from movie_embed import MovieEmbedError, Recommender
+from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
+from movie_embed.movies import MovieTable
+
+MOVIES, DIM, DROPPED_ID, UNTRAINED_ID = 200, 8, 9_000, 9_001
+
+
+def saved(vectors: np.ndarray) -> SavedEmbeddings:
+    """Movies 10, 20, 30... with vectors; one below the threshold; one held out entirely."""
+    ids = np.append(np.arange(1, len(vectors) + 1) * 10, [DROPPED_ID, UNTRAINED_ID])
+    table = MovieTable(
+        ids=ids.astype(np.int64),
+        titles=[f"Movie, The {i} ({1950 + i % 70})" for i in ids],
+        genres=["Comedy|Drama" if i % 20 else "(no genres listed)" for i in ids],
+        rating_counts=np.append(np.full(len(vectors), 500), [3, 300]).astype(np.int64),
+        embedded=len(vectors),
+    )
+    users = UserEmbeddings(
+        np.array([5, 6]), np.ones((2, DIM), np.float32), np.zeros(2, np.float32)
+    )
+    biases = np.linspace(-1, 1, len(vectors), dtype=np.float32)
+    return SavedEmbeddings(vectors, biases, table, (0.5, 5.0), "ml-test", 100, users)
+
+
+@pytest.fixture
+def recommender() -> Recommender:
+    vectors = np.random.default_rng(0).standard_normal((MOVIES, DIM)).astype(np.float32)
+    return Recommender(saved(vectors))
+
+
+def full_ranking(vectors: np.ndarray, rows: list[int], combine: str) -> list[int]:
+    """Return all other rows by a full argsort of cosines computed pair by pair in float64."""
+    unit = vectors.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    if combine == "mean":
+        query = unit[rows].mean(0)
+        cosines = unit @ query / np.linalg.norm(query)
+    else:
+        cosines = (unit @ unit[rows].T).max(1)
+    return [row for row in np.argsort(-cosines, kind="stable").tolist() if row not in rows]
+
+
+@pytest.mark.parametrize("combine", ["mean", "max"])
+@pytest.mark.parametrize("rows", [[0], [3, 77], [199, 5, 60]])
+def test_ranking_equals_a_full_argsort(
+    recommender: Recommender, rows: list[int], combine: str
+) -> None:
+    query = [(row + 1) * 10 for row in rows]
+    expected = full_ranking(recommender.embeddings.vectors, rows, combine)
+    for k in (1, 10, MOVIES - len(rows)):
+        answers = recommender.similar(query, k, combine)  # type: ignore[arg-type]
+        assert [answer.movie_id // 10 - 1 for answer in answers] == expected[:k]
+        assert [answer.rank for answer in answers] == list(range(1, k + 1))
+
+
+def test_similarity_is_the_cosine(recommender: Recommender) -> None:
+    a, b = recommender.embeddings.vectors[:2].astype(np.float64)
+    cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    answer = next(x for x in recommender.similar(10, MOVIES) if x.movie_id == 20)
+    assert answer.similarity == pytest.approx(cosine, abs=1e-6)
+    twin = recommender.similar([10, 10], MOVIES)
+    assert [x.movie_id for x in twin] == [x.movie_id for x in recommender.similar(10, MOVIES)]
+
+
+def test_queries_are_never_answers_and_k_may_exceed_the_movies(recommender: Recommender) -> None:
+    answers = recommender.similar([10, 20, 20], k=10_000)
+    assert len(answers) == MOVIES - 2
+    assert {10, 20}.isdisjoint(answer.movie_id for answer in answers)
+
+
+def test_ties_go_to_the_first_row() -> None:
+    answers = Recommender(saved(np.ones((MOVIES, DIM), np.float32))).similar(30, k=5)
+    assert [answer.movie_id for answer in answers] == [10, 20, 40, 50, 60]
+
+
+def test_a_zero_vector_is_similar_to_nothing() -> None:
+    vectors = np.ones((3, DIM), np.float32)
+    vectors[1] = 0
+    answers = Recommender(saved(vectors)).similar(20)
+    assert [answer.similarity for answer in answers] == [0.0, 0.0]
+
+
+def test_answers_carry_title_year_and_genres(recommender: Recommender) -> None:
+    answers = {answer.movie_id: answer for answer in recommender.similar(20, MOVIES)}
+    assert answers[10].title == "Movie, The 10"
+    assert answers[10].year == 1960
+    assert answers[10].genres == ("Comedy", "Drama")
+    assert answers[40].genres == ()
+
+
+def test_unknown_and_left_out_movies_are_explained(recommender: Recommender) -> None:
+    with pytest.raises(MovieEmbedError, match=r"movie_id=41 is not in ml-test; .* 40 Movie, The"):
+        recommender.similar(41)
+    with pytest.raises(MovieEmbedError, match=r"9000.* 3 ratings are below data.min_ratings=100"):
+        recommender.similar([10, DROPPED_ID])
+    with pytest.raises(MovieEmbedError, match="300 ratings were held out for validation"):
+        recommender.similar(UNTRAINED_ID)
+
+
+def test_saving_and_loading_changes_no_bit(recommender: Recommender, tmp_path: Path) -> None:
+    recommender.embeddings.save(tmp_path)
+    loaded = SavedEmbeddings.load(tmp_path)
+    original = recommender.embeddings
+    assert loaded.vectors.tobytes() == original.vectors.tobytes()
+    assert loaded.biases.tobytes() == original.biases.tobytes()
+    assert loaded.movies.titles == original.movies.titles
+    assert loaded.rating_range == original.rating_range
+    again = Recommender.load(tmp_path).similar([10, 50])
+    assert again == recommender.similar([10, 50])
+    users = SavedEmbeddings.load_users(tmp_path)
+    assert original.users is not None
+    assert users.vectors.tobytes() == original.users.vectors.tobytes()
+
+
+def test_a_run_without_users_says_so(recommender: Recommender, tmp_path: Path) -> None:
+    dataclasses.replace(recommender.embeddings, users=None).save(tmp_path)
+    with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
+        SavedEmbeddings.load_users(tmp_path)
+
+
+def test_a_file_may_name_the_run(recommender: Recommender, tmp_path: Path) -> None:
+    recommender.embeddings.save(tmp_path / "run")
+    pointer = tmp_path / "latest"
+    pointer.write_text(f"{tmp_path / 'run'}\n")
+    assert Recommender.load(pointer).similar(10) == recommender.similar(10)
+
+
+def test_no_model_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(MovieEmbedError, match=r"make one with 'python train.py'"):
+        Recommender.load(tmp_path / "nowhere")
+
+
+def test_answering_imports_neither_torch_nor_lightning_nor_pandas() -> None:
+    code = (
+        "import sys, movie_embed; loaded = {name.split('.')[0] for name in sys.modules};"
+        "print(*loaded & {'torch', 'pytorch_lightning', 'pandas', 'pyarrow', 'hydra'})"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, "")

@@ -1,0 +1,227 @@
+"""Training as a whole: what it learns, what it leaves behind, and that it repeats exactly."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkerboard import GROUPS, MOVIES, group_of, write_checkerboard
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from movie_embed import MovieEmbedError, Recommender
+from movie_embed.baseline import bias_only_rmse
+from movie_embed.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SaveConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+from movie_embed.datamodule import Batches, RatingsDataModule
+from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.storage import read_columns
+from movie_embed.training import RatingRegression, train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(folder: Path, **data: object) -> TrainConfig:
+    """Return a run of seconds: 240 users, 40 movies, big learning rate."""
+    given = {"val_fraction": 0.2, "batch_size": 256} | data
+    return TrainConfig(
+        data=DataConfig(name="files", path=str(folder), cache_dir=str(folder / "cache"), **given),  # type: ignore[arg-type]
+        model=ModelConfig(dim=8, l2=1e-6),
+        optimizer=OptimizerConfig(learning_rate=0.02),
+        trainer=TrainerConfig(max_epochs=12, enable_progress_bar=False, log_every_n_steps=5),
+    )
+
+
+def saved_columns(run: Path) -> dict[str, np.ndarray]:
+    return read_columns(run / "embeddings.safetensors", "embeddings")[0]
+
+
+def scalars(run: Path) -> dict[str, list[float]]:
+    events = EventAccumulator(str(run)).Reload()
+    return {tag: [e.value for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_a_run_learns_the_groups_and_leaves_everything(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    metrics = train(settings(folder), run)
+
+    assert metrics == json.loads((run / "metrics.json").read_text())
+    assert metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]  # type: ignore[operator]
+    assert metrics["train_rmse"] <= metrics["val_rmse"]  # type: ignore[operator]
+    assert (metrics["users"], metrics["movies"]) == (240, 40)
+    assert metrics["parameters"] == (240 + 40) * (8 + 1)
+    assert metrics["ratings_per_second"] > 0  # type: ignore[operator]
+
+    recommender = Recommender.load()
+    for movie in (101, 102, 139):
+        answers = recommender.similar(movie, k=MOVIES // GROUPS - 1)
+        assert {group_of(answer.movie_id) for answer in answers} == {group_of(movie)}
+
+    assert (run / "checkpoints" / "best.ckpt").exists()
+    assert (run / "checkpoints" / "last.ckpt").exists()
+    assert "max_epochs: 12" in (run / "config.yaml").read_text()
+
+
+def test_tensorboard_has_every_curve_once_per_epoch(folder: Path, tmp_path: Path) -> None:
+    train(settings(folder), tmp_path)
+    curves = scalars(tmp_path)
+    for tag in ("train_loss_epoch", "val_rmse", "val_mae", "learning_rate"):
+        assert len(curves[tag]) == 12, tag
+    assert len(curves["ratings_per_second"]) >= 11
+    assert len(curves["train_loss"]) > 12
+    assert curves["train_loss_epoch"][-1] < curves["train_loss_epoch"][0]
+    assert curves["learning_rate"] == pytest.approx([0.02] * 12)
+
+
+def test_the_saved_embeddings_are_the_best_epochs(folder: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        settings(folder), optimizer=OptimizerConfig(learning_rate=0.3), model=ModelConfig(dim=32)
+    )
+    metrics = train(config, tmp_path / "auto")
+    val_rmse = scalars(tmp_path / "auto")["val_rmse"]
+    assert metrics["best_epoch"] == int(np.argmin(val_rmse)) + 1
+    assert metrics["val_rmse"] == pytest.approx(min(val_rmse), rel=1e-5)
+
+    last = train(dataclasses.replace(config, save=SaveConfig(epoch="last")), tmp_path / "last")
+    assert last["best_epoch"] == 12
+    assert last["val_rmse"] == pytest.approx(val_rmse[-1], rel=1e-5)
+
+
+def test_without_validation_the_last_epoch_is_saved(folder: Path, tmp_path: Path) -> None:
+    metrics = train(settings(folder, val_fraction=0.0), tmp_path)
+    assert metrics["val_rmse"] is None
+    assert metrics["best_epoch"] == 12
+    assert metrics["bias_only_rmse"] is not None
+    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+def test_the_same_seed_repeats_every_byte_and_another_does_not(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(dataclasses.replace(settings(folder), seed=seed), tmp_path / name)
+    a, b, c = (saved_columns(tmp_path / name) for name in "abc")
+    assert a["movie_vectors"].tobytes() == b["movie_vectors"].tobytes()
+    assert a["user_vectors"].tobytes() == b["user_vectors"].tobytes()
+    assert a["movie_vectors"].tobytes() != c["movie_vectors"].tobytes()
+    timed = {"train_seconds", "ratings_per_second"}
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in "ab"]
+    assert {k: v for k, v in metrics[0].items() if k not in timed} == {
+        k: v for k, v in metrics[1].items() if k not in timed
+    }
+
+
+def test_checkpoints_load_without_running_code(folder: Path, tmp_path: Path) -> None:
+    train(settings(folder), tmp_path)
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    state = torch.load(best, weights_only=True)
+    module = RatingRegression.load_from_checkpoint(best, weights_only=True)
+    vectors = module.model.movie_vectors.detach().numpy()
+    assert vectors.tobytes() == saved_columns(tmp_path)["movie_vectors"].tobytes()
+    assert state["hyper_parameters"]["dim"] == 8
+
+
+def test_save_users_false_leaves_users_out(folder: Path, tmp_path: Path) -> None:
+    train(dataclasses.replace(settings(folder), save=SaveConfig(users=False)), tmp_path)
+    assert "user_vectors" not in saved_columns(tmp_path)
+    with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
+        SavedEmbeddings.load_users(tmp_path)
+
+
+def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
+    folder = write_checkerboard(tmp_path / "data")
+    with (folder / "ratings.csv").open("a") as file:
+        file.writelines(f"1,{movie},3.5,0\n" for movie in range(2000, 2100))
+    config = settings(folder, val_fraction=0.5)
+    train(config, tmp_path / "run")
+    movies = SavedEmbeddings.load(tmp_path / "run").movies
+    trained = movies.ids[: movies.embedded]
+    assert 20 < np.sum(trained >= 2000) < 80
+    with pytest.raises(MovieEmbedError, match="held out for validation"):
+        Recommender.load(tmp_path / "run").similar(int(movies.ids[movies.embedded]))
+
+
+def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(settings(folder), optimizer=OptimizerConfig(1e30))
+    with pytest.raises(MovieEmbedError, match=r"diverged in epoch 1.*optimizer.learning_rate"):
+        train(config, tmp_path)
+
+
+def test_a_model_on_disk_is_not_replaced_by_a_failed_run(folder: Path, tmp_path: Path) -> None:
+    train(settings(folder), tmp_path / "good")
+    with pytest.raises(MovieEmbedError):
+        train(settings(folder, min_ratings=10**6), tmp_path / "bad")
+    assert Path("outputs/latest").read_text().strip() == str(tmp_path / "good")
+
+
+def module_of(folder: Path, **data: object) -> RatingsDataModule:
+    module = RatingsDataModule(settings(folder, **data).data, seed=3)
+    module.setup()
+    return module
+
+
+def epoch(module: RatingsDataModule, seed: int, number: int, size: int = 100) -> list[np.ndarray]:
+    batches = Batches(module.triples, module.train, size, (seed, number))
+    return [np.stack([b.users, b.movies, b.ratings], axis=1) for b in batches]
+
+
+def test_an_epoch_holds_every_rating_once_sorted_by_user(folder: Path) -> None:
+    module = module_of(folder)
+    batches = epoch(module, 0, 0)
+    assert all((np.diff(batch[:, 0]) >= 0).all() for batch in batches)
+    seen = np.concatenate(batches)
+    everything = np.stack(module.triples.unpack(module.train), axis=1)
+    order = np.lexsort((seen[:, 1], seen[:, 0]))
+    np.testing.assert_array_equal(seen[order], everything)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_alone(folder: Path) -> None:
+    module = module_of(folder)
+    first = epoch(module, 0, 1)
+    epoch(module, 0, 0)
+    again = epoch(module, 0, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], epoch(module, 0, 2)[0])
+    assert not np.array_equal(first[0], epoch(module, 1, 1)[0])
+
+
+def test_the_default_batch_size_fits_the_data(folder: Path) -> None:
+    module = module_of(folder, batch_size=None)
+    assert module.batch_size == 8  # about 5,400 ratings
+    assert len(module.train) // module.batch_size >= 400
+    module.train = np.zeros(12_000_000, np.uint32)
+    assert module.batch_size == 16_384
+    module.train = np.zeros(10**9, np.uint8)
+    assert module.batch_size == 65_536
+
+
+def test_bias_only_baseline_recovers_biases(folder: Path) -> None:
+    module = module_of(folder, val_fraction=0.0)
+    users, movies, _ = module.triples.unpack(module.train)
+    stars = np.clip(2.75 + (users % 3 - 1) * 0.5 + (movies % 5 - 2) * 0.25, 0.5, 5)
+
+    class Additive:
+        counts = module.triples.counts
+        rating_range = (0.5, 5.0)
+
+        @staticmethod
+        def unpack(packed: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return users, movies, stars
+
+    rmse = bias_only_rmse(Additive(), module.train, module.train)  # type: ignore[arg-type]
+    assert rmse < 0.2 < stars.std()
