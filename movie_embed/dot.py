@@ -74,7 +74,7 @@ class _BlockedDots(torch.autograd.Function):
 def _weighted_sums(
     rows: int, targets: Tensor, table: Tensor, sources: Tensor, weights: Tensor
 ) -> Tensor:
-    """Return, for each row, the sum of ``weights[k] * table[sources[k]]`` where it is the target."""
+    """Return for each row the sum of ``weights[k] * table[sources[k]]`` over its targets."""
     if not (targets[1:] >= targets[:-1]).all():
         order = _argsort(targets)
         sources, weights = sources[order], weights[order]
