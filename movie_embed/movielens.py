@@ -125,7 +125,7 @@ def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
         if target.exists():
             return target
         if not download:
-            why = f"{target} is missing and downloading is off; turn it on"
+            why = f"{target} is missing and data.download=false; set it to true"
             raise _missing(release, target, why)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
@@ -146,7 +146,9 @@ def _missing(release: Release, target: Path, problem: str) -> MovieEmbedError:
 def _unusable(path: Path, error: OSError | RuntimeError) -> MovieEmbedError:
     where = getattr(error, "filename", None) or path
     why = getattr(error, "strerror", None) or error
-    return MovieEmbedError(f"{where}: {why}; make room or mend its rights, or use another folder")
+    return MovieEmbedError(
+        f"{where}: {why}; make room, mend its rights, or choose another data.cache_dir"
+    )
 
 
 class _SourceError(Exception):
