@@ -1,40 +1,82 @@
 """Simulated ratings, for trying things out on a machine that has no MovieLens files.
 
 The package ships no ratings, only a model of them: the 1,005 most rated movies of a pooled
-MovieLens sample with their popularity, bias and factors, and the distribution of users'
-biases and factors (`scripts/fit_demo.py` learns them). Users are drawn from that
-distribution, their movies by popularity, and their stars from the model plus noise.
+MovieLens sample with their popularity, biases and factors, and how active users are
+(`scripts/fit_demo.py` learns them). Each user draws tastes and an activity, movies by
+popularity, and stars from the model plus noise.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.ratings import Movie, Ratings
+from movie_embed.ratings import Ratings
 from movie_embed.storage import read_columns
+from movie_embed.titles import Movie
 
 MODEL_FILE = Path(__file__).with_name("demo.safetensors")
+SOURCES = [MODEL_FILE, Path(__file__)]  # what decides the draw
 RATING_RANGE = (0.5, 5.0)
 DEFAULT_USERS = 9_000
 
 _BLOCK = 4_096
 _SEED = 2020
 
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """What `scripts/fit_demo.py` learned.
+
+    Attributes
+    ----------
+    movie_ids
+        MovieLens ids, int32, shape (movies,).
+    titles, genres
+        As in MovieLens.
+    popularity
+        How readily a movie is rated, float32, shape (movies,), with sum 1.
+    biases, factors
+        A movie's score is its bias plus the product of its factors and the user's tastes, which
+        are standard normal; float32, shapes (movies,) and (movies, tastes).
+    noise
+        Standard deviation of stars around the model's, in stars.
+    whole_stars
+        The share of users who never give half a star.
+    activity_mean, activity_std
+        Of the logarithm of users' activity, which is normal.
+    """
+
+    movie_ids: Rows
+    titles: list[str]
+    genres: list[str]
+    popularity: Floats
+    biases: Floats
+    factors: Floats
+    noise: float
+    whole_stars: float
+    activity_mean: float
+    activity_std: float
+
 
 @cache
-def _model() -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    return read_columns(MODEL_FILE, "demo model")
+def model() -> DemoModel:
+    """Read the model."""
+    columns, metadata = read_columns(MODEL_FILE, "demo model")
+    columns["factors"] = columns["factors"].astype(np.float32)
+    return DemoModel(**columns, **metadata)
 
 
 def movies() -> dict[int, Movie]:
     """Return title and genres of the 1,005 movies by MovieLens id."""
-    columns, _ = _model()
-    rows = zip(columns["movie_ids"].tolist(), columns["titles"], columns["genres"], strict=True)
+    rows = zip(model().movie_ids.tolist(), model().titles, model().genres, strict=True)
     return {movie_id: Movie(title, genres) for movie_id, title, genres in rows}
 
 
@@ -44,51 +86,70 @@ def draw_ratings(users: int, seed: int = _SEED) -> Ratings:
     Parameters
     ----------
     users
-        How many users to draw, with ids from 1; one who happens to rate nothing is absent.
+        How many users to draw, with ids from 1; each rates one movie or more.
     seed
         Of the draw.
 
     Returns
     -------
     Ratings
-        Sorted by user, then movie; half stars from 0.5 to 5.
+        Sorted by user, then movie, no pair twice; half stars from 0.5 to 5.
     """
     rng = np.random.default_rng(seed)
-    blocks = [
-        _draw_block(rng, start, min(start + _BLOCK, users)) for start in range(0, users, _BLOCK)
-    ]
-    user_rows, movie_rows, stars = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    columns, _ = _model()
-    return Ratings(user_rows.astype(np.int64) + 1, columns["movie_ids"][movie_rows], stars)
+    blocks = []
+    for start in range(0, users, _BLOCK):
+        size = min(_BLOCK, users - start)
+        rows, rated = _draw_choices(rng, size)
+        tastes = rng.standard_normal((size, model().factors.shape[1]), dtype=np.float32)
+        blocks.append((rows + np.int32(start), rated, draw_stars(rng, tastes, rows, rated)))
+    rows, rated, stars = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return Ratings(rows + np.int32(1), model().movie_ids[rated], stars)
 
 
-def _draw_block(
-    rng: np.random.Generator, start: int, stop: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    columns, metadata = _model()
-    size = stop - start
-    traits = rng.standard_normal((size, len(columns["user_mean"])), dtype=np.float32)
-    traits = columns["user_mean"] + traits @ columns["user_spread"].T
-    users, rated = _draw_choices(rng, size)
-    scores = np.einsum("ij,ij->i", traits[users, :-1], columns["factors"].astype(np.float32)[rated])
-    scores += traits[users, -1] + columns["biases"][rated]
-    low, high = RATING_RANGE
-    values = low + (high - low) / (1 + np.exp(-scores))
-    values += metadata["noise"] * rng.standard_normal(len(values), dtype=np.float32)
-    stars = np.clip(np.rint(values * 2) / 2, low, high).astype(np.float32)
-    return (users + start).astype(np.int32), rated.astype(np.int32), stars
+def _draw_choices(rng: np.random.Generator, size: int) -> tuple[Rows, Rows]:
+    """Draw who rates what, as rows.
 
-
-def _draw_choices(
-    rng: np.random.Generator, size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw who rates what: a movie of popularity p is rated with probability 1 - exp(-p t).
-
-    The user's activity t is log-normal: many rate few movies and a few rate most.
+    A user comes to a movie of popularity p after an exponential time of rate p and rates all
+    that come before the activity t, hence each with probability 1 - exp(-p t); the first always.
+    Activity is log-normal: many rate few movies and a few rate most.
     """
-    columns, metadata = _model()
-    activity = rng.lognormal(metadata["activity_mean"], metadata["activity_std"], size)
-    exposure = np.outer(activity.astype(np.float32), columns["popularity"])
-    chosen = rng.standard_exponential(exposure.shape, dtype=np.float32) < exposure
+    demo = model()
+    activity = rng.lognormal(demo.activity_mean, demo.activity_std, (size, 1))
+    arrival = rng.standard_exponential((size, len(demo.popularity)), dtype=np.float32)
+    arrival /= demo.popularity
+    chosen = arrival < activity.astype(np.float32)
+    chosen[np.arange(size), arrival.argmin(axis=1)] = True
     users, rated = np.nonzero(chosen)
-    return users, rated
+    return users.astype(np.int32), rated.astype(np.int32)
+
+
+def draw_stars(rng: np.random.Generator, tastes: Floats, users: Rows, rated: Rows) -> Floats:
+    """Add noise to `expected_stars` and round: some users give whole stars only."""
+    stars = expected_stars(tastes, users, rated)
+    stars += np.float32(model().noise) * rng.standard_normal(len(stars), dtype=np.float32)
+    whole = rng.random(len(tastes)) < model().whole_stars
+    steps = np.where(whole, 1, 2).astype(np.float32)[users]
+    rounded: Floats = np.clip(np.rint(stars * steps) / steps, *RATING_RANGE)
+    return rounded
+
+
+def expected_stars(tastes: Floats, users: Rows, rated: Rows) -> Floats:
+    """Return stars before noise and rounding.
+
+    Parameters
+    ----------
+    tastes
+        One standard normal vector a user, float32, shape (users, tastes).
+    users, rated
+        Rows of users in `tastes` and of movies in the model, int32, shape (ratings,).
+
+    Returns
+    -------
+    array
+        float32, shape (ratings,).
+    """
+    demo = model()
+    scores = np.einsum("ij,ij->i", tastes[users], demo.factors[rated]) + demo.biases[rated]
+    low, high = RATING_RANGE
+    stars: Floats = low + (high - low) / (1 + np.exp(-scores))
+    return stars

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         raise MovieEmbedError(f"cannot write {path}: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -146,8 +147,10 @@ def _checked_header(path: Path, kind: str, signed: Mapping[str, str]) -> dict[st
 def _as_array(column: Column) -> NDArray[Any]:
     if isinstance(column, list):
         text = "".join(f"{value}\0" for value in column)
+        if text.count("\0") != len(column):
+            raise ValueError("a text column cannot hold NUL characters")
         return np.frombuffer(text.encode(), dtype=np.uint8)
-    return np.ascontiguousarray(column)
+    return np.asarray(column, order="C")
 
 
 def _as_texts(array: NDArray[Any]) -> list[str]:

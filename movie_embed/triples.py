@@ -1,4 +1,4 @@
-"""Columns to triples: threshold, dense indices, packing, the on-disk cache and the split.
+"""Columns to triples: threshold, dense indices, the on-disk cache and the split.
 
 One rating is one unsigned integer, ``user | movie | star`` from the highest bit down, so
 sorting the integers sorts by user, then movie, and a batch is a slice of an array.
@@ -7,13 +7,12 @@ sorting the integers sorts by user, then movie, and a batch is a slice of an arr
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import xxhash
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -21,8 +20,19 @@ from numpy.typing import NDArray
 from movie_embed import demo
 from movie_embed.config import DataConfig
 from movie_embed.errors import MovieEmbedError
+from movie_embed.files import reading
 from movie_embed.movielens import RELEASES, cache_dir, fetch
 from movie_embed.movies import MovieTable
+from movie_embed.packing import (
+    Packed,
+    bit_width,
+    blocks,
+    count_rows,
+    latest_ratings,
+    pack,
+    ranked,
+    star_levels,
+)
 from movie_embed.ratings import (
     Movie,
     Ratings,
@@ -34,10 +44,9 @@ from movie_embed.ratings import (
 )
 from movie_embed.storage import read_columns, write_columns
 
-Packed = NDArray[np.unsignedinteger[Any]]
+__all__ = ["Counts", "Packed", "Triples", "load_triples", "pack_ratings"]
 
-_MAX_LEVELS = 2**16
-_MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
+_CACHE_VERSION = 1  # raise it when the same source and settings give other triples
 _log = logging.getLogger(__name__)
 
 
@@ -91,13 +100,13 @@ class Triples:
     @property
     def bits(self) -> int:
         """How many low bits of a packed rating are in use."""
-        return sum(map(_bits, (len(self.user_ids), self.movies.embedded, len(self.levels))))
+        return sum(map(bit_width, (len(self.user_ids), self.movies.embedded, len(self.levels))))
 
     def unpack(
         self, packed: Packed
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         """Return user indices, movie indices and stars of packed ratings, each of their shape."""
-        star_bits, movie_bits = _bits(len(self.levels)), _bits(self.movies.embedded)
+        star_bits, movie_bits = bit_width(len(self.levels)), bit_width(self.movies.embedded)
         users = packed >> (movie_bits + star_bits)
         movies = (packed >> star_bits) & (2**movie_bits - 1)
         stars = self.levels[packed & (2**star_bits - 1)]
@@ -105,8 +114,12 @@ class Triples:
 
     def level_counts(self) -> NDArray[np.int64]:
         """Return how many ratings have each of the `levels`."""
-        stars = self.packed & (2 ** _bits(len(self.levels)) - 1)
-        return np.bincount(stars.astype(np.int64), minlength=len(self.levels))
+        mask = 2 ** bit_width(len(self.levels)) - 1
+        counts = np.zeros(len(self.levels), dtype=np.int64)
+        for part in blocks(len(self)):
+            stars = (self.packed[part] & mask).astype(np.int64)
+            counts += np.bincount(stars, minlength=len(self.levels))
+        return counts
 
     def split(self, val_fraction: float, seed: int) -> tuple[Packed, Packed]:
         """Return training and validation ratings; each goes to either by its own seeded draw."""
@@ -127,27 +140,45 @@ def load_triples(config: DataConfig) -> Triples:
         The data set cannot be found, fetched or read, or the threshold leaves nothing.
     """
     folder = cache_dir(config.cache_dir)
-    files = (
-        None if config.name == "demo" else find_files(_source_path(config, folder), config.columns)
-    )
-    key = _cache_key(config, [demo.MODEL_FILE] if files is None else files.on_disk)
-    cached = folder / "triples" / f"{config.name}-{key}.safetensors"
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cached.with_suffix(".lock")):
+    files = None if config.name == "demo" else _find(config, folder)
+    sources = demo.SOURCES if files is None else files.on_disk
+    cached = folder / "triples" / f"{config.name}-{_cache_key(config, sources)}.safetensors"
+    with _locked(cached):
         if cached.exists():
             try:
                 return _read_cache(cached)
             except MovieEmbedError as error:
                 _log.warning("%s; building it again", error)
         triples = _read_demo(config) if files is None else _read_files(config, files)
-        _write_cache(cached, triples)
+        try:
+            _write_cache(cached, triples)
+        except MovieEmbedError as error:
+            _log.warning("%s; going on without", error)
     return triples
 
 
-def _source_path(config: DataConfig, folder: Path) -> Path:
+@contextmanager
+def _locked(cached: Path) -> Iterator[None]:
+    lock = FileLock(cached.with_suffix(".lock"))
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise MovieEmbedError(
+            f"{cached.parent} cannot hold the cache: {error.strerror}; choose another folder with "
+            "data.cache_dir=..."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _find(config: DataConfig, folder: Path) -> RatingsFiles:
     if config.path:
-        return Path(config.path).expanduser()
-    return fetch(RELEASES[config.name], folder, download=config.download)
+        return find_files(Path(config.path).expanduser(), config.columns)
+    archive = fetch(RELEASES[config.name], folder, download=config.download)
+    return find_files(archive, config.columns)
 
 
 def _read_demo(config: DataConfig) -> Triples:
@@ -156,7 +187,8 @@ def _read_demo(config: DataConfig) -> Triples:
 
 
 def _read_files(config: DataConfig, files: RatingsFiles) -> Triples:
-    rating_range = (config.rating_range[0], config.rating_range[1]) if config.rating_range else None
+    low_high = config.rating_range
+    rating_range = (float(low_high[0]), float(low_high[1])) if low_high else None
     ratings = read_ratings(files, rating_range)
     return pack_ratings(
         ratings,
@@ -205,89 +237,32 @@ def pack_ratings(
     MovieEmbedError
         No movie has `min_ratings` ratings.
     """
-    users, user_ids = _factorize(ratings.users)
-    movies, rated_ids = _factorize(ratings.movies)
-    stars, levels = _star_levels(ratings.values)
-    latest = _latest_ratings(users.astype(np.int64) * len(rated_ids) + movies, timestamps)
+    users, user_ids = ranked(ratings.users)
+    movies, rated_ids = ranked(ratings.movies)
+    stars, levels = star_levels(ratings.values)
+    latest = latest_ratings(users, movies, timestamps)
     if latest is not None:
         users, movies, stars = users[latest], movies[latest], stars[latest]
-    counts = np.bincount(movies, minlength=len(rated_ids))
+    counts = count_rows(movies, len(rated_ids))
+    before = Counts(len(user_ids), len(rated_ids), len(movies))
     kept = counts >= min_ratings
     if not kept.any():
         raise MovieEmbedError(
-            f"data.min_ratings={min_ratings} leaves no movie: of {len(rated_ids):,} movies with "
-            f"{len(movies):,} ratings the most rated has {counts.max():,}; use at most that"
+            f"data.min_ratings={min_ratings} leaves no movie: of {before.movies:,} movies with "
+            f"{before.ratings:,} ratings the most rated has {counts.max():,}; use at most that"
         )
-    chosen = kept[movies]
-    before = Counts(len(user_ids), len(rated_ids), len(movies))
-    users, movies, stars = users[chosen], movies[chosen], stars[chosen]
-    remaining = np.bincount(users, minlength=len(user_ids)) > 0
-    packed = _pack(_dense(remaining)[users], _dense(kept)[movies], stars, len(levels))
+    remaining = np.zeros(len(user_ids), dtype=np.bool_)
+    for part in blocks(len(users)):
+        remaining[users[part][kept[movies[part]]]] = True
     return Triples(
-        packed=packed,
+        packed=pack(users, movies, stars, (remaining, kept), len(levels)),
         levels=levels,
-        user_ids=user_ids[remaining],
+        user_ids=user_ids[remaining].astype(np.int64),
         movies=_movie_table(titles, rated_ids, counts, kept),
         rating_range=rating_range,
         before=before,
         duplicates=len(ratings) - before.ratings,
     )
-
-
-def _factorize(ids: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the rank of each id among the distinct ids, and the distinct ids, ascending."""
-    codes, unique = pd.factorize(ids, sort=True)
-    return codes.astype(np.int32), np.asarray(unique)
-
-
-def _star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return level indices and levels; beyond 65,536 distinct stars, the nearest on a grid."""
-    codes, levels = pd.factorize(values, sort=True)
-    if len(levels) > _MAX_LEVELS:
-        levels = np.linspace(levels[0], levels[-1], _MAX_LEVELS, dtype=np.float32)
-        codes = np.rint((values - levels[0]) / (levels[-1] - levels[0]) * (_MAX_LEVELS - 1))
-    return codes.astype(np.int32), np.asarray(levels)
-
-
-def _latest_ratings(
-    pairs: NDArray[np.int64], timestamps: Callable[[], NDArray[np.int64] | None]
-) -> NDArray[np.int64] | None:
-    """Return positions that sort the pairs and keep the latest of each; None if none need it."""
-    if np.all(pairs[1:] > pairs[:-1]):
-        return None
-    order = np.argsort(pairs, kind="stable")
-    repeated = pairs[order][1:] == pairs[order][:-1]
-    if repeated.any() and (times := timestamps()) is not None:
-        order = np.lexsort((times, pairs))
-    last: NDArray[np.int64] = order[np.append(~repeated, True)]
-    return last
-
-
-def _dense(kept: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the new index of each kept row."""
-    return np.cumsum(kept, dtype=np.int32) - 1
-
-
-def _pack(
-    users: NDArray[np.int32], movies: NDArray[np.int32], stars: NDArray[np.int32], levels: int
-) -> Packed:
-    star_bits, movie_bits = _bits(levels), _bits(int(movies.max()) + 1)
-    bits = _bits(int(users.max()) + 1) + movie_bits + star_bits
-    if bits > _MAX_BITS:
-        raise MovieEmbedError(
-            f"{users.max() + 1:,} users, {movies.max() + 1:,} movies and {levels:,} distinct "
-            f"ratings take {bits} bits a rating; at most {_MAX_BITS} fit"
-        )
-    dtype: type[np.unsignedinteger[Any]] = np.uint32 if bits <= 32 else np.uint64
-    packed = np.left_shift(users.astype(dtype), movie_bits + star_bits, dtype=dtype)
-    packed |= np.left_shift(movies.astype(dtype), star_bits, dtype=dtype)
-    packed |= stars.astype(dtype)
-    return packed
-
-
-def _bits(size: int) -> int:
-    """Return how many bits an index below `size` takes."""
-    return max(size - 1, 0).bit_length()
 
 
 def _movie_table(
@@ -297,7 +272,7 @@ def _movie_table(
     kept: NDArray[np.bool_],
 ) -> MovieTable:
     unrated = np.array(sorted(titles.keys() - set(rated_ids.tolist())), dtype=np.int64)
-    ids = np.concatenate([rated_ids[kept], rated_ids[~kept], unrated])
+    ids = np.concatenate([rated_ids[kept], rated_ids[~kept], unrated]).astype(np.int64)
     nameless = Movie("", "")
     movies = [titles.get(movie_id, nameless) for movie_id in ids.tolist()]
     return MovieTable(
@@ -310,12 +285,11 @@ def _movie_table(
 
 
 def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
-    digest = xxhash.xxh3_128()
     shaping = (config.name, config.min_ratings, config.rating_range, config.columns, config.users)
-    digest.update(repr(shaping).encode())
+    digest = xxhash.xxh3_128(repr((_CACHE_VERSION, shaping)).encode())
     for source in sources:
-        digest.update(source.name.encode())
-        with source.open("rb") as file:
+        with reading(source), source.open("rb") as file:
+            digest.update(f"{source.name}/{source.stat().st_size}/".encode())
             while block := file.read(2**22):
                 digest.update(block)
     return digest.hexdigest()

@@ -209,7 +209,7 @@ def test_download_off_opens_no_socket(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(MovieEmbedError) as caught:
         fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path / "absent", download=False)
     message = str(caught.value)
-    assert "downloading is off" in message
+    assert "data.download=false" in message
     assert str(tmp_path / "absent" / "toy.zip") in message
     assert "data.path=" in message
     assert not (tmp_path / "absent").exists()
@@ -500,5 +500,5 @@ def test_cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_dir(None).is_dir()
     (tmp_path / "file").touch()
     for unusable in ("~/file", "~/file/below", "~no-such-user/x"):
-        with pytest.raises(MovieEmbedError, match="use another folder"):
+        with pytest.raises(MovieEmbedError, match=r"choose another data\.cache_dir"):
             cache_dir(unusable)

@@ -25,9 +25,7 @@ def saved(vectors: np.ndarray) -> SavedEmbeddings:
         rating_counts=np.append(np.full(len(vectors), 500), [3, 300]).astype(np.int64),
         embedded=len(vectors),
     )
-    users = UserEmbeddings(
-        np.array([5, 6]), np.ones((2, DIM), np.float32), np.zeros(2, np.float32)
-    )
+    users = UserEmbeddings(np.array([5, 6]), np.ones((2, DIM), np.float32), np.zeros(2, np.float32))
     biases = np.linspace(-1, 1, len(vectors), dtype=np.float32)
     return SavedEmbeddings(vectors, biases, table, (0.5, 5.0), "ml-test", 100, users)
 

@@ -22,8 +22,9 @@ from movie_embed.config import (
 )
 from movie_embed.datamodule import Batches, RatingsDataModule
 from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.regression import RatingRegression
 from movie_embed.storage import read_columns
-from movie_embed.training import RatingRegression, train
+from movie_embed.training import train
 
 
 @pytest.fixture(scope="module")

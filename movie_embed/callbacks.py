@@ -1,0 +1,88 @@
+"""What goes on around the training steps: throughput, progress, checkpoints that are whole."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.plugins import TorchCheckpointIO
+
+from movie_embed.datamodule import Batch
+from movie_embed.storage import atomic_path
+
+
+class Throughput(pl.Callback):
+    """Measure ratings per second over whole epochs, shuffling included, after the first batch."""
+
+    def __init__(self) -> None:
+        self.ratings = 0
+        self.seconds = 0.0
+        self._started: float | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, but for the first epoch, whose first batch warms up."""
+        self._epoch = (self.ratings, self.seconds)
+        if trainer.current_epoch > 0:
+            self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch; stop the clock with the last one, before validation."""
+        if self._started is None:
+            self._started = time.perf_counter()
+            return
+        self.ratings += len(batch.ratings)
+        if trainer.is_last_batch:
+            self.seconds += time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch's throughput."""
+        ratings, seconds = self.ratings - self._epoch[0], self.seconds - self._epoch[1]
+        if seconds > 0:
+            pl_module.log("ratings_per_second", ratings / seconds)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its final name and rename it, so that none is ever cut short.
+
+    Lightning's own writer stages it in the system's temporary folder, from where a move to
+    another file system is a copy.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Save a checkpoint."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+class ProgressBar(TQDMProgressBar):
+    """One bar per epoch with the loss, and none for validation, which is over at once.
+
+    Where the output is no terminal it moves once an epoch.
+
+    Parameters
+    ----------
+    refresh_rate
+        Steps between two updates in a terminal.
+    """
+
+    def __init__(self, refresh_rate: int) -> None:
+        super().__init__(refresh_rate=refresh_rate if sys.stdout.isatty() else sys.maxsize)
+
+    def init_validation_tqdm(self) -> Tqdm:
+        """Return a bar that stays hidden."""
+        return Tqdm(disable=True)

@@ -1,0 +1,189 @@
+"""Where the raw files of a data set lie, in a folder or inside a zip, and how they open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from movie_embed.config import ColumnNames
+from movie_embed.errors import MovieEmbedError
+
+AnyPath = Path | zipfile.Path
+
+_RATINGS_FILES = ("ratings.csv", "rating.csv", "ratings.dat", "u.data", "ratings.parquet")
+_MOVIES_FILES = ("movies.csv", "movie.csv", "movies.dat", "u.item")
+_OWN_FILES = (".csv", ".parquet")
+_BOMB_RATIO, _BOMB_SIZE = 200, 2**26
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,  # an encrypted zip
+    csv.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    pa.ArrowException,
+)
+
+
+@dataclass(frozen=True)
+class RatingsFiles:
+    """Where a data set lies: its ratings, its movies if it has a table of them, its columns."""
+
+    ratings: AnyPath
+    movies: AnyPath | None
+    columns: ColumnNames
+
+    @property
+    def on_disk(self) -> list[Path]:
+        """The ordinary files whose bytes decide what is read."""
+        paths = [self.ratings, self.movies] if self.movies else [self.ratings]
+        return sorted(
+            {Path(p.root.filename or "") if isinstance(p, zipfile.Path) else p for p in paths}
+        )
+
+
+def find_files(path: Path, columns: ColumnNames) -> RatingsFiles:
+    """Recognise the layout under a path.
+
+    Parameters
+    ----------
+    path
+        A folder or zip with any MovieLens layout (one folder deep is fine), or a CSV or
+        Parquet file of ratings; its movies are looked for beside it.
+    columns
+        Column names for CSV and Parquet.
+
+    Raises
+    ------
+    MovieEmbedError
+        Nothing there, or nothing recognisable.
+    """
+    with reading(path):
+        if not path.exists():
+            raise MovieEmbedError(f"data.path={path}: no such file or folder")
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            return _find_in_folder(path, columns)
+        if path.suffix.lower() in _OWN_FILES or path.name in _RATINGS_FILES:
+            return RatingsFiles(path, _first_present(path.parent, _MOVIES_FILES), columns)
+    raise MovieEmbedError(
+        f"data.path={path}: expected a folder, a .zip, or ratings as .csv or .parquet"
+    )
+
+
+def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
+    root: AnyPath = path if path.is_dir() else zipfile.Path(path)
+    folders = sorted((child for child in root.iterdir() if child.is_dir()), key=str)
+    for folder in (root, *folders):
+        ratings = _first_present(folder, _RATINGS_FILES)
+        if ratings:
+            return RatingsFiles(ratings, _first_present(folder, _MOVIES_FILES), columns)
+    raise MovieEmbedError(f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}")
+
+
+def _first_present(folder: AnyPath, names: tuple[str, ...]) -> AnyPath | None:
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+@contextmanager
+def reading(path: AnyPath) -> Iterator[None]:
+    """Turn whatever reading `path` raises into a `MovieEmbedError` of one line."""
+    try:
+        yield
+    except _READ_ERRORS as error:
+        raise unreadable(path, getattr(error, "strerror", None) or error) from error
+
+
+def unreadable(path: AnyPath, reason: object) -> MovieEmbedError:
+    """Return an error that says why `path` cannot be read, in one line."""
+    text = " ".join(str(reason).split()) or type(reason).__name__
+    return MovieEmbedError(f"{path} cannot be read: {printable(text)}")
+
+
+def printable(text: str, longest: int = 200) -> str:
+    """Return text that is safe to show on one line: cut short, odd characters escaped."""
+    shown = text[: longest + 1]
+    shown = shown if shown.isprintable() else ascii(shown)
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of columns for a message."""
+    return printable(", ".join(names)) or "nothing"
+
+
+def open_bytes(path: AnyPath) -> IO[bytes]:
+    """Open a file, unless it is the member of a zip that would unpack to far more than it is."""
+    if isinstance(path, zipfile.Path):
+        info = path.root.getinfo(path.at)
+        if info.file_size > max(_BOMB_RATIO * info.compress_size, _BOMB_SIZE):
+            raise MovieEmbedError(
+                f"{path} unpacks {info.compress_size:,} bytes to {info.file_size:,}: "
+                "refused as a zip bomb"
+            )
+    return path.open("rb")
+
+
+def open_text(path: AnyPath) -> io.TextIOWrapper:
+    """Open a file of numbers as text, line ends as they are; odd bytes show as replaced."""
+    return io.TextIOWrapper(open_bytes(path), "utf-8-sig", errors="replace", newline="")
+
+
+def open_titles(path: AnyPath) -> io.StringIO:
+    """Read a file of titles: UTF-8 with or without a byte-order mark, else Latin-1."""
+    with open_bytes(path) as file:
+        content = file.read()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return io.StringIO(text, newline="")
+
+
+class WatchedFile:
+    """A file that notes, while PyArrow reads it, what PyArrow could misunderstand.
+
+    That is a quoted field which swallows the lines after it, and an id in hexadecimal.
+    """
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._feeds = self._returns = self._quotes = 0
+        self._hex = False
+        self._last = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Read a block."""
+        block = self._file.read(size)
+        octets = np.frombuffer(block, dtype=np.uint8)
+        self._feeds += int(np.count_nonzero(octets == ord("\n")))
+        self._returns += int(np.count_nonzero(octets == ord("\r")))
+        self._quotes += block.count(b'"')
+        self._hex |= b"x" in block or b"X" in block
+        self._last = block[-1:] or self._last
+        return block
+
+    def close(self) -> None:
+        """Do nothing but say so: who opened the file closes it."""
+        self.closed = True
+
+    def doubtful(self, rows: int) -> bool:
+        """Whether the bytes allow another reading than one of so many rows."""
+        lines = self._feeds + (self._last != b"\n")
+        one_line_end = self._returns in (0, self._feeds)
+        return self._hex or self._quotes % 2 == 1 or lines != rows or not one_line_end

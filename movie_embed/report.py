@@ -1,0 +1,58 @@
+"""What a run tells on the terminal, before and after."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from movie_embed.config import TrainConfig
+from movie_embed.datamodule import RatingsDataModule
+from movie_embed.triples import Triples
+
+
+def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
+    """Return what the paper prints of its data (section II.B), before and after the threshold."""
+    triples = data.triples
+    before, after = triples.before, triples.counts
+    low, high = triples.rating_range
+    mean = triples.level_counts() @ triples.levels.astype(np.float64) / len(triples)
+    lines = [
+        f"{'':<34}{'users':>10}{'movies':>10}{'ratings':>14}",
+        f"{config.data.name:<34}{before.users:>10,}{before.movies:>10,}{before.ratings:>14,}",
+        f"{f'movies with {config.data.min_ratings:,}+ ratings':<34}"
+        f"{after.users:>10,}{after.movies:>10,}{after.ratings:>14,}",
+        f"ratings from {low:g} to {high:g}, mean {mean:.2f}; "
+        f"{len(data.train):,} for training, {len(data.val):,} for validation; "
+        f"batches of {data.batch_size:,}",
+    ]
+    if config.data.name == "demo":
+        lines.insert(0, "Simulated ratings, for trying things out: no real person's opinions.\n")
+    if triples.duplicates:
+        lines.append(f"{triples.duplicates:,} ratings replaced by a later one of the same movie")
+    return "\n".join(lines)
+
+
+def describe_result(triples: Triples, metrics: Mapping[str, float | int | None], run: Path) -> str:
+    """Return errors beside the baseline's, time, and the command to try next."""
+    epoch = f"epoch {metrics['best_epoch']} of {metrics['epochs']}"
+    lines = [f"RMSE in stars, {epoch}", f"  train       {metrics['train_rmse']:.4f}"]
+    if metrics["val_rmse"] is not None:
+        lines.append(f"  validation  {metrics['val_rmse']:.4f}")
+    lines.append(f"  bias only   {metrics['bias_only_rmse']:.4f}")
+    speed = f"{metrics['ratings_per_second']:,} ratings/s"
+    movies = triples.movies
+    most_rated = movies.ids[np.argmax(movies.rating_counts[: movies.embedded])]
+    folder = str(run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run)
+    value = folder if re.fullmatch(r"[\w./:-]+", folder, re.ASCII) else f'"{folder}"'
+    return "\n".join(
+        [
+            *lines,
+            f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}",
+            f"\nSaved in {folder}. Try:",
+            f"  python recommend.py movie_id={most_rated} {shlex.quote(f'run={value}')}",
+        ]
+    )

@@ -1,0 +1,115 @@
+"""The raw table of movies, in every layout, to titles and genres by id."""
+
+from __future__ import annotations
+
+import csv
+import reprlib
+from collections.abc import Callable, Iterator
+from typing import IO, NamedTuple
+
+from movie_embed.config import ColumnNames
+from movie_embed.errors import MovieEmbedError
+from movie_embed.files import AnyPath, RatingsFiles, listed, open_titles, reading
+from movie_embed.rows import Row, is_id, numbered_rows, shape_problem
+
+_GENRES_100K = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime",
+    "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance",
+    "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_FLAGS = slice(5, 5 + len(_GENRES_100K))
+
+
+class Movie(NamedTuple):
+    """Title and ``|``-joined genres of one movie, as in the raw file."""
+
+    title: str
+    genres: str
+
+
+class _Rows(NamedTuple):
+    """Numbered rows of one file, how many fields each must have, and where the fields are."""
+
+    rows: Iterator[tuple[int, Row]]
+    width: int
+    movie: int
+    title: int
+    genres: int | slice | None
+
+
+def read_movies(files: RatingsFiles) -> dict[int, Movie]:
+    """Read the table of movies: id to title and genres; empty if the data set has none.
+
+    Raises
+    ------
+    MovieEmbedError
+        A row of the wrong width, without a whole id or with an id given before, by file and
+        line.
+    """
+    movies: dict[int, Movie] = {}
+    if files.movies is None:
+        return movies
+    with reading(files.movies), open_titles(files.movies) as file:
+        layout = _layout(files.movies, file, files.columns)
+        for number, row in layout.rows:
+            if problem := _problem(row, layout, movies):
+                raise MovieEmbedError(f"{files.movies}, line {number}: {problem}")
+            movies[int(row[layout.movie])] = Movie(row[layout.title], _genres(row, layout.genres))
+    return movies
+
+
+def _layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _csv_layout(path, file, columns)
+    if suffix == ".dat":
+        return _Rows(_split_lines(file, _split_dat), 3, movie=0, title=1, genres=2)
+    rows = _split_lines(file, lambda line: line.split("|"))
+    return _Rows(rows, _FLAGS.stop, movie=0, title=1, genres=_FLAGS)
+
+
+def _csv_layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
+    rows = numbered_rows(csv.reader(file, strict=True))
+    _, names = next(rows, (1, []))
+    movie = columns.movie if columns.movie in names else "movieId"
+    for name in (movie, "title"):
+        if names.count(name) != 1:
+            raise MovieEmbedError(f"{path}: expected one column {name!r}, it has {listed(names)}")
+    genres = names.index("genres") if "genres" in names else None
+    return _Rows(rows, len(names), names.index(movie), names.index("title"), genres)
+
+
+def _split_lines(file: IO[str], split: Callable[[str], list[str]]) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(file, start=1):
+        if text := line.rstrip("\r\n"):
+            yield number, split(text)
+
+
+def _split_dat(line: str) -> list[str]:
+    """Split at the first and the last ``::``, since titles may hold it too."""
+    movie_id, *rest = line.split("::", 1)
+    return [movie_id, *(part for text in rest for part in text.rsplit("::", 1))]
+
+
+def _problem(row: Row, layout: _Rows, known: dict[int, Movie]) -> str:
+    if problem := shape_problem(row, layout.width):
+        return problem
+    movie_id = row[layout.movie]
+    if not is_id(movie_id):
+        return f"movie id {reprlib.repr(movie_id)} is not a whole number within 64 bits"
+    if int(movie_id) in known:
+        return f"movie id {movie_id} is given twice"
+    if any("\0" in field for field in row):
+        return "it holds a NUL byte"
+    if layout.genres == _FLAGS and not set(row[_FLAGS]) <= {"0", "1"}:
+        return "a genre flag is neither 0 nor 1"
+    return ""
+
+
+def _genres(row: Row, where: int | slice | None) -> str:
+    if where is None:
+        return ""
+    if isinstance(where, int):
+        return row[where]
+    flagged = zip(_GENRES_100K, row[where], strict=True)
+    return "|".join(genre for genre, flag in flagged if flag == "1")

@@ -1,0 +1,118 @@
+"""Small made-up data sets in every layout that the loader reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.files import RatingsFiles, find_files
+from movie_embed.ratings import Movie, Ratings, read_movies, read_ratings
+
+HALVES = (0.5, 5.0)
+
+Row = tuple[int, int, float, int]
+
+ROWS: list[Row] = [
+    (1, 10, 4.0, 1_112_486_027),
+    (1, 20, 3.5, 1_112_484_676),
+    (7, 10, 0.5, 1_112_484_819),
+    (7, 30, 5.0, 964_982_703),
+    (9, 20, 2.0, 964_982_224),
+]
+MOVIES = {
+    10: Movie("Star Wars: Episode IV - A New Hope (1977)", "Action|Adventure|Sci-Fi"),
+    20: Movie('City of Lost Children, The (Cité des "enfants" perdus, La) (1995)', "Drama"),
+    30: Movie("Odd :: Title, with 'marks' (2001)", "Comedy|Drama"),
+    40: Movie("Never Rated", "(no genres listed)"),
+}
+
+
+def ratings_csv(rows: list[Row] = ROWS, *, end: str = "\n", timestamps: bool = True) -> bytes:
+    """Return ratings as 20M and later ship them."""
+    width = 4 if timestamps else 3
+    lines = ["userId,movieId,rating,timestamp".rsplit(",", 4 - width)[0]]
+    lines += [",".join(map(str, row[:width])) for row in rows]
+    return (end.join(lines) + end).encode()
+
+
+def ratings_kaggle(rows: list[Row] = ROWS) -> bytes:
+    """Return ratings as Kaggle's copy of 20M has them: quoted names and date-times."""
+    lines = ['"userId","movieId","rating","timestamp"']
+    lines += [f'{u},{m},{stars},"2005-04-02 23:{time % 60:02}:47"' for u, m, stars, time in rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def ratings_bare(rows: list[Row] = ROWS, delimiter: str = "::", width: int = 4) -> bytes:
+    """Return ratings without header, as 100K, 1M and 10M ship them."""
+    return "".join(delimiter.join(map(str, row[:width])) + "\n" for row in rows).encode()
+
+
+def movies_csv(movies: dict[int, Movie] = MOVIES) -> bytes:
+    """Return the table of movies as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(
+        [("movieId", "title", "genres"), *((i, *movie) for i, movie in movies.items())]
+    )
+    return text.getvalue().encode()
+
+
+def movies_dat(encoding: str, movies: dict[int, Movie] = MOVIES) -> bytes:
+    """Return the table of movies as 1M (Latin-1) and 10M (UTF-8) have it."""
+    lines = [f"{i}::{movie.title}::{movie.genres}\n" for i, movie in movies.items()]
+    return "".join(lines).encode(encoding)
+
+
+def whole_stars(rows: list[Row] = ROWS) -> list[Row]:
+    """Return the rows with stars rounded up to whole ones."""
+    return [(user, movie, int(stars + 0.5), time) for user, movie, stars, time in rows]
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    """Write a zip with these members."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_folder(folder: Path, members: dict[str, bytes]) -> Path:
+    """Write these files under a folder."""
+    for name, content in members.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def data_set(folder: Path, content: bytes | None = None) -> Path:
+    """Write a data set in the layout of the recent releases and return its folder."""
+    return write_folder(
+        folder, {"ratings.csv": content or ratings_csv(), "movies.csv": movies_csv()}
+    )
+
+
+def files_config(path: Path, cache: Path, **changes: object) -> DataConfig:
+    """Return the settings to load a data set under `path`."""
+    settings: dict[str, object] = {"rating_range": [0.5, 5.0], **changes}
+    return DataConfig(name="files", path=str(path), cache_dir=str(cache), **settings)  # type: ignore[arg-type]
+
+
+def locate(path: Path, **columns: str) -> RatingsFiles:
+    """Find the files under a path."""
+    return find_files(path, ColumnNames(**columns))
+
+
+def load(
+    path: Path, scale: tuple[float, float] | None = HALVES, **columns: str
+) -> tuple[Ratings, dict[int, Movie]]:
+    """Read ratings and movies under a path."""
+    files = locate(path, **columns)
+    return read_ratings(files, scale), read_movies(files)
+
+
+def rows_of(ratings: Ratings) -> list[tuple[int, int, float]]:
+    """Return ratings as plain rows."""
+    columns = (ratings.users, ratings.movies, ratings.values)
+    return list(zip(*(column.tolist() for column in columns), strict=True))

@@ -1,0 +1,71 @@
+"""The table of movies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from movie_embed.movies import TABLE_COLUMNS, MovieTable, split_genres, split_year
+
+
+@pytest.fixture
+def table() -> MovieTable:
+    return MovieTable(
+        ids=np.array([10, 5, 7]),
+        titles=["Matrix, The (1999)", "Up (2009)", "Unknown"],
+        genres=["Action|Sci-Fi", "Animation", ""],
+        rating_counts=np.array([9, 4, 0]),
+        embedded=2,
+    )
+
+
+def test_rows_are_found_by_id(table: MovieTable) -> None:
+    assert [table.row_of(movie_id) for movie_id in (10, 5, 7, 1, -1)] == [0, 1, 2, None, None]
+    assert table.row_of(2**70) is None
+    assert len(table) == 3
+
+
+def test_rows_are_taken_in_the_order_asked(table: MovieTable) -> None:
+    taken = table.take(np.array([2, 0]), embedded=1)
+    assert taken.ids.tolist() == [7, 10]
+    assert taken.titles == ["Unknown", "Matrix, The (1999)"]
+    assert taken.genres == ["", "Action|Sci-Fi"]
+    assert taken.rating_counts.tolist() == [0, 9]
+    assert taken.embedded == 1
+    assert len(table.take(np.array([], dtype=np.int64), 0)) == 0
+
+
+def test_columns_round_trip(table: MovieTable) -> None:
+    columns = table.to_columns()
+    assert tuple(columns) == TABLE_COLUMNS
+    again = MovieTable.from_columns(columns, table.embedded)
+    assert again.titles == table.titles
+    assert again.ids is columns["movie_ids"]
+    assert again.embedded == 2
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Toy Story (1995)", ("Toy Story", 1995)),
+        ("Toy Story (1995) ", ("Toy Story", 1995)),
+        ("(500) Days of Summer (2009)", ("(500) Days of Summer", 2009)),
+        ("2001: A Space Odyssey (1968)", ("2001: A Space Odyssey", 1968)),
+        ("Doctor Who (2005-2010)", ("Doctor Who", 2005)),
+        ("Fawlty Towers (1975\u20131979)", ("Fawlty Towers", 1975)),
+        ("Black Mirror (2011-)", ("Black Mirror", 2011)),
+        ("Seven (a.k.a. Se7en) (1995)", ("Seven (a.k.a. Se7en)", 1995)),
+        ("1984", ("1984", None)),
+        ("unknown ", ("unknown", None)),
+        ("Cosmos (19955)", ("Cosmos (19955)", None)),
+        ("", ("", None)),
+        ("(1995)", ("", 1995)),
+    ],
+)
+def test_years_are_split_off(title: str, expected: tuple[str, int | None]) -> None:
+    assert split_year(title) == expected
+
+
+def test_genres_are_split() -> None:
+    assert split_genres("Adventure|Children's") == ("Adventure", "Children's")
+    assert split_genres("") == split_genres("(no genres listed)") == ()

@@ -1,0 +1,589 @@
+"""Raw files in every layout, good and bad."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from synthetic import (
+    HALVES,
+    MOVIES,
+    ROWS,
+    Row,
+    data_set,
+    load,
+    locate,
+    movies_csv,
+    movies_dat,
+    ratings_bare,
+    ratings_csv,
+    ratings_kaggle,
+    rows_of,
+    whole_stars,
+    write_folder,
+    write_zip,
+)
+
+from movie_embed.errors import MovieEmbedError
+from movie_embed.ratings import Movie, read_movies, read_ratings, read_timestamps
+
+GENRES_AND_FLAGS = {10: "Action|Adventure|Sci-Fi", 20: "Drama", 30: "Comedy|Drama", 40: "unknown"}
+FLAG_ORDER = (
+    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
+    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
+)
+
+
+def u_item() -> bytes:
+    lines = []
+    for movie_id, movie in MOVIES.items():
+        flags = [
+            str(int(g in GENRES_AND_FLAGS[movie_id].split("|"))) for g in FLAG_ORDER.split("|")
+        ]
+        lines.append("|".join([str(movie_id), movie.title, "01-Jan-1995", "", "http://x", *flags]))
+    return "".join(f"{line}\n" for line in lines).encode("latin-1")
+
+
+LAYOUTS: dict[str, dict[str, bytes]] = {
+    "20m": {"ratings.csv": ratings_csv(), "movies.csv": movies_csv()},
+    "windows": {"ratings.csv": ratings_csv(end="\r\n"), "movies.csv": movies_csv()},
+    "no timestamps": {"ratings.csv": ratings_csv(timestamps=False), "movies.csv": movies_csv()},
+    "kaggle": {"rating.csv": ratings_kaggle(), "movie.csv": movies_csv()},
+    "10m": {"ratings.dat": ratings_bare(), "movies.dat": movies_dat("utf-8")},
+    "1m": {"ratings.dat": ratings_bare(), "movies.dat": movies_dat("latin-1")},
+    "dat, no timestamps": {
+        "ratings.dat": ratings_bare(width=3),
+        "movies.dat": movies_dat("utf-8"),
+    },
+    "100k": {"u.data": ratings_bare(delimiter="\t"), "u.item": u_item()},
+    "100k, no timestamps": {"u.data": ratings_bare(delimiter="\t", width=3), "u.item": u_item()},
+}
+EXPECTED = [row[:3] for row in ROWS]
+
+
+@pytest.mark.parametrize("place", ["folder", "nested", "zip", "nested zip"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_in_every_place(layout: str, place: str, tmp_path: Path) -> None:
+    prefix = "ml-10M100K/" if "nested" in place else ""
+    members = {prefix + name: content for name, content in LAYOUTS[layout].items()}
+    path = tmp_path / "data.zip"
+    path = write_zip(path, members) if "zip" in place else write_folder(tmp_path, members)
+    before = sorted(tmp_path.rglob("*"))
+    ratings, movies = load(path)
+    assert rows_of(ratings) == EXPECTED
+    assert ratings.values.dtype == np.float32
+    assert {i: movie.title for i, movie in movies.items()} == {
+        i: movie.title for i, movie in MOVIES.items()
+    }
+    if "100k" in layout:
+        assert {i: movie.genres for i, movie in movies.items()} == GENRES_AND_FLAGS
+    else:
+        assert movies == MOVIES
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_may_be_named_itself(tmp_path: Path) -> None:
+    own = data_set(tmp_path)
+    (own / "ratings.csv").rename(own / "mine 2024.CSV")
+    ratings, movies = load(own / "mine 2024.CSV")
+    assert rows_of(ratings) == EXPECTED
+    assert movies == MOVIES
+
+
+OWN = {"user": "who", "movie": "what", "rating": "stars", "timestamp": "when"}
+
+
+def own_table(**changes: Any) -> pa.Table:
+    who, what, stars, when = zip(*ROWS, strict=True)
+    return pa.table(
+        {"note": ["a,b"] * 5, "stars": stars, "what": what, "who": who, "when": when} | changes
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_own_columns(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"log{suffix}"
+    write_own(path, own_table())
+    ratings, movies = load(path, **OWN)
+    assert rows_of(ratings) == EXPECTED
+    assert movies == {}
+    times = read_timestamps(locate(path, **OWN))
+    assert times is not None
+    assert times.tolist() == [row[3] for row in ROWS]
+
+
+def write_own(path: Path, table: pa.Table) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+        return
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+        writer.writerow(table.column_names)
+        writer.writerows(row.values() for row in table.to_pylist())
+
+
+def test_own_file_without_timestamps(tmp_path: Path) -> None:
+    pq.write_table(own_table().drop_columns(["when"]), tmp_path / "log.parquet")
+    assert read_timestamps(locate(tmp_path / "log.parquet", **OWN)) is None
+
+
+TIMES = {
+    "seconds": ([5, None, 3], [5, None, 3]),
+    "floats": ([5.0, None, 3.0], [5, None, 3]),
+    "text": (["1970-01-01 00:00:05", None, "1970-01-01 00:00:03"], [5, None, 3]),
+    "times": (pa.array([5, None, 3], pa.timestamp("ns")), None),
+    "dates": (pa.array([5, None, 3], pa.date32()), [5 * 86_400, None, 3 * 86_400]),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_timestamps_of_every_kind(kind: str, tmp_path: Path) -> None:
+    when, expected = TIMES[kind]
+    table = pa.table({"who": [1] * 3, "what": [1] * 3, "stars": [1.0] * 3, "when": when})
+    pq.write_table(table, tmp_path / "log.parquet")
+    times = read_timestamps(locate(tmp_path / "log.parquet", **OWN))
+    assert times is not None
+    missing = np.iinfo(np.int64).min
+    if expected is not None:
+        assert times.tolist() == [missing if time is None else time for time in expected]
+    assert times[1] == missing
+
+
+def test_timestamps_of_kaggle_keep_their_order(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"rating.csv": ratings_kaggle()})
+    times = read_timestamps(locate(tmp_path))
+    assert times is not None
+    assert times.argsort().tolist() == np.argsort([row[3] % 60 for row in ROWS]).tolist()
+
+
+@pytest.mark.parametrize("when", ["yesterday", "2005-04-02 23:53:47"])
+def test_timestamps_of_another_kind_are_refused(when: str, tmp_path: Path) -> None:
+    data_set(tmp_path, ratings_csv().replace(b"964982703", when.encode()))
+    with pytest.raises(MovieEmbedError, match=rf"ratings\.csv, line 5: timestamp '{when}'"):
+        read_timestamps(locate(tmp_path))
+
+
+def refusal(path: Path, scale: tuple[float, float] | None = HALVES, **columns: str) -> str:
+    """Return the message with which the data set is refused, in one readable line."""
+    with pytest.raises(MovieEmbedError) as caught:
+        load(path, scale, **columns)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 600
+    return message
+
+
+BAD_LINES = {
+    "1,2,3": "expected 4 fields, got 3",
+    "1,2,3.0,4,5": "expected 4 fields, got 5",
+    "1;2;3;4": "expected 4 fields, got 1",
+    "   ": "expected 4 fields, got 1",
+    ",2,3.0,4": "user id '' is not a whole number within 64 bits",
+    "1,,3.0,4": "movie id '' is not a whole number within 64 bits",
+    '1,"",3.0,4': "movie id '' is not a whole number within 64 bits",
+    "1.0,2,3.0,4": "user id '1.0' is not a whole number within 64 bits",
+    "+1,2,3.0,4": "user id '+1' is not a whole number within 64 bits",
+    "0x1F,2,3.0,4": "user id '0x1F' is not a whole number within 64 bits",
+    "1e3,2,3.0,4": "user id '1e3' is not a whole number within 64 bits",
+    "1_0,2,3.0,4": "user id '1_0' is not a whole number within 64 bits",
+    "\u0661,2,3.0,4": "user id '\u0661' is not a whole number within 64 bits",
+    "1,9223372036854775808,3.0,4": "movie id '9223372036854775808' is not a whole number",
+    "1\0,2,3.0,4": r"user id '1\x00' is not a whole number within 64 bits",
+    "1,2,,4": "rating '' is not a number",
+    "1,2,good,4": "rating 'good' is not a number",
+    "1,2,nan,4": "rating 'nan' is not a number",
+    "1,2,NaN,4": "rating 'NaN' is not a number",
+    "1,2,inf,4": "rating 'inf' is not a number",
+    "1,2,1e999,4": "rating 1e999 is not between 0.5 and 5",
+    "1,2,-3.0,4": "rating -3.0 is not between 0.5 and 5",
+    "1,2,5.5,4": "rating 5.5 is not between 0.5 and 5",
+    "1,2,0,4": "rating 0 is not between 0.5 and 5",
+    '1,2,3,"4': "a quoted field does not end on its line",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_bad_line_is_named(line: str, end: str, tmp_path: Path) -> None:
+    lines = ratings_csv(end=end).decode().split(end)
+    text = end.join([*lines[:3], "", line, *lines[3:]])
+    data_set(tmp_path, text.encode())
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'ratings.csv'}, line 5: {BAD_LINES[line]}")
+
+
+@pytest.mark.parametrize("delimiter", ["::", "\t"])
+def test_a_bad_line_without_header_is_named(delimiter: str, tmp_path: Path) -> None:
+    name = "ratings.dat" if delimiter == "::" else "u.data"
+    good = ratings_bare(delimiter=delimiter).decode().splitlines()
+    for fields, problem in {
+        "1 2 3": "expected 4 fields, got 3",
+        "1 2 3 4 5": "expected 4 fields, got 5",
+        '"1" 2 3 4': """user id '"1"' is not a whole number within 64 bits""",
+        "1 2 9 4": "rating 9 is not between 0.5 and 5",
+    }.items():
+        for position in range(6):
+            bad = delimiter.join(fields.split(" "))
+            text = "\n".join([*good[:position], bad, *good[position:]])
+            write_folder(tmp_path, {name: text.encode()})
+            assert refusal(tmp_path) == f"{tmp_path / name}, line {position + 1}: {problem}"
+
+
+def test_more_bad_lines_are_counted(tmp_path: Path) -> None:
+    data_set(tmp_path, ratings_csv() + b"1,2\n" * 1_234 + b"1,2,3,4\n")
+    assert refusal(tmp_path).endswith("line 7: expected 4 fields, got 2 (and 1,233 more bad rows)")
+
+
+def test_lines_are_counted_far_into_a_file(tmp_path: Path) -> None:
+    rows: list[Row] = [(user, 10, 3.0, 5) for user in range(200_000)]
+    data_set(tmp_path, ratings_csv(rows) + b"1,10,6.0,5\n")
+    assert refusal(tmp_path).endswith("line 200002: rating 6.0 is not between 0.5 and 5")
+
+
+def test_without_a_scale_any_finite_star_will_do(tmp_path: Path) -> None:
+    data_set(tmp_path, ratings_csv([(1, 2, -7.25, 0), (1, 3, 1e6, 0)]))
+    ratings, _ = load(tmp_path, None)
+    assert ratings.values.tolist() == [-7.25, 1e6]
+    data_set(tmp_path, ratings_csv() + b"1,2,1e39,4\n")
+    assert "line 7: rating 1e39 is not between" in refusal(tmp_path, None)
+
+
+ACCEPTED = {
+    "no last line end": ratings_csv().rstrip(b"\n"),
+    "byte-order mark": b"\xef\xbb\xbf" + ratings_csv(),
+    "blank lines": ratings_csv().replace(b"\n", b"\n\n").rstrip(b"\n"),
+    "old Mac": ratings_csv(end="\r"),
+    "spaces": ratings_csv().replace(b",", b", ").replace(b", movieId, rating", b",movieId,rating"),
+    "leading zeros": ratings_csv().replace(b"\n1,", b"\n001,"),
+    "exponents": ratings_csv().replace(b",4.0,", b",0.4e1,"),
+    "every field quoted": re.sub(rb"[^,\n]+", rb'"\g<0>"', ratings_csv()),
+    "odd bytes where none reads": ratings_csv().replace(b"964982224", b'\xff\0x"'),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_harmless_oddities_are_read(name: str, tmp_path: Path) -> None:
+    data_set(tmp_path, ACCEPTED[name])
+    ratings, _ = load(tmp_path)
+    assert rows_of(ratings) == EXPECTED
+
+
+def test_ids_of_64_bits(tmp_path: Path) -> None:
+    rows: list[Row] = [(-(2**63), 2**63 - 1, 3.0, 0), (2**40, -1, 4.0, 0)]
+    data_set(tmp_path, ratings_csv(rows))
+    ratings, _ = load(tmp_path)
+    assert rows_of(ratings) == [row[:3] for row in rows]
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", r"no column 'userId', it has nothing"),
+    "blank": (b"\n\n", r"no column 'userId', it has nothing"),
+    "header only": (b"userId,movieId,rating,timestamp\n", r"ratings\.csv has no ratings"),
+    "header without line end": (b"userId,movieId,rating", r"ratings\.csv has no ratings"),
+    "semicolons": (b"userId;movieId;rating\n1;2;3\n", r"no column 'userId'.*commas"),
+    "another name": (b"user_id,movieId,rating\n1,2,3\n", r"did you mean user_id\?.*columns\.user"),
+    "a name twice": (b"userId,movieId,rating,rating\n1,2,3,3\n", r"2 columns 'rating'"),
+    "binary": (random.Random(0).randbytes(300_000), r"ratings\.csv"),
+    "binary, one line": (b"\x89PNG" * 100_000, r"ratings\.csv cannot be read"),
+    "nul": (bytes(1_000), r"no column 'userId', it has '"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_files_of_something_else_are_refused(name: str, tmp_path: Path) -> None:
+    content, message = REFUSED[name]
+    write_folder(tmp_path, {"ratings.csv": content})
+    assert re.search(message, refusal(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["ratings.dat", "u.data"])
+def test_an_empty_file_without_header_has_no_ratings(name: str, tmp_path: Path) -> None:
+    for content in (b"", b"\n", b"\xef\xbb\xbf"):
+        write_folder(tmp_path, {name: content})
+        assert refusal(tmp_path) == f"{tmp_path / name} has no ratings"
+
+
+def test_a_quote_cannot_swallow_lines(tmp_path: Path) -> None:
+    text = ratings_kaggle().decode().splitlines(keepends=True)
+    for position in (1, 3, 5):
+        damaged = [*text]
+        damaged[position] = damaged[position].replace('47"', "47")
+        write_folder(tmp_path, {"rating.csv": "".join(damaged).encode()})
+        assert f"line {position + 1}: a quoted field does not end on its line" in refusal(tmp_path)
+
+
+def test_paths_that_hold_no_data_set(tmp_path: Path) -> None:
+    assert "no such file or folder" in refusal(tmp_path / "nowhere")
+    assert "found none of ratings.csv, rating.csv" in refusal(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    assert "expected a folder, a .zip" in refusal(tmp_path / "notes.txt")
+    (tmp_path / "ratings.csv").mkdir()
+    assert "ratings.csv cannot be read: Is a directory" in refusal(tmp_path)
+
+
+def test_a_folder_in_place_of_the_movies(folder: Path) -> None:
+    (folder / "movies.csv").unlink()
+    (folder / "movies.csv").mkdir()
+    assert "movies.csv cannot be read: Is a directory" in refusal(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_a_file_without_permission(folder: Path) -> None:
+    (folder / "ratings.csv").chmod(0)
+    assert "ratings.csv cannot be read: Permission denied" in refusal(folder)
+
+
+def test_damaged_zips_are_refused_or_harmless(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "data.zip", LAYOUTS["20m"])
+    whole = path.read_bytes()
+    expected = load(path)[1], EXPECTED
+    damaged = [whole[:length] for length in range(0, len(whole), 7)]
+    damaged += [
+        whole[:position] + bytes([whole[position] ^ 0x41]) + whole[position + 1 :]
+        for position in range(len(whole))
+    ]
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            ratings, movies = load(path)
+        except MovieEmbedError as error:
+            assert str(error).isprintable()
+        else:
+            assert (movies or expected[0], rows_of(ratings)) == expected
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "data.zip", LAYOUTS["20m"])
+    content = path.read_bytes()
+    marked = bytearray(content)
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for match in re.finditer(re.escape(signature), content):
+            marked[match.start() + flags] |= 1
+    path.write_bytes(bytes(marked))
+    assert "encrypted" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "movies.csv"])
+def test_a_zip_bomb_is_refused(name: str, tmp_path: Path) -> None:
+    members = {**LAYOUTS["20m"], name: bytes(2**26 + 1)}
+    assert "refused as a zip bomb" in refusal(write_zip(tmp_path / "data.zip", members))
+
+
+PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "null id": ({"who": [1, None, 3, 4, 5]}, r"row 2: user id None is not a whole number"),
+    "null star": ({"stars": [1.0, 2.0, None, 4, 5]}, r"row 3: rating None is not a number"),
+    "nan star": ({"stars": [1.0, 2.0, 3.0, float("nan"), 5]}, r"row 4: rating nan is not a num"),
+    "off the scale": ({"stars": [1, 2, 3, 4, 50]}, r"row 5: rating 50 is not between 0\.5 and 5"),
+    "text ids": ({"who": list("12345")}, r"column 'who' holds (large_)?string"),
+    "float ids": ({"what": [1.0, 2, 3, 4, 5]}, r"column 'what' holds double"),
+    "text stars": ({"stars": list("12345")}, r"column 'stars' holds (large_)?string"),
+    "wide ids": ({"who": pa.array([2**64 - 1] * 5, pa.uint64())}, r"row 1: user id 184467"),
+}
+
+
+@pytest.mark.parametrize("fault", PARQUET_FAULTS)
+def test_bad_parquet_is_refused(fault: str, tmp_path: Path) -> None:
+    changes, message = PARQUET_FAULTS[fault]
+    path = tmp_path / "log.parquet"
+    pq.write_table(own_table(**changes), path)
+    assert re.search(message, refusal(path, **OWN))
+
+
+def test_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    pq.write_table(own_table(), path)
+    whole = path.read_bytes()
+    for content in (b"", ratings_csv(), whole[:-20], whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        assert "log.parquet cannot be read" in refusal(path, **OWN)
+    pq.write_table(own_table().slice(0, 0), path)
+    assert refusal(path, **OWN) == f"{path} has no ratings"
+
+
+MOVIE_FAULTS: dict[str, tuple[str, bytes, str]] = {
+    "fields missing": ("movies.csv", b"movieId,title,genres\n\n1,A\n", "line 3: expected 3 f"),
+    "fields too many": ("movies.csv", b"movieId,title,genres\r\n1,A, the,x\r\n", "got 4"),
+    "id twice": (
+        "movies.csv",
+        b"movieId,title,genres\n1,A,x\n2,B,x\n01,C,x\n",
+        "line 4: movie id 01 is given twice",
+    ),
+    "id is none": ("movies.csv", b"movieId,title\nA,1\n", "line 2: movie id 'A' is not a whole"),
+    "no title": ("movies.csv", b"movieId,name\n1,A\n", "one column 'title', it has movieId, na"),
+    "empty": ("movies.csv", b"", "expected one column 'movieId', it has nothing"),
+    "quote open": ("movies.csv", b'movieId,title\n1,"A\n2,B\n3,C\n', "line 2: a quoted field"),
+    "quote inside": ("movies.csv", b'movieId,title\n1,A\n2,"B" C\n', "line 3: a quoted field"),
+    "quoted line end": ("movies.csv", b'movieId,title\n1,"A\nB"\n', "line 2: a quoted field"),
+    "nul": ("movies.csv", b"movieId,title\n1,A\0\n", "line 2: it holds a NUL byte"),
+    "dat fields": ("movies.dat", b"1::A::x\n2::B\n", "line 2: expected 3 fields, got 2"),
+    "dat separators": ("movies.dat", b"1:A:x\n", "line 1: expected 3 fields, got 1"),
+    "u.item fields": ("u.item", b"1|A|x\n", "line 1: expected 24 fields, got 3"),
+    "u.item flags": ("u.item", u_item().replace(b"|1", b"|2"), "genre flag is neither 0 nor 1"),
+}
+
+
+@pytest.mark.parametrize("fault", MOVIE_FAULTS)
+def test_bad_tables_of_movies_are_refused(fault: str, tmp_path: Path) -> None:
+    name, content, message = MOVIE_FAULTS[fault]
+    write_folder(tmp_path, {"ratings.csv": ratings_csv(), name: content})
+    refused = refusal(tmp_path)
+    assert refused.startswith(str(tmp_path / name))
+    assert message in refused
+
+
+def test_a_binary_table_of_movies_is_refused(tmp_path: Path) -> None:
+    for size in (100, 300_000):
+        members = {"ratings.csv": ratings_csv(), "movies.csv": random.Random(1).randbytes(size)}
+        assert "movies.csv" in refusal(write_folder(tmp_path, members))
+
+
+def test_movies_beside_own_ratings_keep_the_usual_name(tmp_path: Path) -> None:
+    write_own(tmp_path / "log.csv", own_table())
+    write_folder(tmp_path, {"movies.csv": movies_csv()})
+    assert read_movies(locate(tmp_path / "log.csv", **OWN)) == MOVIES
+
+
+TITLES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
+
+
+@given(st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.builds(Movie, TITLES, TITLES)))
+@settings(max_examples=60, deadline=None)
+def test_any_title_survives_csv(
+    tmp_path_factory: pytest.TempPathFactory, movies: dict[int, Movie]
+) -> None:
+    folder = tmp_path_factory.mktemp("titles")
+    write_folder(folder, {"ratings.csv": ratings_csv(), "movies.csv": movies_csv(movies)})
+    assert read_movies(locate(folder)) == movies
+
+
+def strict_rows(content: bytes, layout: str) -> list[tuple[int, int, float]] | None:
+    """Read ratings line by line in the plainest way; None if any line is not as it should be."""
+    text = content.decode("utf-8-sig", errors="replace")
+    lines = re.split(r"\r\n|\r|\n", text)
+    if layout == "csv":
+        names = split_csv_line(lines.pop(0))
+        if [names.count(name) for name in ("userId", "movieId", "rating")] != [1, 1, 1]:
+            return None
+        where, width = [names.index(n) for n in ("userId", "movieId", "rating")], len(names)
+    else:
+        where, width = [0, 1, 2], 4
+    rows = []
+    for line in filter(None, lines):
+        fields = split_csv_line(line) if layout == "csv" else line.split(layout)
+        if layout == "::" and any(":" in field for field in fields):
+            return None
+        if len(fields) != width or any("\n" in field for field in fields):
+            return None
+        row = strict_row(*(fields[i].strip(" \t") for i in where))
+        if row is None:
+            return None
+        rows.append(row)
+    return rows or None
+
+
+def split_csv_line(line: str) -> list[str]:
+    return next(csv.reader(io.StringIO(f"{line}\n", newline="")), [])
+
+
+def strict_row(user: str, movie: str, stars: str) -> tuple[int, int, float] | None:
+    number = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+    if not all(re.fullmatch("-?[0-9]+", i) for i in (user, movie)) or not re.fullmatch(
+        number, stars
+    ):
+        return None
+    good = all(-(2**63) <= int(i) < 2**63 for i in (user, movie)) and 0.5 <= float(stars) <= 5
+    return (int(user), int(movie), float(np.float32(stars))) if good else None
+
+
+EDITS = st.tuples(
+    st.integers(0, 400),
+    st.integers(0, 2),
+    st.sampled_from([*b'0159,,::;\t""""\'-+.eExXnaif \r\r\n\n\0\xc3\xff']),
+)
+
+
+def edited(content: bytes, edits: list[tuple[int, int, int]]) -> bytes:
+    """Apply edits: put a byte in at a position, over one that was there, or take it out."""
+    for place, kind, byte in edits:
+        at = place % (len(content) + 1)
+        put = b"" if kind == 2 else bytes([byte])
+        content = content[:at] + put + content[at + (kind > 0) :]
+    return content
+
+
+FUZZED: dict[str, tuple[str, str, bytes]] = {
+    "csv": ("ratings.csv", "csv", ratings_csv()),
+    "windows": ("ratings.csv", "csv", ratings_csv(end="\r\n")),
+    "kaggle": ("rating.csv", "csv", ratings_kaggle()),
+    "dat": ("ratings.dat", "::", ratings_bare()),
+    "u.data": ("u.data", "\t", ratings_bare(whole_stars(), "\t")),
+}
+
+
+@pytest.mark.parametrize("kind", FUZZED)
+@given(edits=st.lists(EDITS, min_size=1, max_size=4))
+@settings(max_examples=250, deadline=None)
+@example(edits=[(36, 0, ord('"')), (60, 0, ord('"'))])
+def test_a_changed_file_says_what_is_read_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, edits: list[tuple[int, int, int]]
+) -> None:
+    name, layout, content = FUZZED[kind]
+    folder = fuzz_folder(tmp_path_factory, kind)
+    changed = edited(content, edits)
+    (folder / name).write_bytes(changed)
+    expected = strict_rows(changed, layout)
+    if expected is None:
+        assert refusal(folder)
+    else:
+        assert rows_of(load(folder)[0]) == expected
+
+
+def fuzz_folder(factory: pytest.TempPathFactory, kind: str) -> Path:
+    folder = factory.getbasetemp() / f"fuzz {kind}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+REAL = {
+    "ml-latest-small": (100_836, 610, 9_724, True),
+    "ml-1m": (1_000_209, 6_040, 3_706, False),
+    "ml-100k": (100_000, 943, 1_682, True),
+    "pooled": (872_221, 7_468, 19_495, True),
+}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", REAL)
+def test_real_releases(name: str, shared: Path) -> None:
+    files = locate(shared / name)
+    ratings = read_ratings(files, (1.0, 5.0) if name in ("ml-1m", "ml-100k") else HALVES)
+    movies = read_movies(files)
+    counts = len(ratings), len(np.unique(ratings.users)), len(np.unique(ratings.movies))
+    times = read_timestamps(files)
+    assert (*counts, times is not None) == REAL[name]
+    assert set(ratings.movies.tolist()) <= movies.keys()
+    assert movies[1].title == "Toy Story (1995)"
+
+
+@pytest.mark.shared
+def test_pooled_timestamps_are_partly_missing(shared: Path) -> None:
+    times = read_timestamps(locate(shared / "pooled"))
+    assert times is not None
+    assert np.count_nonzero(times == np.iinfo(np.int64).min) == 137_041
+
+
+@pytest.mark.shared
+def test_both_tables_of_1m_are_the_same(shared: Path, tmp_path: Path) -> None:
+    dat = (shared / "ml-1m" / "movies.dat").read_bytes()
+    write_folder(tmp_path, {"ratings.csv": ratings_csv(), "movies.dat": dat})
+    assert read_movies(locate(tmp_path)) == read_movies(locate(shared / "ml-1m"))
