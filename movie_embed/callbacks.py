@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -70,19 +69,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class ProgressBar(TQDMProgressBar):
-    """One bar per epoch with the loss, and none for validation, which is over at once.
-
-    Where the output is no terminal it moves once an epoch.
-
-    Parameters
-    ----------
-    refresh_rate
-        Steps between two updates in a terminal.
-    """
-
-    def __init__(self, refresh_rate: int) -> None:
-        super().__init__(refresh_rate=refresh_rate if sys.stdout.isatty() else sys.maxsize)
+    """One bar per epoch with the loss, and none for validation, which is over at once."""
 
     def init_validation_tqdm(self) -> Tqdm:
         """Return a bar that stays hidden."""
         return Tqdm(disable=True)
+
+
+class EpochLines(pl.Callback):
+    """One line per epoch, for output that is kept in a file."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch's errors."""
+        shown = ("train_loss", "val_rmse")
+        metrics = [f"{k} {v:.4f}" for k, v in trainer.callback_metrics.items() if k in shown]
+        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}:", *metrics, flush=True)

@@ -118,7 +118,7 @@ class OptimizerConfig:
 
 @dataclass
 class TrainerConfig:
-    """Lightning Trainer settings, under Lightning's own names."""
+    """Lightning Trainer settings, under Lightning's own names, and the CPU threads to use."""
 
     max_epochs: int = 15
     accelerator: str = "cpu"
@@ -129,11 +129,12 @@ class TrainerConfig:
     check_val_every_n_epoch: int = 1
     log_every_n_steps: int = 50
     enable_progress_bar: bool = True
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         for key in ("max_epochs", "check_val_every_n_epoch", "log_every_n_steps"):
             _require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "at least 1")
-        for key in ("limit_train_batches", "limit_val_batches"):
+        for key in ("limit_train_batches", "limit_val_batches", "threads"):
             value = getattr(self, key)
             _require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
         clip = self.gradient_clip_val

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import time
 import warnings
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from movie_embed.baseline import bias_only_rmse
-from movie_embed.callbacks import AtomicCheckpointIO, ProgressBar, Throughput
+from movie_embed.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
 from movie_embed.config import TrainConfig
 from movie_embed.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.embeddings import LATEST, SavedEmbeddings, UserEmbeddings
@@ -31,6 +32,9 @@ from movie_embed.triples import Packed, Triples
 # The loss is a mean over ratings, so one ridge penalty per row, whatever the data's size, is an
 # l2 that falls with their number.
 _RIDGE = 10.0
+
+_CORES = torch.get_num_threads()
+_SHARED_BATCH = 8_192
 
 
 def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
@@ -57,6 +61,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     _quiet_lightning()
     data = RatingsDataModule(config.data, config.seed)
     data.setup()
+    torch.set_num_threads(_threads(config, data))
     module = _module(config, data)
     print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
     throughput = Throughput()
@@ -93,6 +98,11 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
     # It counts workers of PyTorch's DataLoader; our batches are slices and need none.
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+
+
+def _threads(config: TrainConfig, data: RatingsDataModule) -> int:
+    """Return how many CPU threads share a step; sharing a small one costs more than it saves."""
+    return config.trainer.threads or (_CORES if data.batch_size >= _SHARED_BATCH else 1)
 
 
 def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
@@ -133,11 +143,15 @@ def _trainer(
     callbacks: list[pl.Callback],
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
+    del settings["threads"]
     settings["log_every_n_steps"] = _log_every_n_steps(config, data)
     if not len(data.val):
         settings["limit_val_batches"] = 0
-    if config.trainer.enable_progress_bar:
+    if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks = [*callbacks, ProgressBar(settings["log_every_n_steps"])]
+    elif config.trainer.enable_progress_bar:
+        settings["enable_progress_bar"] = False
+        callbacks = [*callbacks, EpochLines()]
     return pl.Trainer(
         **settings,
         devices=1,
