@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from movie_embed.triples import Packed, Triples
+from movie_embed.packing import Packed
+from movie_embed.triples import Triples
 
 _DAMPING_USER, _DAMPING_MOVIE, _SWEEPS = 15.0, 10.0, 10
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from movie_embed.config import DataConfig
 from movie_embed.errors import MovieEmbedError
-from movie_embed.triples import Packed, Triples, load_triples
+from movie_embed.packing import Packed
+from movie_embed.triples import Triples, load_triples
 
 EVAL_BATCH = 2**18
 _MIN_STEPS = 400

@@ -25,6 +25,7 @@ _RATINGS_FILES = ("ratings.csv", "rating.csv", "ratings.dat", "u.data", "ratings
 _MOVIES_FILES = ("movies.csv", "movie.csv", "movies.dat", "u.item")
 _OWN_FILES = (".csv", ".parquet")
 _BOMB_RATIO, _BOMB_SIZE = 200, 2**26
+_LONGEST_LINE = 2**12
 _READ_ERRORS = (
     OSError,
     EOFError,
@@ -163,9 +164,9 @@ class WatchedFile:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._feeds = self._returns = self._quotes = 0
+        self._feeds = self._returns = 0
         self._hex = False
-        self._last = b""
+        self._end = b""
 
     def read(self, size: int = -1) -> bytes:
         """Read a block."""
@@ -173,9 +174,8 @@ class WatchedFile:
         octets = np.frombuffer(block, dtype=np.uint8)
         self._feeds += int(np.count_nonzero(octets == ord("\n")))
         self._returns += int(np.count_nonzero(octets == ord("\r")))
-        self._quotes += block.count(b'"')
         self._hex |= b"x" in block or b"X" in block
-        self._last = block[-1:] or self._last
+        self._end = (self._end + block[-_LONGEST_LINE:])[-_LONGEST_LINE:]
         return block
 
     def close(self) -> None:
@@ -184,6 +184,8 @@ class WatchedFile:
 
     def doubtful(self, rows: int) -> bool:
         """Whether the bytes allow another reading than one of so many rows."""
-        lines = self._feeds + (self._last != b"\n")
+        lines = self._feeds + (not self._end.endswith(b"\n"))
         one_line_end = self._returns in (0, self._feeds)
-        return self._hex or self._quotes % 2 == 1 or lines != rows or not one_line_end
+        last_line = self._end.rstrip(b"\r\n").rpartition(b"\n")[2]
+        open_quote = last_line.count(b'"') % 2 == 1
+        return self._hex or open_quote or lines != rows or not one_line_end

@@ -7,7 +7,6 @@ take for something else, is the file walked again, slowly, by the rules written 
 
 from __future__ import annotations
 
-import csv
 import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from movie_embed.files import (
     AnyPath,
     RatingsFiles,
     WatchedFile,
-    find_files,
     listed,
     open_bytes,
     open_text,
@@ -36,17 +34,6 @@ from movie_embed.files import (
     unreadable,
 )
 from movie_embed.rows import Limits, Row, numbered_rows, rating_problem, time_kind
-from movie_embed.titles import Movie, read_movies
-
-__all__ = [
-    "Movie",
-    "Ratings",
-    "RatingsFiles",
-    "find_files",
-    "read_movies",
-    "read_ratings",
-    "read_timestamps",
-]
 
 _OLDEST = np.iinfo(np.int64).min
 
@@ -203,8 +190,7 @@ def _layout(files: RatingsFiles) -> _Layout:
 
 
 def _csv_layout(path: AnyPath, columns: ColumnNames) -> _Layout:
-    with open_text(path) as file:
-        names = next(csv.reader(file), [])
+    names = _header(path)
     required = _required(path, names, columns)
 
     def read(types: _Types) -> _Parsed:
@@ -212,10 +198,19 @@ def _csv_layout(path: AnyPath, columns: ColumnNames) -> _Layout:
 
     def rows() -> Iterator[tuple[int, Row]]:
         with open_text(path) as file:
-            ended = (line if line.endswith(("\r", "\n")) else f"{line}\n" for line in file)
-            yield from numbered_rows(csv.reader(ended), skip=1)
+            yield from numbered_rows(file, skip=1)
 
     return _Layout(path, names, required, columns.timestamp, read, rows)
+
+
+def _header(path: AnyPath) -> list[str]:
+    with open_text(path) as file:
+        number, names = next(numbered_rows(file), (1, []))
+    if number > 1:
+        names = "blank, where the names of the columns belong"
+    if isinstance(names, str):
+        raise MovieEmbedError(f"{path}, line 1: {names}")
+    return names
 
 
 def _bare_layout(path: AnyPath, delimiter: str) -> _Layout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +20,23 @@ _ID = re.compile(r"[ \t]*-?0*[0-9]{1,19}[ \t]*")
 _NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
 
 
-def numbered_rows(reader: Any, skip: int = 0) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a `csv.reader` and the lines they begin on, leaving out blank lines."""
+def numbered_rows(
+    lines: Iterable[str], skip: int = 0, strict: bool = False
+) -> Iterator[tuple[int, Row]]:
+    """Yield the rows of CSV and the lines they begin on, leaving out blank lines.
+
+    Parameters
+    ----------
+    lines
+        The text, line ends as they are.
+    skip
+        How many lines to leave out at the start.
+    strict
+        Whether to refuse text after a closing quote.
+    """
     number = 1
+    ended = (line if line.endswith(("\r", "\n")) else f"{line}\n" for line in lines)
+    reader = csv.reader(ended, strict=strict)
     try:
         for row in reader:
             if row and number > skip:
@@ -56,7 +70,7 @@ def rating_problem(row: Row, width: int, where: list[int], limits: Limits) -> st
         return f"rating {reprlib.repr(stars)} is not a number"
     low, high = limits
     good = low <= np.float32(stars) <= high
-    return "" if good else f"rating {stars} is not between {low:g} and {high:g}"
+    return "" if good else f"rating {str(stars).strip()[:30]} is not between {low:g} and {high:g}"
 
 
 def shape_problem(row: Row, width: int) -> str:

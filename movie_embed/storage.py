@@ -85,7 +85,10 @@ def write_columns(
     )
     signed = {"movie_embed": header, "xxh3": _text_digest(header)}
     with atomic_path(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(arrays, temporary, metadata=signed)
+        temporary.chmod(mode)  # save_file lets nobody but the owner read what it writes
 
 
 def read_columns(

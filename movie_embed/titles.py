@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import reprlib
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
@@ -69,8 +68,10 @@ def _layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
 
 
 def _csv_layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
-    rows = numbered_rows(csv.reader(file, strict=True))
+    rows = numbered_rows(file, strict=True)
     _, names = next(rows, (1, []))
+    if isinstance(names, str):
+        raise MovieEmbedError(f"{path}, line 1: {names}")
     movie = columns.movie if columns.movie in names else "movieId"
     for name in (movie, "title"):
         if names.count(name) != 1:

@@ -24,10 +24,11 @@ from movie_embed.config import TrainConfig
 from movie_embed.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.embeddings import LATEST, SavedEmbeddings, UserEmbeddings
 from movie_embed.model import MovieEmbedding
+from movie_embed.packing import Packed
 from movie_embed.regression import RatingRegression
 from movie_embed.report import describe_data, describe_result
 from movie_embed.storage import write_text
-from movie_embed.triples import Packed, Triples
+from movie_embed.triples import Triples
 
 # The loss is a mean over ratings, so one ridge penalty per row, whatever the data's size, is an
 # l2 that falls with their number.

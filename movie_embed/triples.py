@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from movie_embed import demo
 from movie_embed.config import DataConfig
 from movie_embed.errors import MovieEmbedError
-from movie_embed.files import reading
+from movie_embed.files import RatingsFiles, find_files, reading
 from movie_embed.movielens import RELEASES, cache_dir, fetch
 from movie_embed.movies import MovieTable
 from movie_embed.packing import (
@@ -33,18 +33,9 @@ from movie_embed.packing import (
     ranked,
     star_levels,
 )
-from movie_embed.ratings import (
-    Movie,
-    Ratings,
-    RatingsFiles,
-    find_files,
-    read_movies,
-    read_ratings,
-    read_timestamps,
-)
+from movie_embed.ratings import Ratings, read_ratings, read_timestamps
 from movie_embed.storage import read_columns, write_columns
-
-__all__ = ["Counts", "Packed", "Triples", "load_triples", "pack_ratings"]
+from movie_embed.titles import Movie, read_movies
 
 _CACHE_VERSION = 1  # raise it when the same source and settings give other triples
 _log = logging.getLogger(__name__)

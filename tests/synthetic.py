@@ -9,7 +9,8 @@ from pathlib import Path
 
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.files import RatingsFiles, find_files
-from movie_embed.ratings import Movie, Ratings, read_movies, read_ratings
+from movie_embed.ratings import Ratings, read_ratings
+from movie_embed.titles import Movie, read_movies
 
 HALVES = (0.5, 5.0)
 

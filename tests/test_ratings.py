@@ -36,7 +36,8 @@ from synthetic import (
 )
 
 from movie_embed.errors import MovieEmbedError
-from movie_embed.ratings import Movie, read_movies, read_ratings, read_timestamps
+from movie_embed.ratings import read_ratings, read_timestamps
+from movie_embed.titles import Movie, read_movies
 
 GENRES_AND_FLAGS = {10: "Action|Adventure|Sci-Fi", 20: "Drama", 30: "Comedy|Drama", 40: "unknown"}
 FLAG_ORDER = (
@@ -288,13 +289,15 @@ def test_ids_of_64_bits(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", r"no column 'userId', it has nothing"),
     "blank": (b"\n\n", r"no column 'userId', it has nothing"),
+    "header too low": (b"\n" + ratings_csv(), r"line 1: blank, where the names of the columns"),
+    "header with a quote": (b'userId,movieId,rating,"x\n1,2,3,4"\n', r"line 1: a quoted field"),
     "header only": (b"userId,movieId,rating,timestamp\n", r"ratings\.csv has no ratings"),
     "header without line end": (b"userId,movieId,rating", r"ratings\.csv has no ratings"),
     "semicolons": (b"userId;movieId;rating\n1;2;3\n", r"no column 'userId'.*commas"),
     "another name": (b"user_id,movieId,rating\n1,2,3\n", r"did you mean user_id\?.*columns\.user"),
     "a name twice": (b"userId,movieId,rating,rating\n1,2,3,3\n", r"2 columns 'rating'"),
     "binary": (random.Random(0).randbytes(300_000), r"ratings\.csv"),
-    "binary, one line": (b"\x89PNG" * 100_000, r"ratings\.csv cannot be read"),
+    "binary, one line": (b"\x89PNG" * 100_000, r"ratings\.csv, line 1: a quoted field"),
     "nul": (bytes(1_000), r"no column 'userId', it has '"),
 }
 
@@ -472,7 +475,9 @@ def strict_rows(content: bytes, layout: str) -> list[tuple[int, int, float]] | N
     lines = re.split(r"\r\n|\r|\n", text)
     if layout == "csv":
         names = split_csv_line(lines.pop(0))
-        if [names.count(name) for name in ("userId", "movieId", "rating")] != [1, 1, 1]:
+        if any("\n" in name for name in names) or [
+            names.count(name) for name in ("userId", "movieId", "rating")
+        ] != [1, 1, 1]:
             return None
         where, width = [names.index(n) for n in ("userId", "movieId", "rating")], len(names)
     else:

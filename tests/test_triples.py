@@ -1,0 +1,461 @@
+"""Ratings to packed triples: thresholds, packing, splitting and the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import (
+    HALVES,
+    MOVIES,
+    ROWS,
+    Row,
+    data_set,
+    files_config,
+    locate,
+    movies_csv,
+    movies_dat,
+    ratings_bare,
+    ratings_csv,
+    ratings_kaggle,
+    write_folder,
+    write_zip,
+)
+
+from movie_embed import triples as triples_module
+from movie_embed.config import ColumnNames
+from movie_embed.errors import MovieEmbedError
+from movie_embed.ratings import Ratings, read_ratings, read_timestamps
+from movie_embed.titles import Movie, read_movies
+from movie_embed.triples import Counts, Triples, load_triples, pack_ratings
+
+Pairs = dict[tuple[int, int], float]
+
+
+def ratings_of(rows: list[tuple[int, int, float]]) -> Ratings:
+    users, movies, values = zip(*rows, strict=True)
+    return Ratings(
+        np.array(users, dtype=np.int64),
+        np.array(movies, dtype=np.int64),
+        np.array(values, dtype=np.float32),
+    )
+
+
+def pack_rows(rows: list[tuple[int, int, float]], min_ratings: int = 1) -> Triples:
+    return pack_ratings(ratings_of(rows), {}, min_ratings, HALVES)
+
+
+def pairs_of(triples: Triples) -> Pairs:
+    """Return stars by the raw ids of user and movie."""
+    users, movies, stars = triples.unpack(triples.packed)
+    ids = triples.user_ids[users].tolist(), triples.movies.ids[movies].tolist()
+    pairs = dict(zip(zip(*ids, strict=True), stars.tolist(), strict=True))
+    assert len(pairs) == len(triples)
+    return pairs
+
+
+def assert_same(one: Triples, other: Triples) -> None:
+    for left, right in (
+        (one.packed, other.packed),
+        (one.levels, other.levels),
+        (one.user_ids, other.user_ids),
+        (one.movies.ids, other.movies.ids),
+        (one.movies.rating_counts, other.movies.rating_counts),
+    ):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
+    for name in ("rating_range", "before", "duplicates", "counts"):
+        assert getattr(one, name) == getattr(other, name)
+        assert type(getattr(one, name)) is type(getattr(other, name))
+    assert one.movies.titles == other.movies.titles
+    assert one.movies.genres == other.movies.genres
+    assert one.movies.embedded == other.movies.embedded
+
+
+IDS = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
+STARS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+RATED = st.dictionaries(st.tuples(IDS, IDS), STARS, min_size=1, max_size=60)
+
+
+@given(RATED, st.randoms(use_true_random=False), st.integers(1, 4))
+@settings(deadline=None)
+def test_any_ratings_survive_packing(pairs: Pairs, random: Any, min_ratings: int) -> None:
+    rows = [(*pair, stars) for pair, stars in pairs.items()]
+    random.shuffle(rows)
+    counts = Counter(movie for _, movie in pairs)
+    if max(counts.values()) < min_ratings:
+        with pytest.raises(MovieEmbedError, match="leaves no movie"):
+            pack_rows(rows, min_ratings)
+        return
+    triples = pack_rows(rows, min_ratings)
+    assert pairs_of(triples) == {p: s for p, s in pairs.items() if counts[p[1]] >= min_ratings}
+    assert np.all(triples.packed[1:] > triples.packed[:-1])
+    assert triples.packed.dtype == (np.uint32 if triples.bits <= 32 else np.uint64)
+    assert int(triples.packed.max()) < 2**triples.bits
+    assert triples.level_counts().sum() == len(triples)
+    for ids in (triples.user_ids, triples.movies.ids[: triples.movies.embedded]):
+        assert ids.dtype == np.int64
+        assert np.all(ids[1:] > ids[:-1])
+    assert (
+        dict(zip(triples.movies.ids.tolist(), triples.movies.rating_counts.tolist(), strict=True))
+        == counts
+    )
+
+
+def test_counts_before_and_after_the_threshold() -> None:
+    rows = [(1, 10, 4.0), (1, 20, 3.5), (7, 10, 0.5), (7, 30, 5.0), (9, 20, 2.0), (8, 30, 1.0)]
+    triples = pack_rows([*rows, (5, 40, 1.0)], min_ratings=2)
+    assert triples.before == Counts(users=5, movies=4, ratings=7)
+    assert triples.counts == Counts(users=4, movies=3, ratings=6)
+    assert triples.user_ids.tolist() == [1, 7, 8, 9]
+    assert triples.duplicates == 0
+    assert triples.levels.tolist() == [0.5, 1.0, 2.0, 3.5, 4.0, 5.0]
+    assert triples.level_counts().tolist() == [1, 1, 1, 1, 1, 1]
+
+
+def test_movies_without_vectors_stay_in_the_table() -> None:
+    rows = [(1, 10, 4.0), (7, 10, 0.5), (1, 20, 3.5), (1, 99, 3.0)]
+    triples = pack_ratings(ratings_of(rows), MOVIES, 2, HALVES)
+    table = triples.movies
+    assert table.ids.tolist() == [10, 20, 99, 30, 40]
+    assert table.rating_counts.tolist() == [2, 1, 1, 0, 0]
+    assert table.embedded == 1
+    assert table.titles[:3] == [MOVIES[10].title, MOVIES[20].title, ""]
+    assert table.genres[4] == "(no genres listed)"
+
+
+def test_a_threshold_that_leaves_nothing_says_what_would_do() -> None:
+    rows = [(user, 10, 3.0) for user in range(1_500)] + [(1, 20, 3.0)]
+    assert pack_rows(rows, 1_500).counts == Counts(1_500, 1, 1_500)
+    with pytest.raises(MovieEmbedError) as caught:
+        pack_rows(rows, 1_501)
+    assert str(caught.value) == (
+        "data.min_ratings=1501 leaves no movie: of 2 movies with 1,501 ratings the most rated "
+        "has 1,500; use at most that"
+    )
+
+
+def level_rows(levels: int) -> Ratings:
+    values = np.linspace(-1.0, 1.0, levels, dtype=np.float32)
+    ids = np.arange(levels, dtype=np.int64)
+    return Ratings(ids // 300, ids % 300, values)
+
+
+def test_65536_levels_are_exact() -> None:
+    ratings = level_rows(2**16)
+    triples = pack_ratings(ratings, {}, 1, (-1.0, 1.0))
+    np.testing.assert_array_equal(triples.unpack(triples.packed)[2], ratings.values)
+
+
+def test_more_levels_move_to_the_nearest_of_a_grid() -> None:
+    ratings = level_rows(2**16 + 1)
+    triples = pack_ratings(ratings, {}, 1, (-1.0, 1.0))
+    assert len(triples.levels) == 2**16
+    stars = triples.unpack(triples.packed)[2]
+    assert np.abs(stars - ratings.values).max() <= 1.0001 / (2**16 - 1)
+    assert (stars.min(), stars.max()) == (-1, 1)
+
+
+def test_many_users_and_movies_take_64_bits() -> None:
+    rng = np.random.default_rng(0)
+    users = np.arange(2**20 + 5, dtype=np.int64) * 3
+    movies = np.append(np.arange(2**15 + 3), rng.integers(0, 2**15, len(users) - 2**15 - 3))
+    values = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(users))
+    triples = pack_ratings(Ratings(users, movies.astype(np.int32), values), {}, 1, HALVES)
+    assert triples.packed.dtype == np.uint64
+    assert triples.bits == 21 + 16 + 4
+    packed = triples.unpack(triples.packed)
+    np.testing.assert_array_equal(triples.user_ids[packed[0]], users)
+    np.testing.assert_array_equal(triples.movies.ids[packed[1]], movies)
+    np.testing.assert_array_equal(packed[2], values)
+
+
+@pytest.mark.parametrize(("users", "dtype"), [(2**16, np.uint32), (2**16 + 1, np.uint64)])
+def test_32_bits_are_used_to_the_last(users: int, dtype: type[np.unsignedinteger[Any]]) -> None:
+    ids = np.arange(users, dtype=np.int64)
+    values = (ids % 16).astype(np.float32)
+    triples = pack_ratings(Ratings(ids, ids % 2**12, values), {}, 1, (0, 15))
+    assert triples.packed.dtype == dtype
+    np.testing.assert_array_equal(triples.unpack(triples.packed)[0], ids)
+    assert triples.counts.movies == 2**12
+
+
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("movie_embed.packing._MAX_BITS", 2)
+    with pytest.raises(MovieEmbedError, match="3 users, 2 movies and 2 distinct ratings take 4 b"):
+        pack_rows([(1, 10, 4.0), (2, 20, 3.5), (3, 20, 3.5)])
+
+
+def test_a_single_rating() -> None:
+    triples = pack_rows([(5, 6, 2.5)])
+    assert pairs_of(triples) == {(5, 6): 2.5}
+    assert triples.bits == 0
+
+
+AGAIN: list[Row] = [
+    (1, 10, 1.0, 50),
+    (2, 10, 2.0, 99),
+    (1, 10, 3.0, 90),
+    (1, 10, 4.0, 70),
+    (2, 10, 5.0, 99),
+    (1, 20, 0.5, 1),
+]
+
+
+@pytest.mark.parametrize("layout", ["csv", "kaggle", "dat"])
+def test_the_latest_of_repeated_ratings_counts(layout: str, tmp_path: Path) -> None:
+    rows = [(user, movie, stars, time % 60) for user, movie, stars, time in AGAIN]
+    rows[2], rows[1], rows[4] = (1, 10, 3.0, 59), (2, 10, 2.0, 30), (2, 10, 5.0, 30)
+    contents = {
+        "csv": ("ratings.csv", ratings_csv(rows)),
+        "kaggle": ("rating.csv", ratings_kaggle(rows)),
+        "dat": ("ratings.dat", ratings_bare(rows)),
+    }
+    name, content = contents[layout]
+    write_folder(tmp_path / "data", {name: content})
+    triples = load_triples(files_config(tmp_path / "data", tmp_path / "cache"))
+    assert pairs_of(triples) == {(1, 10): 3.0, (2, 10): 5.0, (1, 20): 0.5}
+    assert triples.duplicates == 3
+    assert triples.before == Counts(2, 2, 3)
+
+
+def test_without_timestamps_the_last_of_repeated_ratings_counts(tmp_path: Path) -> None:
+    data_set(tmp_path / "data", ratings_csv(AGAIN, timestamps=False))
+    triples = load_triples(files_config(tmp_path / "data", tmp_path / "cache"))
+    assert pairs_of(triples) == {(1, 10): 4.0, (2, 10): 5.0, (1, 20): 0.5}
+
+
+def test_a_missing_timestamp_is_older_than_any(tmp_path: Path) -> None:
+    text = b"userId,movieId,rating,timestamp\n1,10,3.0,-5\n1,10,4.0,\n"
+    write_folder(tmp_path / "data", {"ratings.csv": text})
+    triples = load_triples(files_config(tmp_path / "data", tmp_path / "cache"))
+    assert pairs_of(triples) == {(1, 10): 3.0}
+
+
+def test_repeats_do_not_count_towards_the_threshold() -> None:
+    rows = [(1, 10, 3.0), (1, 10, 4.0), (1, 20, 3.0), (2, 20, 3.0)]
+    assert pack_rows(rows, 2).movies.ids.tolist() == [20, 10]
+    assert pack_rows(rows, 2).movies.rating_counts.tolist() == [2, 1]
+
+
+def many_ratings(size: int = 20_000) -> Triples:
+    rng = np.random.default_rng(1)
+    pairs = np.unique(rng.integers(0, 2**20, size))
+    stars = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(pairs))
+    return pack_ratings(Ratings(pairs >> 10, pairs & 1023, stars), {}, 1, HALVES)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.999])
+def test_a_split_is_disjoint_and_whole(fraction: float) -> None:
+    triples = many_ratings()
+    train, val = triples.split(fraction, seed=3)
+    np.testing.assert_array_equal(np.sort(np.append(train, val)), triples.packed)
+    assert len(val) == pytest.approx(fraction * len(triples), abs=4 * len(triples) ** 0.5)
+    assert train.dtype == val.dtype == triples.packed.dtype
+    for part in (train, val):
+        assert np.all(part[1:] > part[:-1])
+
+
+def test_a_split_depends_on_its_seed_only() -> None:
+    triples = many_ratings()
+    first, again, other = (triples.split(0.2, seed)[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert len(np.intersect1d(first, other)) < 0.3 * len(first)
+    assert len(triples.split(0.0, 1)[1]) == 0
+
+
+def no_reading(*_: object) -> NoReturn:
+    pytest.fail("the raw file was read again")
+
+
+def load_cached(config: Any, monkeypatch: pytest.MonkeyPatch) -> Triples:
+    with monkeypatch.context() as patch:
+        patch.setattr(triples_module, "read_ratings", no_reading)
+        return load_triples(config)
+
+
+def test_the_second_load_reads_the_cache(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = files_config(folder, tmp_path / "cache")
+    built = load_triples(config)
+    assert_same(load_cached(config, monkeypatch), built)
+    assert sorted(file.name for file in folder.iterdir()) == ["movies.csv", "ratings.csv"]
+    shutil.copytree(folder, tmp_path / "moved")
+    assert_same(
+        load_cached(files_config(tmp_path / "moved", tmp_path / "cache"), monkeypatch), built
+    )
+
+
+def test_another_file_of_the_same_size_and_time_is_read(folder: Path, tmp_path: Path) -> None:
+    config = files_config(folder, tmp_path / "cache")
+    assert pairs_of(load_triples(config))[9, 20] == 2.0
+    for name, old, new in (("ratings.csv", b",2.0,", b",1.5,"), ("movies.csv", b"Star", b"Scar")):
+        file = folder / name
+        before = file.stat()
+        file.write_bytes(file.read_bytes().replace(old, new))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (file.stat().st_size, file.stat().st_mtime_ns) == (
+            before.st_size,
+            before.st_mtime_ns,
+        )
+    changed = load_triples(config)
+    assert pairs_of(changed)[9, 20] == 1.5
+    assert changed.movies.titles[0].startswith("Scar Wars")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"min_ratings": 2}, {"rating_range": [0.0, 5.0]}, {"columns": ColumnNames(timestamp="x")}],
+)
+def test_settings_that_shape_the_triples_have_caches_of_their_own(
+    change: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_triples(files_config(folder, tmp_path / "cache"))
+    with pytest.raises(pytest.fail.Exception):
+        load_cached(files_config(folder, tmp_path / "cache", **change), monkeypatch)
+    other = {"val_fraction": 0.5, "batch_size": 7}
+    load_cached(files_config(folder, tmp_path / "cache", **other), monkeypatch)
+
+
+def test_a_damaged_cache_is_built_again(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = files_config(folder, tmp_path / "cache")
+    built = load_triples(config)
+    (cached,) = (tmp_path / "cache" / "triples").glob("*.safetensors")
+    whole = cached.read_bytes()
+    for damage in (b"", whole[:-1], whole.replace(b"Star", b"Scar")):
+        cached.write_bytes(damage)
+        caplog.clear()
+        assert_same(load_triples(config), built)
+        assert "building it again" in caplog.text
+        assert_same(load_cached(config, monkeypatch), built)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_a_warning(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise MovieEmbedError("cannot write it: No space left on device")
+
+    monkeypatch.setattr(triples_module, "write_columns", full)
+    assert len(load_triples(files_config(folder, tmp_path / "cache"))) == len(ROWS)
+    assert "No space left on device; going on without" in caplog.text
+
+
+def test_a_file_in_place_of_the_cache_folder_is_an_error(folder: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "cache", {"triples": b""})
+    with pytest.raises(MovieEmbedError, match=r"data\.cache_dir"):
+        load_triples(files_config(folder, tmp_path / "cache"))
+
+
+def test_a_read_only_data_folder_will_do(folder: Path, tmp_path: Path) -> None:
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert len(load_triples(files_config(folder, tmp_path / "cache"))) == len(ROWS)
+    finally:
+        folder.chmod(0o755)
+
+
+LOADER = """
+import logging, sys, time
+from synthetic import files_config
+from pathlib import Path
+from movie_embed import triples
+read = triples.read_ratings
+def slow(*arguments):
+    print("read", flush=True)
+    time.sleep(0.3)
+    return read(*arguments)
+triples.read_ratings = slow
+loaded = triples.load_triples(files_config(Path(sys.argv[1]), Path(sys.argv[2])))
+print(loaded.packed.tolist(), loaded.movies.titles, loaded.before)
+"""
+
+
+def test_of_four_runs_at_once_one_builds_the_cache(folder: Path, tmp_path: Path) -> None:
+    places = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOADER, str(folder), str(tmp_path / "cache")],
+            env={**os.environ, "PYTHONPATH": places},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    outputs = [run.communicate(timeout=60)[0].splitlines() for run in runs]
+    assert all(run.returncode == 0 for run in runs)
+    assert sum(output.count("read") for output in outputs) == 1
+    assert len({output[-1] for output in outputs}) == 1
+    assert len(list((tmp_path / "cache" / "triples").glob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize("members", ["csv", "dat", "zip"])
+def test_titles_reach_the_table_through_the_cache(
+    members: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv_files = {"ratings.csv": ratings_csv(), "movies.csv": movies_csv()}
+    dat_files = {"ratings.dat": ratings_bare(), "movies.dat": movies_dat("latin-1")}
+    if members == "zip":
+        path = write_zip(tmp_path / "ml.zip", {f"ml/{k}": v for k, v in csv_files.items()})
+    else:
+        path = write_folder(tmp_path / "ml", csv_files if members == "csv" else dat_files)
+    config = files_config(path, tmp_path / "cache")
+    load_triples(config)
+    table = load_cached(config, monkeypatch).movies
+    rows = zip(table.ids.tolist(), table.titles, table.genres, strict=True)
+    assert {i: Movie(title, genres) for i, title, genres in rows} == MOVIES
+
+
+def test_the_scale_is_what_occurs_unless_given(folder: Path, tmp_path: Path) -> None:
+    config = files_config(folder, tmp_path / "cache", rating_range=None)
+    assert load_triples(config).rating_range == (0.5, 5.0)
+    data_set(folder, b"userId,movieId,rating\n1,2,3\n1,3,3\n")
+    with pytest.raises(MovieEmbedError, match=r"all 2 ratings are 3.*data\.rating_range="):
+        load_triples(config)
+
+
+def test_bad_data_leaves_no_cache(folder: Path, tmp_path: Path) -> None:
+    data_set(folder, ratings_csv() + b"1,2,3\n")
+    for _ in range(2):
+        with pytest.raises(MovieEmbedError, match="line 7: expected 4 fields, got 3"):
+            load_triples(files_config(folder, tmp_path / "cache"))
+    assert not list((tmp_path / "cache" / "triples").glob("*.safetensors"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_an_unreadable_source_is_an_error(folder: Path, tmp_path: Path) -> None:
+    (folder / "movies.csv").chmod(0)
+    with pytest.raises(MovieEmbedError, match=r"movies\.csv cannot be read: Permission denied"):
+        load_triples(files_config(folder, tmp_path / "cache"))
+
+
+@pytest.mark.shared
+def test_the_pooled_sample_at_300(shared: Path) -> None:
+    files = locate(shared / "pooled")
+    ratings, movies = read_ratings(files, HALVES), read_movies(files)
+    triples = pack_ratings(ratings, movies, 300, HALVES, lambda: read_timestamps(files))
+    assert triples.before == Counts(users=7_468, movies=19_495, ratings=872_221)
+    assert triples.counts == Counts(users=7_418, movies=703, ratings=474_012)
+    assert triples.packed.dtype == np.uint32
+    assert_counts_match(triples, ratings)
+
+
+def assert_counts_match(triples: Triples, ratings: Ratings) -> None:
+    ids, counts = np.unique(ratings.movies, return_counts=True)
+    rated = triples.movies.rating_counts > 0
+    order = np.argsort(triples.movies.ids[rated])
+    np.testing.assert_array_equal(triples.movies.ids[rated][order], ids)
+    np.testing.assert_array_equal(triples.movies.rating_counts[rated][order], counts)
