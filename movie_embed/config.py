@@ -99,8 +99,10 @@ class ModelConfig:
 
     dim: int = 50
     l2: float | None = None
+    implicit: str = "none"
 
     def __post_init__(self) -> None:
+        _choose("model.implicit", self.implicit, ("none", "users", "movies", "both"))
         _require(self.dim >= 1, "model.dim", self.dim, "at least 1")
         _require(self.l2 is None or self.l2 >= 0, "model.l2", self.l2, "at least 0")
 
@@ -110,8 +112,10 @@ class OptimizerConfig:
     """Adam's settings."""
 
     learning_rate: float = 1e-3
+    schedule: str = "constant"
 
     def __post_init__(self) -> None:
+        _choose("optimizer.schedule", self.schedule, ("constant", "linear"))
         rate = self.learning_rate
         _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
 

@@ -59,6 +59,10 @@ class SavedEmbeddings:
         The threshold that decided which movies were trained on.
     users
         The learned users, or None where they were not saved or not read.
+    predicting
+        With an implicit model, the vectors that predict stars, float32, of the shape of
+        `vectors`; else None, and `vectors` predict. What a movie gains from its raters helps
+        predict stars but blurs which movies are alike.
     """
 
     vectors: NDArray[np.float32]
@@ -68,6 +72,7 @@ class SavedEmbeddings:
     data_name: str
     min_ratings: int
     users: UserEmbeddings | None = None
+    predicting: NDArray[np.float32] | None = None
 
     def save(self, run: Path) -> None:
         """Write the embeddings into a run folder, atomically."""
@@ -76,6 +81,8 @@ class SavedEmbeddings:
             "movie_biases": self.biases,
             **self.movies.to_columns(),
         }
+        if self.predicting is not None:
+            columns["predicting_vectors"] = self.predicting
         if self.users:
             columns |= {
                 "user_ids": self.users.ids,

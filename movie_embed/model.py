@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from movie_embed.dot import pair_dots
+from movie_embed.implicit import RatingSums
 
 # The standard deviation of a unit normal cut at two standard deviations.
 _CUT_STD = 0.87962566103423978
@@ -44,11 +45,16 @@ class MovieEmbedding(nn.Module):
         Dimensions of a vector; the paper takes 50.
     rating_range
         The lowest and highest star of the scale.
+    implicit
+        Whose vectors also gain from who rated what: those of ``"users"``, ``"movies"``,
+        ``"both"`` or ``"none"``. `set_ratings` must then follow.
     generator
         Source of the initial values.
     """
 
     rating_range: Tensor
+    rated_sums: RatingSums
+    rater_sums: RatingSums
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class MovieEmbedding(nn.Module):
         movies: int,
         dim: int,
         rating_range: tuple[float, float],
+        implicit: str = "none",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -63,7 +70,30 @@ class MovieEmbedding(nn.Module):
         self.movie_vectors = nn.Parameter(he_normal(movies, dim, generator))
         self.user_biases = nn.Parameter(he_normal(users, 1, generator).squeeze(1))
         self.movie_biases = nn.Parameter(he_normal(movies, 1, generator).squeeze(1))
+        self.rated_vectors = self.rater_vectors = None
+        if implicit in ("users", "both"):
+            self.rated_vectors = nn.Parameter(he_normal(movies, dim, generator))
+        if implicit in ("movies", "both"):
+            self.rater_vectors = nn.Parameter(he_normal(users, dim, generator))
         self.register_buffer("rating_range", torch.tensor(rating_range))
+
+    def set_ratings(self, users: Tensor, movies: Tensor) -> None:
+        """Tell an implicit model who rated what in training: indices, int32, shape (ratings,)."""
+        sizes = len(self.user_vectors), len(self.movie_vectors)
+        if self.rated_vectors is not None:
+            self.rated_sums = RatingSums(users, movies, sizes)
+        if self.rater_vectors is not None:
+            self.rater_sums = RatingSums(movies, users, sizes[::-1])
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Return the vectors that predict: of users, (users, dim), and of movies, (movies, dim)."""
+        user_table: Tensor = self.user_vectors
+        movie_table: Tensor = self.movie_vectors
+        if self.rated_vectors is not None:
+            user_table = user_table + self.rated_sums(self.rated_vectors)
+        if self.rater_vectors is not None:
+            movie_table = movie_table + self.rater_sums(self.rater_vectors)
+        return user_table, movie_table
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Predict stars.
@@ -84,7 +114,7 @@ class MovieEmbedding(nn.Module):
 
     def score(self, users: Tensor, movies: Tensor) -> Tensor:
         """Return the sum of dot product and biases before the sigmoid, shape (batch,)."""
-        dots = pair_dots(self.user_vectors, self.movie_vectors, users, movies)
+        dots = pair_dots(*self.tables(), users, movies)
         biases = self.user_biases.index_select(0, users) + self.movie_biases.index_select(0, movies)
         return dots + biases
 
@@ -99,14 +129,15 @@ class MovieEmbedding(nn.Module):
         unseen_users, unseen_movies
             Boolean masks, shapes (users,) and (movies,).
         """
-        for table, unseen in (
-            (self.user_vectors, unseen_users),
-            (self.user_biases, unseen_users),
-            (self.movie_vectors, unseen_movies),
-            (self.movie_biases, unseen_movies),
+        user_table, movie_table = self.tables()
+        for table, used, unseen in (
+            (self.user_vectors, user_table, unseen_users),
+            (self.user_biases, self.user_biases, unseen_users),
+            (self.movie_vectors, movie_table, unseen_movies),
+            (self.movie_biases, self.movie_biases, unseen_movies),
         ):
             if unseen.any():
-                table[unseen] = table[~unseen].mean(0)
+                table[unseen] = used[~unseen].mean(0)
 
     def summary(self) -> str:
         """Return the table of layers, as the paper prints it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -21,11 +22,15 @@ class RatingRegression(pl.LightningModule):
     ----------
     users, movies, dim, rating_range
         Shape and scale of the model.
+    implicit
+        See `MovieEmbedding`.
     learning_rate
         Adam's.
+    schedule
+        ``"constant"``, or ``"linear"``: down to zero at the last step.
     l2
-        Keras' ``l2(c)`` on all four tables: it adds ``c * sum(w ** 2)`` to the loss, whose
-        gradient ``2 c w`` is Adam's ``weight_decay = 2 c``.
+        Keras' ``l2(c)`` on the tables of vectors: it adds ``c * sum(w ** 2)`` to the loss, whose
+        gradient ``2 c w`` is Adam's ``weight_decay = 2 c``. The biases are free.
     seed
         Of the initial values.
     """
@@ -42,21 +47,35 @@ class RatingRegression(pl.LightningModule):
         learning_rate: float,
         l2: float,
         seed: int,
+        implicit: str = "none",
+        schedule: str = "constant",
     ) -> None:
         super().__init__()
         # Plain values only: the checkpoint must load under torch's weights_only=True.
         self.save_hyperparameters(logger=False)
         generator = torch.Generator().manual_seed(seed)
-        self.model = MovieEmbedding(users, movies, dim, rating_range, generator)
+        self.model = MovieEmbedding(users, movies, dim, rating_range, implicit, generator)
         self.learning_rate = learning_rate
         self.l2 = l2
+        self.schedule = schedule
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return dense, fused Adam."""
-        decay = 2 * self.l2
-        return torch.optim.Adam(
-            self.parameters(), lr=self.learning_rate, weight_decay=decay, fused=True
-        )
+    def configure_optimizers(self) -> Any:
+        """Return dense, fused Adam and its schedule."""
+        vectors = [table for table in self.parameters() if table.ndim > 1]
+        biases = [table for table in self.parameters() if table.ndim == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": vectors, "weight_decay": 2 * self.l2},
+            {"params": biases},
+        ]
+        adam = torch.optim.Adam(groups, lr=self.learning_rate, fused=True)
+        if self.schedule == "constant":
+            return adam
+        steps = self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1 - step / steps)
+        return {
+            "optimizer": adam,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums."""
@@ -88,7 +107,7 @@ class RatingRegression(pl.LightningModule):
                 f"lower optimizer.learning_rate={self.learning_rate:g}"
             )
         self.log("train_loss_epoch", loss)
-        self.log("learning_rate", self.learning_rate)
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_epoch_start(self) -> None:
         """Give users and movies met only in validation the average user's and movie's row."""

@@ -116,7 +116,11 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         learning_rate=config.optimizer.learning_rate,
         l2=config.model.l2 if config.model.l2 is not None else _RIDGE / len(data.train),
         seed=config.seed,
+        implicit=config.model.implicit,
+        schedule=config.optimizer.schedule,
     )
+    users, movies, _ = data.triples.unpack(data.train)
+    module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
     module.unseen = data.unseen()
     module.log_every_n_steps = _log_every_n_steps(config, data)
     return module
@@ -183,16 +187,16 @@ def _save_embeddings(
     config: TrainConfig, data: RatingsDataModule, model: MovieEmbedding, run: Path
 ) -> None:
     triples, (_, unseen_movies) = data.triples, data.unseen()
+    user_vectors, predicting = (table.detach().numpy() for table in model.tables())
     vectors, biases = model.movie_vectors.detach().numpy(), model.movie_biases.detach().numpy()
-    users = UserEmbeddings(
-        triples.user_ids, model.user_vectors.detach().numpy(), model.user_biases.detach().numpy()
-    )
+    users = UserEmbeddings(triples.user_ids, user_vectors, model.user_biases.detach().numpy())
     # A movie that training never saw has no vector of its own: it joins those left out.
     seen = np.flatnonzero(~unseen_movies.numpy())
     others = np.setdiff1d(np.arange(len(triples.movies)), seen)
     SavedEmbeddings(
         vectors=vectors[seen],
         biases=biases[seen],
+        predicting=predicting[seen] if config.model.implicit in ("movies", "both") else None,
         movies=triples.movies.take(np.concatenate([seen, others]), embedded=len(seen)),
         rating_range=triples.rating_range,
         data_name=config.data.name,

@@ -229,6 +229,7 @@ def test_every_yaml_composes_and_trains_one_batch(
             ratings = folder / "ratings.csv"
             ratings.write_text(ratings.read_text().replace(",0.5,", ",1.0,"))
         overrides += [f"data.path={folder}", "data.min_ratings=150"]
+        overrides += ["data=files"] if choice.startswith("experiment") else []
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = OmegaConf.to_object(compose("train", overrides))
     assert isinstance(config, TrainConfig)

@@ -19,7 +19,7 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.fixture
 def model() -> MovieEmbedding:
     """Rows of a visible size, so that no term of the formula is lost in rounding."""
-    model = MovieEmbedding(USERS, MOVIES, DIM, RANGE, generator())
+    model = MovieEmbedding(USERS, MOVIES, DIM, RANGE, generator=generator())
     for parameter in model.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator(parameter.numel()))
     return model
@@ -104,3 +104,31 @@ def test_unseen_rows_get_the_mean_of_the_seen(model: MovieEmbedding) -> None:
     assert torch.equal(model.movie_vectors[4], seen_mean)
     assert torch.equal(model.movie_biases[0], model.movie_biases[~unseen].mean())
     assert torch.equal(model.user_vectors, before)
+
+
+@pytest.mark.parametrize("implicit", ["users", "movies", "both"])
+def test_implicit_vectors_and_gradients_equal_the_formula(implicit: str) -> None:
+    model = MovieEmbedding(USERS, MOVIES, DIM, RANGE, implicit, generator()).double()
+    model.set_ratings(USERS_OF_BATCH, MOVIES_OF_BATCH)
+    rated = torch.zeros(USERS, MOVIES, dtype=torch.float64)
+    for user, movie in zip(USERS_OF_BATCH.tolist(), MOVIES_OF_BATCH.tolist(), strict=True):
+        rated[user, movie] += 1
+    per_user = rated / rated.sum(1, keepdim=True).clamp(min=1).sqrt()
+    per_movie = (rated / rated.sum(0).clamp(min=1).sqrt()).T
+
+    def formula() -> torch.Tensor:
+        users, movies = model.user_vectors, model.movie_vectors
+        if model.rated_vectors is not None:
+            users = users + per_user @ model.rated_vectors
+        if model.rater_vectors is not None:
+            movies = movies + per_movie @ model.rater_vectors
+        scores = (users[USERS_OF_BATCH.long()] * movies[MOVIES_OF_BATCH.long()]).sum(1)
+        return scores + model.user_biases[USERS_OF_BATCH] + model.movie_biases[MOVIES_OF_BATCH]
+
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(formula().square().sum(), parameters)
+    score = model.score(USERS_OF_BATCH, MOVIES_OF_BATCH)
+    torch.testing.assert_close(score, formula())
+    found = torch.autograd.grad(score.square().sum(), parameters)
+    for gradient, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-5, atol=1e-9)

@@ -137,6 +137,31 @@ def test_checkpoints_load_without_running_code(folder: Path, tmp_path: Path) -> 
     assert state["hyper_parameters"]["dim"] == 8
 
 
+@pytest.mark.parametrize("implicit", ["users", "movies", "both"])
+def test_implicit_runs_save_what_predicts_and_what_is_alike(
+    implicit: str, folder: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        settings(folder),
+        model=ModelConfig(dim=8, implicit=implicit),
+        optimizer=OptimizerConfig(learning_rate=0.02, schedule="linear"),
+    )
+    metrics = train(config, tmp_path / "run")
+    columns = saved_columns(tmp_path / "run")
+    assert ("predicting_vectors" in columns) == (implicit != "users")
+    movies = columns.get("predicting_vectors", columns["movie_vectors"])
+    module = RatingsDataModule(config.data, seed=0)
+    module.setup()
+    users, rated, stars = module.triples.unpack(module.val)
+    scores = np.einsum("ij,ij->i", columns["user_vectors"][users], movies[rated])
+    scores += columns["user_biases"][users] + columns["movie_biases"][rated]
+    low, high = module.triples.rating_range
+    errors = low + (high - low) / (1 + np.exp(-scores)) - stars
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(metrics["val_rmse"], rel=1e-5)
+    assert metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]  # type: ignore[operator]
+    assert scalars(tmp_path / "run")["learning_rate"][-1] == pytest.approx(0, abs=2e-4)
+
+
 def test_save_users_false_leaves_users_out(folder: Path, tmp_path: Path) -> None:
     train(dataclasses.replace(settings(folder), save=SaveConfig(users=False)), tmp_path)
     assert "user_vectors" not in saved_columns(tmp_path)

@@ -1,0 +1,116 @@
+"""What the neighbours are worth: sequels found, genres shared, catalogue covered.
+
+    python benchmarks/neighbours.py FOLDER [--min-ratings 300]
+
+FOLDER is any MovieLens folder or zip. Each experiment is trained as a user would; the baseline
+is the cosine of raw rating columns, the traditional vectors the paper starts from (section II.C).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from harness import machine, run_child, table, write_section
+from numpy.typing import NDArray
+
+from movie_embed.config import DataConfig
+from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.movies import MovieTable, split_genres, split_year
+from movie_embed.triples import Triples, load_triples
+
+EXPERIMENTS = ("paper", "fast", "best")
+K = 10
+
+Rows = NDArray[np.int64]
+
+
+def series_of(title: str) -> str:
+    """Return the series a title belongs to: what stands before a number, colon or 'and the'.
+
+    "Toy Story 2 (1999)" and "Toy Story (1995)" are both "toy story"; so "Harry Potter and the
+    Goblet of Fire", "Star Wars: Episode IV - A New Hope" and "Godfather: Part II, The".
+    """
+    name = re.sub(r"\s*\(.*?\)", "", split_year(title)[0])
+    name = re.sub(r", (The|A|An)$", "", name)
+    name = re.split(r":| and the | - ", name)[0]
+    return re.sub(r"(\s+Part)?\s+(\d{1,2}|[IVX]+)$", "", name).strip().lower()
+
+
+def sequel_pairs(movies: MovieTable) -> list[tuple[int, int]]:
+    """Return ordered pairs of rows of movies of one series."""
+    series = defaultdict(list)
+    for row, title in enumerate(movies.titles[: movies.embedded]):
+        series[series_of(title)].append(row)
+    return [(a, b) for rows in series.values() for a in rows for b in rows if a != b]
+
+
+def top_rows(vectors: NDArray[np.float32]) -> Rows:
+    """Return the rows of the ten nearest of every row, by cosine."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    similarities = unit @ unit.T
+    np.fill_diagonal(similarities, -np.inf)
+    return np.argsort(-similarities, axis=1, kind="stable")[:, :K]
+
+
+def measures(movies: MovieTable, top: Rows) -> tuple[float, float, float]:
+    """Return sequel recall, genre precision and catalogue coverage, each from 0 to 1."""
+    pairs = sequel_pairs(movies)
+    found = sum(b in top[a] for a, b in pairs)
+    genres = [set(split_genres(text)) for text in movies.genres[: movies.embedded]]
+    shared = [bool(genres[row] & genres[other]) for row in range(len(top)) for other in top[row]]
+    return found / len(pairs), float(np.mean(shared)), len(np.unique(top)) / len(top)
+
+
+def co_rating_vectors(triples: Triples) -> NDArray[np.float32]:
+    """Return each movie's column of ratings, 0 where a user gave none."""
+    users, movies, stars = triples.unpack(triples.packed)
+    columns = np.zeros((triples.counts.movies, triples.counts.users), dtype=np.float32)
+    columns[movies, users] = stars
+    return columns
+
+
+def main() -> None:
+    """Train the experiments and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("source", type=Path, help="a MovieLens folder or zip")
+    parser.add_argument("--min-ratings", type=int, default=300)
+    options = parser.parse_args()
+    config = DataConfig(
+        name="files", path=str(options.source.resolve()), min_ratings=options.min_ratings
+    )
+    triples = load_triples(config)
+    rows = [
+        (
+            "raw co-rating cosine",
+            "",
+            *measures(triples.movies, top_rows(co_rating_vectors(triples))),
+        )
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for experiment in EXPERIMENTS:
+            run = Path(folder) / experiment
+            settings = [f"data.path={config.path}", f"data.min_ratings={config.min_ratings}"]
+            command = ["train.py", f"experiment={experiment}", "data=files", *settings]
+            run_child([sys.executable, *command, "data.val_fraction=0.05", f"hydra.run.dir={run}"])
+            rmse = json.loads((run / "metrics.json").read_text())["val_rmse"]
+            saved = SavedEmbeddings.load(run)
+            found = measures(saved.movies, top_rows(saved.vectors))
+            rows.append((f"experiment={experiment}", f"{rmse:.4f}", *found))
+    printed = [
+        (label, rmse, *(f"{value:.3f}" for value in values)) for label, rmse, *values in rows
+    ]
+    heading = ("", "val. RMSE", "sequel recall@10", "genre precision@10", "coverage")
+    pairs = len(sequel_pairs(triples.movies))
+    note = f"{machine()}; {triples.counts.movies:,} movies, {pairs:,} ordered pairs of sequels"
+    write_section("neighbours", f"{note}\n\n{table(heading, printed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Training throughput at the paper's size beside a bare loop, usual Lightning code and Keras.
+
+    python benchmarks/train_speed.py [--peers FOLDER]
+
+138,476 users, 1,005 movies, 12 million simulated ratings, 50 dimensions. Each contender is a
+process of its own, one after another; ratios are of figures from one call. Ratings per second
+are counted over whole epochs, shuffling included, after the first batch. FOLDER keeps the
+peers' environments between calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness import PEERS, export, machine, run_child, run_peer, table, write_section
+
+from movie_embed.config import DataConfig
+from movie_embed.triples import load_triples
+
+USERS, EPOCHS = 138_476, 3
+BATCHES = (65_536, 262_144)
+NAIVE = ((1_024, 0), (8_192, 0), (65_536, 0), (65_536, 2))
+
+Result = dict[str, Any]
+
+
+def ours(batch_size: int, folder: Path) -> Result:
+    """Run train.py as a user does."""
+    run = folder / f"run-{batch_size}"
+    settings = [f"data.users={USERS}", f"data.batch_size={batch_size}", f"hydra.run.dir={run}"]
+    command = [sys.executable, "train.py", *settings, f"trainer.max_epochs={EPOCHS}"]
+    _, memory = run_child(command)
+    return json.loads((run / "metrics.json").read_text()) | {"memory": memory}
+
+
+def local(script: str, *arguments: object) -> Result:
+    """Run one of `peers/` that needs no environment of its own."""
+    text, memory = run_child([sys.executable, PEERS / script, *map(str, arguments)])
+    return json.loads(text.strip().splitlines()[-1]) | {"memory": memory}
+
+
+def main() -> None:
+    """Run all contenders and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--peers", type=Path, default=Path(".peers"), help="peers' environments")
+    peers = parser.parse_args().peers
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        triples = load_triples(DataConfig(users=USERS, min_ratings=50))
+        data = export(triples, *triples.split(0.05, seed=0), folder / "data.npz")
+        results: dict[tuple[str, int], Result] = {}
+        for size in BATCHES:
+            results["movie_embed (train.py)", size] = ours(size, folder)
+            results["bare loop of the same step", size] = local("bare_loop.py", data, size, EPOCHS)
+        for size, workers in NAIVE:
+            label = f"usual Lightning code, {workers} workers"
+            results[label, size] = local("usual_lightning.py", data, size, workers)
+        for size in (1_024, 65_536):
+            results["Keras 3, TensorFlow", size] = run_peer(
+                "keras", "keras_speed.py", peers, data, str(size)
+            )
+    first = results["movie_embed (train.py)", BATCHES[0]]["ratings_per_second"]
+    rows = [
+        (
+            label,
+            f"{size:,}",
+            f"{result['ratings_per_second'] / 1e6:.3f} M",
+            f"{result['ratings_per_second'] / first:.3f}",
+            f"{result['memory']:,.0f}",
+        )
+        for (label, size), result in results.items()
+    ]
+    heading = ("", "batch", "ratings/s", f"of ours at {BATCHES[0]:,}", "peak RSS, MB")
+    write_section("train_speed", f"{machine()}\n\n{table(heading, rows)}")
+
+
+if __name__ == "__main__":
+    main()
