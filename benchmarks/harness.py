@@ -104,10 +104,10 @@ def write_section(name: str, text: str, *paths: Path) -> None:
     """Print a result and put it between its markers in the given documents."""
     print(text)
     for path in paths or (ROOT / "docs" / "benchmarks.md",):
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         content, found = re.subn(
             pattern,
-            lambda match: match[1] + text + match[2],
+            lambda match: f"{match[1]}\n{text}\n\n{match[2]}",
             path.read_text(encoding="utf-8"),
             flags=re.DOTALL,
         )
