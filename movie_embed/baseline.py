@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from movie_embed.packing import Packed
 from movie_embed.triples import Triples
 
-_DAMPING_USER, _DAMPING_MOVIE, _SWEEPS = 15.0, 10.0, 10
+_USER, _MOVIE = 0, 1
+_DAMPING = (15.0, 10.0)
+_SWEEPS = 5
+
+Floats = NDArray[np.float64]
 
 
 def bias_only_rmse(triples: Triples, train: Packed, held_out: Packed) -> float:
@@ -25,18 +30,24 @@ def bias_only_rmse(triples: Triples, train: Packed, held_out: Packed) -> float:
     held_out
         Ratings predicted; predictions are clipped to the rating range.
     """
-    users, movies, stars = triples.unpack(train)
-    counts = triples.counts
-    mean = stars.mean(dtype=np.float64)
-    residuals = stars - mean
-    user_counts = np.bincount(users, minlength=counts.users) + _DAMPING_USER
-    movie_counts = np.bincount(movies, minlength=counts.movies) + _DAMPING_MOVIE
-    user_biases = np.zeros(counts.users)
+    mean = sum(stars.sum(dtype=np.float64) for _, _, stars in triples.unpack_blocks(train))
+    mean /= len(train)
+    user_biases = np.zeros(triples.counts.users)
     for _ in range(_SWEEPS):
-        left = residuals - user_biases[users]
-        movie_biases = np.bincount(movies, left, minlength=counts.movies) / movie_counts
-        left = residuals - movie_biases[movies]
-        user_biases = np.bincount(users, left, minlength=counts.users) / user_counts
-    users, movies, stars = triples.unpack(held_out)
-    predicted = np.clip(mean + user_biases[users] + movie_biases[movies], *triples.rating_range)
-    return float(np.sqrt(np.mean((predicted - stars) ** 2)))
+        movie_biases = _damped_means(triples, train, _MOVIE, mean + user_biases)
+        user_biases = _damped_means(triples, train, _USER, mean + movie_biases)
+    squared = 0.0
+    for users, movies, stars in triples.unpack_blocks(held_out):
+        predicted = mean + user_biases[users] + movie_biases[movies]
+        squared += float(np.sum((np.clip(predicted, *triples.rating_range) - stars) ** 2))
+    return float(np.sqrt(squared / len(held_out)))
+
+
+def _damped_means(triples: Triples, train: Packed, side: int, expected: Floats) -> Floats:
+    """Return each user's or movie's mean of stars less those expected from the other side."""
+    size = (triples.counts.users, triples.counts.movies)[side]
+    sums, sizes = np.zeros(size), np.full(size, _DAMPING[side])
+    for *rows, stars in triples.unpack_blocks(train):
+        sums += np.bincount(rows[side], stars - expected[rows[1 - side]], size)
+        sizes += np.bincount(rows[side], minlength=size)
+    return sums / sizes

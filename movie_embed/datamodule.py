@@ -134,12 +134,12 @@ class RatingsDataModule(pl.LightningDataModule):
 
     def unseen(self) -> tuple[Tensor, Tensor]:
         """Return masks of the users and of the movies that training has no rating of."""
-        users, movies, _ = self.triples.unpack(self.train)
-        counts = self.triples.counts
-        return (
-            torch.from_numpy(np.bincount(users, minlength=counts.users) == 0),
-            torch.from_numpy(np.bincount(movies, minlength=counts.movies) == 0),
-        )
+        unseen_users = np.ones(self.triples.counts.users, dtype=np.bool_)
+        unseen_movies = np.ones(self.triples.counts.movies, dtype=np.bool_)
+        for users, movies, _ in self.triples.unpack_blocks(self.train):
+            unseen_users[users] = False
+            unseen_movies[movies] = False
+        return torch.from_numpy(unseen_users), torch.from_numpy(unseen_movies)
 
     def train_dataloader(self) -> Batches:
         """Return this epoch's batches; the Trainer asks again every epoch."""

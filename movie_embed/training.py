@@ -119,8 +119,9 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         implicit=config.model.implicit,
         schedule=config.optimizer.schedule,
     )
-    users, movies, _ = data.triples.unpack(data.train)
-    module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
+    if config.model.implicit != "none":
+        users, movies, _ = data.triples.unpack(data.train)
+        module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
     module.unseen = data.unseen()
     module.log_every_n_steps = _log_every_n_steps(config, data)
     return module

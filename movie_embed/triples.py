@@ -103,6 +103,12 @@ class Triples:
         stars = self.levels[packed & (2**star_bits - 1)]
         return users.astype(np.int32), movies.astype(np.int32), stars
 
+    def unpack_blocks(
+        self, packed: Packed
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
+        """Yield what `unpack` returns, a block at a time, to go through all in little memory."""
+        yield from (self.unpack(packed[part]) for part in blocks(len(packed)))
+
     def level_counts(self) -> NDArray[np.int64]:
         """Return how many ratings have each of the `levels`."""
         mask = 2 ** bit_width(len(self.levels)) - 1
