@@ -50,4 +50,5 @@ def _damped_means(triples: Triples, train: Packed, side: int, expected: Floats) 
     for *rows, stars in triples.unpack_blocks(train):
         sums += np.bincount(rows[side], stars - expected[rows[1 - side]], size)
         sizes += np.bincount(rows[side], minlength=size)
-    return sums / sizes
+    means: Floats = sums / sizes
+    return means
