@@ -144,6 +144,23 @@ def test_save_users_false_leaves_users_out(folder: Path, tmp_path: Path) -> None
         SavedEmbeddings.load_users(tmp_path)
 
 
+@pytest.mark.parametrize("min_ratings", [1, 165])
+def test_each_users_ratings_are_saved(folder: Path, tmp_path: Path, min_ratings: int) -> None:
+    train(settings(folder, min_ratings=min_ratings), tmp_path)
+    movies, users = SavedEmbeddings.load(tmp_path).movies, SavedEmbeddings.load_users(tmp_path)
+    assert (movies.embedded < 40) == (min_ratings > 1)
+    saved = {
+        (int(user), int(movie), float(star))
+        for row, user in enumerate(users.ids)
+        for movie, star in zip(
+            movies.ids[users.ratings_of(row)[0]], users.ratings_of(row)[1], strict=True
+        )
+    }
+    rows = (folder / "ratings.csv").read_text().splitlines()[1:]
+    raw = {(int(u), int(m), float(s)) for u, m, s, _ in (row.split(",") for row in rows)}
+    assert saved == raw
+
+
 def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
     folder = write_checkerboard(tmp_path / "data")
     with (folder / "ratings.csv").open("a") as file:
@@ -153,8 +170,9 @@ def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
     movies = SavedEmbeddings.load(tmp_path / "run").movies
     trained = movies.ids[: movies.embedded]
     assert 20 < np.sum(trained >= 2000) < 80
-    with pytest.raises(MovieEmbedError, match="held out for validation"):
-        Recommender.load(tmp_path / "run").similar(int(movies.ids[movies.embedded]))
+    left_out = int(movies.ids[movies.embedded])
+    title = Recommender.load(tmp_path / "run").title(left_out)
+    assert "from content; all its 1 ratings were held out for validation" in title
 
 
 def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""Vectors for movies with too few ratings to learn one: from content, and from what they have."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings
+from movie_embed.fold_in import fold_in
+from movie_embed.movies import MovieTable, split_genres, split_year
+from movie_embed.search import title_key
+
+Floats = NDArray[np.float64]
+
+# Chosen by benchmarks/cold_start.py: the strength of the map's ridge, and how much stronger than
+# in training a movie's few ratings are drawn, here to its content.
+_MAP_RIDGE = 5.0
+_SHRINKAGE = 1.0
+_WORDS = 2_000
+_BLOCK = 4_096
+
+
+@dataclass(frozen=True)
+class ContentMap:
+    """A ridge map from genres, decade and title words to vector and bias.
+
+    Attributes
+    ----------
+    columns
+        The column of each feature, e.g. ``"genre Drama"``, ``"decade 1990"``, ``"word potter"``.
+    weights
+        float64, shape (features + 1, dim + 1); the last row is added to every movie.
+    """
+
+    columns: dict[str, int]
+    weights: Floats
+
+    @classmethod
+    def fit(cls, movies: MovieTable, targets: NDArray[np.float32]) -> ContentMap:
+        """Fit to the embedded movies.
+
+        Parameters
+        ----------
+        movies
+            The table; its first ``len(targets)`` movies are fitted to.
+        targets
+            Vectors with the bias last, shape (embedded movies, dim + 1).
+        """
+        size = len(targets)
+        named = [_features(movies, row) for row in range(size)]
+        counts = Counter(name for names in named for name in names)
+        shared = [name for name, count in counts.most_common(_WORDS) if count > 1]
+        columns = {name: column for column, name in enumerate(sorted(shared))}
+        center = targets.mean(axis=0, dtype=np.float64)
+        gram = _MAP_RIDGE * np.eye(len(columns))
+        moments = np.zeros((len(columns), targets.shape[1]))
+        for start in range(0, size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            design = _design(named[part], columns)
+            gram += design.T @ design
+            moments += design.T @ (targets[part] - center)
+        return cls(columns, np.vstack([np.linalg.solve(gram, moments), center]))
+
+    def __call__(self, movies: MovieTable, rows: Sequence[int]) -> Floats:
+        """Return vectors with the bias last, float64, shape (rows, dim + 1)."""
+        design = _design([_features(movies, row) for row in rows], self.columns)
+        estimates: Floats = design @ self.weights[:-1] + self.weights[-1]
+        return estimates
+
+
+def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> ContentVectors:
+    """Estimate the movies left out: from content, and drawn from there by the ratings they have.
+
+    Parameters
+    ----------
+    embeddings
+        The learned movies.
+    users
+        The learned users with all their ratings.
+    """
+    movies = embeddings.movies
+    content = ContentMap.fit(movies, np.column_stack([embeddings.vectors, embeddings.biases]))
+    estimates = np.empty((len(movies) - movies.embedded, embeddings.vectors.shape[1] + 1))
+    for start in range(movies.embedded, len(movies), _BLOCK):
+        rows = range(start, min(start + _BLOCK, len(movies)))
+        estimates[start - movies.embedded :][: len(rows)] = content(movies, rows)
+    _fold_in_ratings(estimates, embeddings, users)
+    return ContentVectors(estimates[:, :-1].astype(np.float32), estimates[:, -1].astype(np.float32))
+
+
+def _fold_in_ratings(estimates: Floats, embeddings: SavedEmbeddings, users: UserEmbeddings) -> None:
+    """Move each estimate to fit the ratings that its movie has."""
+    rare = np.flatnonzero(users.rated >= embeddings.movies.embedded)
+    movies = users.rated[rare].astype(np.intp) - embeddings.movies.embedded
+    raters = np.searchsorted(users.starts, rare, side="right") - 1
+    order = np.argsort(movies, kind="stable")
+    raters, stars = raters[order], users.levels[users.stars[rare[order]]]
+    starts = np.searchsorted(movies[order], np.arange(len(estimates) + 1))
+    for movie in np.flatnonzero(np.diff(starts)):
+        part = slice(starts[movie], starts[movie + 1])
+        estimates[movie] = fold_in(
+            users.vectors[raters[part]],
+            users.biases[raters[part]],
+            stars[part],
+            embeddings.rating_range,
+            _SHRINKAGE * max(embeddings.ridge, 1.0),
+            estimates[movie],
+        )
+
+
+def _features(movies: MovieTable, row: int) -> set[str]:
+    title, year = split_year(movies.titles[row])
+    words = re.findall(r"\w+", title_key(title))
+    return {
+        *(f"genre {genre}" for genre in split_genres(movies.genres[row])),
+        *(f"word {word}" for word in words),
+        *([] if year is None else [f"decade {year // 10 * 10}"]),
+    }
+
+
+def _design(named: Sequence[set[str]], columns: dict[str, int]) -> Floats:
+    design = np.zeros((len(named), len(columns)))
+    for row, names in enumerate(named):
+        design[row, [columns[name] for name in names if name in columns]] = 1
+    return design
