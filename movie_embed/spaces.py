@@ -1,0 +1,78 @@
+"""The vectors that answers compute with, read from a run when a question first needs them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings, no_users
+
+Vectors = NDArray[np.float32]
+
+
+class Space(NamedTuple):
+    """Vectors, normalised vectors (rows, dim) and biases (rows,) of the table's first rows."""
+
+    vectors: Vectors
+    unit: Vectors
+    biases: Vectors
+
+
+class Spaces:
+    """Learned movies, all movies, and users.
+
+    Parameters
+    ----------
+    embeddings
+        The saved embeddings.
+    run
+        Where they come from, for what they do not hold yet.
+    """
+
+    def __init__(self, embeddings: SavedEmbeddings, run: Path | None) -> None:
+        self.embeddings = embeddings
+        self.run = run
+        self.learned = _space(embeddings.vectors, embeddings.biases)
+
+    @cached_property
+    def whole(self) -> Space:
+        """Every movie of the table: learned ones, then those with a vector from content."""
+        content = self.embeddings.content or self._read_content()
+        return _space(
+            np.concatenate([self.embeddings.vectors, content.vectors]),
+            np.concatenate([self.embeddings.biases, content.biases]),
+        )
+
+    @cached_property
+    def users(self) -> UserEmbeddings:
+        """The learned users; reading them fails where the run saved none."""
+        if self.embeddings.users is not None:
+            return self.embeddings.users
+        if self.run is None:
+            raise no_users("the model")
+        return SavedEmbeddings.load_users(self.run)
+
+    @cached_property
+    def unit_users(self) -> Vectors:
+        """The users' vectors, normalised, shape (users, dim)."""
+        return unit(self.users.vectors)
+
+    def _read_content(self) -> ContentVectors:
+        if self.run is None:
+            raise ValueError("embeddings without content and without the run they come from")
+        return SavedEmbeddings.load_content(self.run)
+
+
+def unit(vectors: NDArray[Any]) -> Vectors:
+    """Return vectors divided by their norms, shape (..., dim); a zero vector stays zero."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    normalised: Vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return normalised
+
+
+def _space(vectors: Vectors, biases: Vectors) -> Space:
+    return Space(vectors, unit(vectors), biases)
