@@ -27,6 +27,8 @@ DATA_SETS = (
     "ml-latest-small",
 )
 
+EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
+
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:
     if not condition:
@@ -249,6 +251,21 @@ class RecommendConfig:
             _require(fits, key, value, "left out unless movie or movie_id is asked")
 
 
+@dataclass
+class ExportConfig:
+    """All settings of `export.py`."""
+
+    to: Any = "tsv"
+    folder: str = "export"
+    run: str = "outputs/latest"
+
+    def __post_init__(self) -> None:
+        self.to = _listed(self.to)
+        _require(bool(self.to), "to", self.to, f"one or more of {', '.join(EXPORT_FORMATS)}")
+        for kind in self.to:
+            _choose("to", str(kind), EXPORT_FORMATS)
+
+
 def _listed(value: Any) -> list[Any]:
     """Return a list as it is, one value as a list of it, and None as an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]
@@ -267,3 +284,4 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="recommend_schema", node=RecommendConfig)
+    store.store(name="export_schema", node=ExportConfig)
