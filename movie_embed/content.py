@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,7 @@ from movie_embed.search import title_key
 
 Floats = NDArray[np.float64]
 
-# Chosen by benchmarks/cold_start.py: the strength of the map's ridge, and how much stronger than
-# in training a movie's few ratings are drawn, here to its content.
-_MAP_RIDGE = 5.0
-_SHRINKAGE = 1.0
+MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/cold_start.py finds no difference
 _WORDS = 2_000
 _BLOCK = 4_096
 
@@ -41,7 +39,9 @@ class ContentMap:
     weights: Floats
 
     @classmethod
-    def fit(cls, movies: MovieTable, targets: NDArray[np.float32]) -> ContentMap:
+    def fit(
+        cls, movies: MovieTable, targets: NDArray[np.floating[Any]], ridge: float = MAP_RIDGE
+    ) -> ContentMap:
         """Fit to the embedded movies.
 
         Parameters
@@ -50,6 +50,8 @@ class ContentMap:
             The table; its first ``len(targets)`` movies are fitted to.
         targets
             Vectors with the bias last, shape (embedded movies, dim + 1).
+        ridge
+            Strength of the regularisation of the weights, which draws to the mean movie.
         """
         size = len(targets)
         named = [_features(movies, row) for row in range(size)]
@@ -57,7 +59,7 @@ class ContentMap:
         shared = [name for name, count in counts.most_common(_WORDS) if count > 1]
         columns = {name: column for column, name in enumerate(sorted(shared))}
         center = targets.mean(axis=0, dtype=np.float64)
-        gram = _MAP_RIDGE * np.eye(len(columns))
+        gram = ridge * np.eye(len(columns))
         moments = np.zeros((len(columns), targets.shape[1]))
         for start in range(0, size, _BLOCK):
             part = slice(start, start + _BLOCK)
@@ -75,6 +77,9 @@ class ContentMap:
 
 def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> ContentVectors:
     """Estimate the movies left out: from content, and drawn from there by the ratings they have.
+
+    A rating draws as strongly as one did in training, and the L2 penalty is the training's too,
+    but towards what content says instead of towards 0.
 
     Parameters
     ----------
@@ -108,7 +113,7 @@ def _fold_in_ratings(estimates: Floats, embeddings: SavedEmbeddings, users: User
             users.biases[raters[part]],
             stars[part],
             embeddings.rating_range,
-            _SHRINKAGE * max(embeddings.ridge, 1.0),
+            embeddings.fold_in_ridge,
             estimates[movie],
         )
 

@@ -19,6 +19,7 @@ from movie_embed.movies import TABLE_COLUMNS, MovieTable
 from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"
+_MIN_RIDGE = 1.0
 _LAYOUT = 2  # raise it when the columns change
 LATEST = Path("outputs/latest")  # names the newest finished run
 
@@ -113,6 +114,11 @@ class SavedEmbeddings:
     average_user: NDArray[np.float32]
     users: UserEmbeddings | None = None
     content: ContentVectors | None = None
+
+    @property
+    def fold_in_ridge(self) -> float:
+        """Strength for `fold_in`: the training's, but never so weak that a fit is ill-posed."""
+        return max(self.ridge, _MIN_RIDGE)
 
     def save(self, run: Path) -> None:
         """Write the embeddings into a run folder, atomically."""

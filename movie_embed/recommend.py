@@ -23,7 +23,6 @@ Metric = Literal["cosine", "dot"]
 Combine = Literal["mean", "max"]
 
 _ANY = Filters()
-_MIN_RIDGE = 1.0
 _LABELS = {"cosine": "similarity", "dot": "dot_product"}
 
 
@@ -256,7 +255,7 @@ class Recommender:
             space.biases[asked.rows],
             asked.stars,
             saved.rating_range,
-            max(saved.ridge, _MIN_RIDGE),
+            saved.fold_in_ridge,
             saved.average_user.astype(np.float64),
         )
 
