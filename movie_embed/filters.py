@@ -84,10 +84,11 @@ class Catalogue:
         if genre.casefold() not in known:
             near = did_you_mean(genre.casefold(), known) or f": one of {', '.join(known.values())}"
             raise MovieEmbedError(f"unknown genre {genre}{near}")
-        return self._mask_by_genre[known[genre.casefold()]]
+        return self.masks[known[genre.casefold()]]
 
     @cached_property
-    def _mask_by_genre(self) -> dict[str, Mask]:
+    def masks(self) -> dict[str, Mask]:
+        """Which movies have each genre, shape (movies,)."""
         masks = {genre: np.zeros(len(self.movies), np.bool_) for genre in self.genre_names}
         for row, text in enumerate(self.movies.genres):
             for genre in split_genres(text):
