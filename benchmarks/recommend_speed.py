@@ -31,7 +31,7 @@ QUESTIONS: dict[str, Callable[[Recommender], object]] = {
     "diverse": lambda r: r.similar(1, diversity=0.3),
     "with rare movies": lambda r: r.similar(1, filters=Filters(include_rare=True)),
     "by title": lambda r: r.similar("the example 7"),
-    "by part of a title": lambda r: r.movie_id("only one"),
+    "by part of a title": lambda r: r.movie_id("only"),
     "misspelt title": lambda r: r.similar("exmaple 7"),
     "for a user": lambda r: r.for_user(5),
     "for a user, explained": lambda r: r.for_user(5, explain=True),
