@@ -9,7 +9,13 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from movie_embed import Filters, Recommendation, Recommendations, Recommender
+from movie_embed import (
+    Filters,
+    MovieEmbedError,
+    Recommendation,
+    Recommendations,
+    Recommender,
+)
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
 from movie_embed.own_ratings import read_own_ratings
@@ -36,6 +42,9 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
         answers = recommender.for_ratings(ratings, config.k, **settings)
         return f"the ratings given ({len(ratings)})", answers
     movies = [*config.movie_id, *(recommender.movie_id(title) for title in config.movie)]
+    if config.new_movie is not None:
+        recommender, new = recommender.with_movie(config.new_movie, config.new_genres)
+        movies.append(new)
     settings |= {"weights": config.weights, "not_like": config.not_like, "metric": config.metric}
     answers = recommender.similar(movies, config.k, config.combine, **settings)
     return " and ".join(recommender.title(movie) for movie in movies), answers
@@ -44,10 +53,8 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
 def print_table(query: str, answers: Recommendations) -> None:
     """Print the query and its answers, as the paper does."""
     print(f"Recommendations for {query}\n")
-    width = max((len(answer.title) for answer in answers), default=0)
-    label = next(
-        (name for answer in answers[:1] for name in NUMBERS if name in answer.to_dict()), ""
-    )
+    width = max(len(answer.title) for answer in answers)
+    label = next(name for name in NUMBERS if name in answers[0].to_dict())
     print(f"{'rank':>4}  {'title':<{width}}  year  {label.replace('_', ' ')}  genres")
     for answer in answers:
         number = f"{answer.to_dict()[label]:>{len(label)}.2f}"
@@ -79,7 +86,7 @@ def print_csv(query: str, answers: Recommendations) -> None:
     """Print a header and a row per answer; genres are joined by ``|`` as in MovieLens."""
     rows = [answer.to_dict() for answer in answers]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ())
+    writer.writerow(rows[0])
     for row in rows:
         writer.writerow("|".join(v) if isinstance(v, tuple) else v for v in row.values())
 
@@ -90,6 +97,8 @@ def main(cfg: DictConfig) -> None:
     with one_line_errors(RecommendConfig):
         config = read_settings(cfg)
         query, answers = ask(Recommender.load(config.run), config)
+        if not answers:
+            raise MovieEmbedError("no movie passes the filters")
         {"table": print_table, "json": print_json, "csv": print_csv}[config.format](query, answers)
 
 

@@ -75,7 +75,7 @@ def recommender(movies: int) -> Recommender:
         ridge=10.0,
         average_user=np.zeros(DIM + 1, np.float32),
         users=users,
-        content=ContentVectors(content, np.zeros(rare, np.float32)),
+        content=ContentVectors(content, np.zeros(rare, np.float32), [], content[:1]),
     )
     return Recommender(saved)
 

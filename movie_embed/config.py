@@ -176,10 +176,12 @@ class TrainConfig:
 
 @dataclass
 class RecommendConfig:
-    """All settings of `recommend.py`; the first five say what is asked."""
+    """All settings of `recommend.py`; the first seven say what is asked."""
 
     movie: Any = None
     movie_id: Any = None
+    new_movie: str | None = None
+    new_genres: Any = None
     user_id: int | None = None
     ratings: str | None = None
     rate: Any = None
@@ -202,6 +204,7 @@ class RecommendConfig:
         self.movie = [str(title) for title in _listed(self.movie)]
         self.movie_id = self._checked_ids()
         self.not_like = _listed(self.not_like)
+        self.new_genres = _listed(self.new_genres)
         self.genres, self.exclude_genres = _listed(self.genres), _listed(self.exclude_genres)
         self.years = self._checked_years()
         self._check_question()
@@ -211,7 +214,7 @@ class RecommendConfig:
         _choose("format", self.format, ("table", "json", "csv"))
         _require(self.min_count >= 0, "min_count", self.min_count, "at least 0")
         _require(0 <= self.diversity <= 1, "diversity", self.diversity, "from 0 to 1")
-        for key in ("not_like", "genres", "exclude_genres"):
+        for key in ("not_like", "new_genres", "genres", "exclude_genres"):
             named = all(isinstance(v, str) or _is_whole(v) for v in getattr(self, key))
             _require(named, key, getattr(self, key), f"a name or a list: {key}=[one,another]")
 
@@ -231,7 +234,7 @@ class RecommendConfig:
         return years
 
     def _check_question(self) -> None:
-        about_movies = bool(self.movie or self.movie_id)
+        about_movies = bool(self.movie or self.movie_id or self.new_movie)
         asked = [about_movies, self.user_id is not None, self.ratings is not None]
         if sum([*asked, self.rate is not None]) != 1:
             raise MovieEmbedError(
@@ -241,6 +244,8 @@ class RecommendConfig:
         if self.rate is not None:
             rated = isinstance(self.rate, dict) and all(map(_is_number, self.rate.values()))
             _require(rated, "rate", self.rate, "stars by movie: 'rate={1: 5, 4896: 3.5}'")
+        needs = not self.new_genres or self.new_movie
+        _require(bool(needs), "new_genres", self.new_genres, "left out unless new_movie is given")
         for key, value, default in (
             ("combine", self.combine, "mean"),
             ("metric", self.metric, "cosine"),
@@ -248,7 +253,7 @@ class RecommendConfig:
             ("not_like", self.not_like, []),
         ):
             fits = about_movies or value == default
-            _require(fits, key, value, "left out unless movie or movie_id is asked")
+            _require(fits, key, value, "left out unless a movie is asked about")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,44 @@ def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> Content
         rows = range(start, min(start + _BLOCK, len(movies)))
         estimates[start - movies.embedded :][: len(rows)] = content(movies, rows)
     _fold_in_ratings(estimates, embeddings, users)
-    return ContentVectors(estimates[:, :-1].astype(np.float32), estimates[:, -1].astype(np.float32))
+    return ContentVectors(
+        vectors=estimates[:, :-1].astype(np.float32),
+        biases=estimates[:, -1].astype(np.float32),
+        features=list(content.columns),
+        weights=content.weights.astype(np.float32),
+    )
+
+
+def with_movie(
+    embeddings: SavedEmbeddings, content: ContentVectors, title: str, genres: Sequence[str]
+) -> SavedEmbeddings:
+    """Return the embeddings with one movie more, at the table's end, with a vector from content.
+
+    Parameters
+    ----------
+    embeddings, content
+        What a run saved.
+    title
+        With the year in brackets, if known.
+    genres
+        As the data set names them.
+    """
+    table = embeddings.movies
+    movies = MovieTable(
+        ids=np.append(table.ids, table.ids.max() + 1),
+        titles=[*table.titles, title],
+        genres=[*table.genres, "|".join(genres)],
+        rating_counts=np.append(table.rating_counts, 0),
+        embedded=table.embedded,
+    )
+    columns = {name: column for column, name in enumerate(content.features)}
+    (estimate,) = ContentMap(columns, content.weights.astype(np.float64))(movies, [len(table)])
+    longer = replace(
+        content,
+        vectors=np.vstack([content.vectors, estimate[:-1].astype(np.float32)]),
+        biases=np.append(content.biases, estimate[-1].astype(np.float32)),
+    )
+    return replace(embeddings, movies=movies, content=longer)
 
 
 def _fold_in_ratings(estimates: Floats, embeddings: SavedEmbeddings, users: UserEmbeddings) -> None:

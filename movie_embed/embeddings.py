@@ -20,7 +20,7 @@ from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
-_LAYOUT = 2  # raise it when the columns change
+_LAYOUT = 3  # raise it when the columns change
 LATEST = Path("outputs/latest")  # names the newest finished run
 
 
@@ -70,10 +70,17 @@ class ContentVectors:
         float32, shape (movies left out, dim).
     biases
         float32, shape (movies left out,).
+    features
+        What is told from a movie's title and genres, e.g. ``"genre Drama"``.
+    weights
+        What each feature adds to vector and bias; the last row is added to every movie. float32,
+        shape (features + 1, dim + 1).
     """
 
     vectors: NDArray[np.float32]
     biases: NDArray[np.float32]
+    features: list[str]
+    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ class SavedEmbeddings:
         MovieEmbedError
             The file is damaged.
         """
-        columns, _ = _read(run, ("content_vectors", "content_biases"))
+        columns, _ = _read(run, [f"content_{field.name}" for field in fields(ContentVectors)])
         return ContentVectors(*columns.values())
 
 

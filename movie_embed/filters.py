@@ -77,14 +77,21 @@ class Catalogue:
         return sorted({genre for text in set(self.movies.genres) for genre in split_genres(text)})
 
     def _any_of(self, genres: Iterable[str]) -> Mask:
-        return reduce(np.logical_or, (self._mask_of(genre) for genre in genres))
+        return reduce(np.logical_or, (self.masks[self.genre(genre)] for genre in genres))
 
-    def _mask_of(self, genre: str) -> Mask:
+    def genre(self, genre: str) -> str:
+        """Return a genre as the data set writes it, from any case of letters.
+
+        Raises
+        ------
+        MovieEmbedError
+            There is no such genre.
+        """
         known = {name.casefold(): name for name in self.genre_names}
         if genre.casefold() not in known:
             near = did_you_mean(genre.casefold(), known) or f": one of {', '.join(known.values())}"
             raise MovieEmbedError(f"unknown genre {genre}{near}")
-        return self.masks[known[genre.casefold()]]
+        return known[genre.casefold()]
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

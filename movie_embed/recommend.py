@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.answers import Reason, Recommendation, Recommendations, SimilarUser
+from movie_embed.content import with_movie
 from movie_embed.embeddings import LATEST, SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 from movie_embed.filters import Catalogue, Filters
@@ -109,6 +110,8 @@ class Recommender:
             A movie is unknown, liked and disliked at once, or the weights do not fit.
         """
         liked, disliked = self._lookup.rows(movies), self._lookup.rows(not_like)
+        if not liked:
+            raise MovieEmbedError("name at least one movie")
         for row in set(liked) & set(disliked):
             raise MovieEmbedError(f"{self._lookup.name(row)} is both liked and disliked")
         space = self._space([*liked, *disliked], filters)
@@ -221,6 +224,30 @@ class Recommender:
             SimilarUser(rank, int(ids[row]), float(similarities[row]))
             for rank, row in enumerate(rows, start=1)
         ]
+
+    def with_movie(self, title: str, genres: Sequence[str] = ()) -> tuple[Recommender, int]:
+        """Add a movie that the data does not have, with a vector from content.
+
+        Parameters
+        ----------
+        title
+            With the year in brackets, if known: ``"Moana 2 (2024)"``.
+        genres
+            Of those in the data set, in any case of letters.
+
+        Returns
+        -------
+        tuple
+            A Recommender that has the movie, beside the rare ones, and the movie's id there.
+
+        Raises
+        ------
+        MovieEmbedError
+            A genre is unknown.
+        """
+        known = [self._catalogue.genre(genre) for genre in genres]
+        longer = with_movie(self.embeddings, self._spaces.content, title, known)
+        return Recommender(longer, self._spaces.run), int(longer.movies.ids[-1])
 
     def title(self, movie: Movie) -> str:
         """Return a movie's title with its year, and that its vector is from content if it is."""

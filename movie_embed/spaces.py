@@ -41,11 +41,19 @@ class Spaces:
     @cached_property
     def whole(self) -> Space:
         """Every movie of the table: learned ones, then those with a vector from content."""
-        content = self.embeddings.content or self._read_content()
         return _space(
-            np.concatenate([self.embeddings.vectors, content.vectors]),
-            np.concatenate([self.embeddings.biases, content.biases]),
+            np.concatenate([self.embeddings.vectors, self.content.vectors]),
+            np.concatenate([self.embeddings.biases, self.content.biases]),
         )
+
+    @cached_property
+    def content(self) -> ContentVectors:
+        """What was estimated from content."""
+        if self.embeddings.content is not None:
+            return self.embeddings.content
+        if self.run is None:
+            raise ValueError("embeddings without content and without the run they come from")
+        return SavedEmbeddings.load_content(self.run)
 
     @cached_property
     def users(self) -> UserEmbeddings:
@@ -60,11 +68,6 @@ class Spaces:
     def unit_users(self) -> Vectors:
         """The users' vectors, normalised, shape (users, dim)."""
         return unit(self.users.vectors)
-
-    def _read_content(self) -> ContentVectors:
-        if self.run is None:
-            raise ValueError("embeddings without content and without the run they come from")
-        return SavedEmbeddings.load_content(self.run)
 
 
 def unit(vectors: NDArray[Any]) -> Vectors:

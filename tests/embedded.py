@@ -46,5 +46,10 @@ def saved(vectors: np.ndarray) -> SavedEmbeddings:
         ridge=10.0,
         average_user=np.zeros(DIM + 1, np.float32),
         users=users(),
-        content=ContentVectors(random_vectors(2, seed=2), np.zeros(2, np.float32)),
+        content=ContentVectors(
+            vectors=random_vectors(2, seed=2),
+            biases=np.zeros(2, np.float32),
+            features=["genre Comedy", "genre Drama"],
+            weights=np.arange(3 * (DIM + 1), dtype=np.float32).reshape(3, DIM + 1),
+        ),
     )

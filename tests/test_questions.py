@@ -89,6 +89,24 @@ def test_a_rare_movie_can_be_asked_about(recommender: Recommender) -> None:
     assert not best.from_content
 
 
+def test_a_movie_the_data_does_not_have_gets_a_vector_from_content(
+    recommender: Recommender,
+) -> None:
+    content = recommender.embeddings.content
+    assert content is not None
+    longer, movie_id = recommender.with_movie("Brand New (2030)", ["comedy"])
+    assert movie_id == UNTRAINED_ID + 1
+    assert longer.title("brand new").startswith("Brand New (2030) (from content; ratings: 0")
+    expected = content.weights[0] + content.weights[-1]
+    best = longer.similar(movie_id, k=1)[0]
+    cosines = [cosine(expected[:-1], v) for v in recommender.embeddings.vectors]
+    assert best.similarity == pytest.approx(max(cosines), abs=1e-6)
+    every = longer.for_user(5, k=ALL + 1, filters=Filters(include_rare=True))
+    assert movie_id in ids(every)
+    assert movie_id not in recommender.embeddings.movies.ids
+    assert longer.for_user(5) == recommender.for_user(5)
+
+
 def test_the_reason_is_the_nearest_of_the_movies_asked_about(recommender: Recommender) -> None:
     for answer in recommender.similar([10, 20, 30], explain=True):
         cosines = {
@@ -207,6 +225,8 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
         (lambda r: r.similar(10, weights=[1], combine="max"), "combine=mean"),
         (lambda r: r.similar(10, filters=Filters(["Dramma"])), "unknown genre Dramma; did you"),
         (lambda r: r.similar(10, filters=Filters(exclude_genres=["zzz"])), "one of Comedy, Drama"),
+        (lambda r: r.similar([]), "at least one movie"),
+        (lambda r: r.with_movie("New", ["Comdy"]), "did you mean comedy"),
         (lambda r: r.similar("nothing like it"), "no movie is called"),
     ],
 )
