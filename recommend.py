@@ -99,6 +99,8 @@ def main(cfg: DictConfig) -> None:
         query, answers = ask(Recommender.load(config.run), config)
         if not answers:
             raise MovieEmbedError("no movie passes the filters")
+        if config.format != "table" and "(from content" in query:
+            print(query, file=sys.stderr)
         {"table": print_table, "json": print_json, "csv": print_csv}[config.format](query, answers)
 
 

@@ -92,6 +92,50 @@ def test_table_json_and_csv_agree(trained: Path) -> None:
         assert answer["title"] in table
 
 
+def test_a_question_by_title_and_one_about_a_rare_movie(trained: Path) -> None:
+    titled = run_script("recommend.py", "'movie=\"Group 0, The 101\"' k=3 run=my_run", trained)
+    assert (
+        titled.stdout == run_script("recommend.py", "movie_id=101 k=3 run=my_run", trained).stdout
+    )
+    rare = run_script("recommend.py", "movie_id=999 k=3 run=my_run", trained)
+    assert "Never Rated (2001) (from content; ratings: 0, below data.min_ratings=1)" in rare.stdout
+    noted = run_script("recommend.py", "movie_id=999 k=3 run=my_run format=json", trained)
+    assert noted.stderr.startswith("Never Rated (2001) (from content")
+    assert len(json.loads(noted.stdout)) == 3
+    wide = "movie_id=101 k=40 include_rare=true run=my_run"
+    assert "(from content)" in run_script("recommend.py", wide, trained).stdout
+    new = run_script("recommend.py", "new_movie=Another new_genres=comedy run=my_run", trained)
+    assert "Recommendations for Another (from content" in new.stdout
+
+
+def test_questions_about_people(trained: Path) -> None:
+    user = run_script("recommend.py", "user_id=3 k=2 explain=true run=my_run", trained)
+    assert "predicted stars" in user.stdout
+    assert "nearest to Group" in user.stdout
+    assert "shared genres: Comedy, Drama" in user.stdout
+    (trained / "my.csv").write_text('title,stars\n"Group 1, The 102",5\n"Group 0, The 105",1\n')
+    mine = run_script("recommend.py", "ratings=my.csv k=3 format=json run=my_run", trained)
+    rated = run_script(
+        "recommend.py", "'rate={102: 5, 105: 1}' k=3 format=json run=my_run", trained
+    )
+    assert json.loads(mine.stdout) == json.loads(rated.stdout)
+    stars = [answer["predicted_stars"] for answer in json.loads(rated.stdout)]
+    assert stars == sorted(stars, reverse=True)
+    assert group_of(json.loads(rated.stdout)[0]["movie_id"]) == 1
+
+
+def test_exports_name_their_files(trained: Path) -> None:
+    result = run_script("export.py", "'to=[tsv,word2vec]' folder=out run=my_run", trained)
+    assert result.returncode == 0, result.stderr
+    written = ["out/vectors.tsv", "out/metadata.tsv", "out/vectors.txt"]
+    assert result.stdout.split() == written
+    assert all((trained / name).exists() for name in written)
+    for arguments, told in (("to=onnx", "one of tsv, parquet"), ("run=nowhere", "train.py")):
+        wrong = run_script("export.py", arguments, trained)
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+        assert told in wrong.stderr
+
+
 def test_several_movies_and_combine(trained: Path) -> None:
     mean = run_script("recommend.py", "'movie_id=[101,102]' format=json run=my_run", trained)
     best = run_script(
@@ -215,11 +259,12 @@ def test_no_model_yet(tmp_path: Path) -> None:
     assert "python train.py" in result.stderr
 
 
-@pytest.mark.parametrize("script", ["train.py", "recommend.py"])
+@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py"])
 def test_help_lists_settings_and_examples(tmp_path: Path, script: str) -> None:
     shown = run_script(script, "--help", tmp_path).stdout
     assert f"python {script}" in shown
-    assert ("min_ratings: " if script == "train.py" else "movie_id: ") in shown
+    key = {"train.py": "min_ratings: ", "recommend.py": "movie_id: ", "export.py": "to: "}[script]
+    assert key in shown
 
 
 def yaml_files() -> list[str]:

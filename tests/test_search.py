@@ -1,11 +1,16 @@
 """Titles as people type them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from movie_embed import MovieEmbedError
+from movie_embed.config import ColumnNames
 from movie_embed.movies import MovieTable
+from movie_embed.ratings import find_files
 from movie_embed.search import TitleSearch
+from movie_embed.titles import read_movies
 
 TITLES = [
     "Toy Story (1995)",
@@ -104,3 +109,27 @@ def test_a_long_list_is_cut() -> None:
     search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, np.arange(25), 25))
     with pytest.raises(MovieEmbedError, match="and 15 more"):
         search.row("saga")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("typed", "movie_id"),
+    [
+        ("toy story", 1),
+        ("the matrix", 2571),
+        ("incpetion", 79132),
+        ("amelie", 4973),
+        ("se7en", 47),
+        ("cite des enfants perdus", 29),
+        ("sabrina 1954", 915),
+        ("schindlers list", 527),
+        ("pulp ficton", 296),
+    ],
+)
+def test_real_titles_are_found(shared: Path, typed: str, movie_id: int) -> None:
+    movies = read_movies(find_files(shared / "ml-latest-small", ColumnNames()))
+    ids = np.array(list(movies))
+    size = len(ids)
+    titles = [movie.title for movie in movies.values()]
+    table = MovieTable(ids, titles, [""] * size, np.zeros(size, np.int64), size)
+    assert ids[TitleSearch(table).row(typed)] == movie_id
