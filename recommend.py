@@ -1,7 +1,5 @@
 """Movies for the movies, the user or the ratings you name: `python recommend.py --help`."""
 
-import csv
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,18 +7,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from movie_embed import (
-    Filters,
-    MovieEmbedError,
-    Recommendation,
-    Recommendations,
-    Recommender,
-)
+from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
+from movie_embed.formats import as_csv, as_json, as_table
 from movie_embed.own_ratings import read_own_ratings
-
-NUMBERS = ("similarity", "dot_product", "predicted_stars")
 
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
@@ -50,47 +41,6 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
     return " and ".join(recommender.title(movie) for movie in movies), answers
 
 
-def print_table(query: str, answers: Recommendations) -> None:
-    """Print the query and its answers, as the paper does."""
-    print(f"Recommendations for {query}\n")
-    width = max(len(answer.title) for answer in answers)
-    label = next(name for name in NUMBERS if name in answers[0].to_dict())
-    print(f"{'rank':>4}  {'title':<{width}}  year  {label.replace('_', ' ')}  genres")
-    for answer in answers:
-        number = f"{answer.to_dict()[label]:>{len(label)}.2f}"
-        mark = "  (from content)" if answer.from_content else ""
-        print(
-            f"{answer.rank:>4}  {answer.title:<{width}}  {answer.year or '':>4}  {number}  "
-            f"{', '.join(answer.genres)}{mark}"
-        )
-        print_reason(answer)
-
-
-def print_reason(answer: Recommendation) -> None:
-    """Print which movie an answer is nearest to, if that was asked."""
-    if reason := answer.reason:
-        stars = "" if reason.nearest_stars is None else f", given {reason.nearest_stars:g} stars"
-        print(
-            f"{'':>6}nearest to {reason.nearest}{stars}: similarity "
-            f"{reason.nearest_similarity:.2f}, shared genres: "
-            f"{', '.join(reason.shared_genres) or 'none'}"
-        )
-
-
-def print_json(query: str, answers: Recommendations) -> None:
-    """Print a list of objects."""
-    print(json.dumps([answer.to_dict() for answer in answers], indent=2, ensure_ascii=False))
-
-
-def print_csv(query: str, answers: Recommendations) -> None:
-    """Print a header and a row per answer; genres are joined by ``|`` as in MovieLens."""
-    rows = [answer.to_dict() for answer in answers]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows[0])
-    for row in rows:
-        writer.writerow("|".join(v) if isinstance(v, tuple) else v for v in row.values())
-
-
 @hydra.main(version_base="1.3", config_path="conf", config_name="recommend")
 def main(cfg: DictConfig) -> None:
     """Answer one question."""
@@ -99,9 +49,11 @@ def main(cfg: DictConfig) -> None:
         query, answers = ask(Recommender.load(config.run), config)
         if not answers:
             raise MovieEmbedError("no movie passes the filters")
-        if config.format != "table" and "(from content" in query:
+        if config.format == "table":
+            print(f"Recommendations for {query}\n")
+        elif "(from content" in query:
             print(query, file=sys.stderr)
-        {"table": print_table, "json": print_json, "csv": print_csv}[config.format](query, answers)
+        print({"table": as_table, "json": as_json, "csv": as_csv}[config.format](answers))
 
 
 if __name__ == "__main__":
