@@ -1,41 +1,44 @@
-"""Movies like the ones you name: `python recommend.py --help`."""
+"""Movies for the movies, the user or the ratings you name: `python recommend.py --help`."""
 
-import csv
-import json
 import sys
-from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
-from movie_embed import Recommendation, Recommender
+from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
+from movie_embed.formats import as_csv, as_json, as_table
+from movie_embed.own_ratings import read_own_ratings
 
 
-def print_table(query: list[str], answers: list[Recommendation]) -> None:
-    """Print the query and its answers, as the paper does."""
-    print(f"Recommendations for {' and '.join(query)}\n")
-    width = max((len(answer.title) for answer in answers), default=0)
-    print(f"{'rank':>4}  {'title':<{width}}  year  similarity  genres")
-    for answer in answers:
-        print(
-            f"{answer.rank:>4}  {answer.title:<{width}}  {answer.year or '':>4}  "
-            f"{answer.similarity:>10.2f}  {', '.join(answer.genres)}"
-        )
-
-
-def print_json(query: list[str], answers: list[Recommendation]) -> None:
-    """Print a list of objects."""
-    print(json.dumps([asdict(answer) for answer in answers], indent=2, ensure_ascii=False))
-
-
-def print_csv(query: list[str], answers: list[Recommendation]) -> None:
-    """Print a header and a row per answer; genres are joined by ``|`` as in MovieLens."""
-    names = ["rank", "movie_id", "title", "year", "genres", "similarity"]
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(answer) | {"genres": "|".join(answer.genres)} for answer in answers)
+def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
+    """Return what was asked, in words, and the answers."""
+    years = (config.years[0], config.years[1]) if config.years else None
+    settings: dict[str, Any] = {
+        "filters": Filters(
+            config.genres, config.exclude_genres, years, config.min_count, config.include_rare
+        ),
+        "diversity": config.diversity,
+        "explain": config.explain,
+    }
+    if config.user_id is not None:
+        return f"user {config.user_id}", recommender.for_user(config.user_id, config.k, **settings)
+    if config.ratings is not None or config.rate is not None:
+        ratings = config.rate
+        if config.ratings is not None:
+            ratings = read_own_ratings(Path(config.ratings).expanduser())
+        answers = recommender.for_ratings(ratings, config.k, **settings)
+        return f"the ratings given ({len(ratings)})", answers
+    movies = [*config.movie_id, *(recommender.movie_id(title) for title in config.movie)]
+    if config.new_movie is not None:
+        recommender, new = recommender.with_movie(config.new_movie, config.new_genres)
+        movies.append(new)
+    settings |= {"weights": config.weights, "not_like": config.not_like, "metric": config.metric}
+    answers = recommender.similar(movies, config.k, config.combine, **settings)
+    return " and ".join(recommender.title(movie) for movie in movies), answers
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="recommend")
@@ -43,11 +46,14 @@ def main(cfg: DictConfig) -> None:
     """Answer one question."""
     with one_line_errors(RecommendConfig):
         config = read_settings(cfg)
-        movies = config.movie_id if isinstance(config.movie_id, list) else [config.movie_id]
-        recommender = Recommender.load(config.run)
-        answers = recommender.similar(movies, config.k, config.combine)
-        query = [recommender.title(movie) for movie in movies]
-        {"table": print_table, "json": print_json, "csv": print_csv}[config.format](query, answers)
+        query, answers = ask(Recommender.load(config.run), config)
+        if not answers:
+            raise MovieEmbedError("no movie passes the filters")
+        if config.format == "table":
+            print(f"Recommendations for {query}\n")
+        elif "(from content" in query:
+            print(query, file=sys.stderr)
+        print({"table": as_table, "json": as_json, "csv": as_csv}[config.format](answers))
 
 
 if __name__ == "__main__":

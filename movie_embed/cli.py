@@ -26,7 +26,8 @@ def read_settings(cfg: DictConfig) -> Any:
         A value is out of range, or a key was forced in with ``+``.
     """
     schema = OmegaConf.get_type(cfg) or dict
-    unknown = set(_keys_of(cfg)) - set(_keys_in(schema))
+    known = set(_keys_in(schema))
+    unknown = {key for key in _keys_of(cfg, known) if key not in known}
     for key in sorted(unknown):
         raise MovieEmbedError(_unknown_key(key, schema))
     return OmegaConf.to_object(cfg)
@@ -82,8 +83,10 @@ def _keys_in(schema: type, prefix: str = "") -> Iterator[str]:
             yield from _keys_in(field.default_factory, f"{prefix}{field.name}.")
 
 
-def _keys_of(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+def _keys_of(cfg: DictConfig, known: set[str], prefix: str = "") -> Iterator[str]:
+    """Yield every key of a config, but not those inside a value that is a mapping itself."""
     for key, value in cfg.items_ex(resolve=False):
-        yield f"{prefix}{key!s}"
-        if isinstance(value, DictConfig):
-            yield from _keys_of(value, f"{prefix}{key!s}.")
+        name = f"{prefix}{key!s}"
+        yield name
+        if isinstance(value, DictConfig) and any(k.startswith(f"{name}.") for k in known):
+            yield from _keys_of(value, known, f"{name}.")

@@ -7,6 +7,7 @@ work begins. Nothing here imports torch: a mistake must not take seconds to repo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ DATA_SETS = (
     "ml-32m",
     "ml-latest-small",
 )
+
+EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:
@@ -177,23 +180,112 @@ class TrainConfig:
 
 @dataclass
 class RecommendConfig:
-    """All settings of `recommend.py`."""
+    """All settings of `recommend.py`; the first seven say what is asked."""
 
+    movie: Any = None
     movie_id: Any = None
+    new_movie: str | None = None
+    new_genres: Any = None
+    user_id: int | None = None
+    ratings: str | None = None
+    rate: Any = None
     k: int = 10
     combine: str = "mean"
+    metric: str = "cosine"
+    weights: list[float] | None = None
+    not_like: Any = None
+    genres: Any = None
+    exclude_genres: Any = None
+    years: Any = None
+    min_count: int = 0
+    include_rare: bool = False
+    diversity: float = 0.0
+    explain: bool = False
     run: str = "outputs/latest"
     format: str = "table"
 
     def __post_init__(self) -> None:
-        ids = self.movie_id if isinstance(self.movie_id, list) else [self.movie_id]
-        whole = all(isinstance(i, int) and not isinstance(i, bool) for i in ids)
-        _require(
-            bool(ids) and whole, "movie_id", self.movie_id, "an id or a list: movie_id=[1,4896]"
-        )
+        self.movie = [str(title) for title in _listed(self.movie)]
+        self.movie_id = self._checked_ids()
+        self.not_like = _listed(self.not_like)
+        self.new_genres = _listed(self.new_genres)
+        self.genres, self.exclude_genres = _listed(self.genres), _listed(self.exclude_genres)
+        self.years = self._checked_years()
+        self._check_question()
         _require(self.k >= 1, "k", self.k, "at least 1")
         _choose("combine", self.combine, ("mean", "max"))
+        _choose("metric", self.metric, ("cosine", "dot"))
         _choose("format", self.format, ("table", "json", "csv"))
+        _require(self.min_count >= 0, "min_count", self.min_count, "at least 0")
+        _require(0 <= self.diversity <= 1, "diversity", self.diversity, "from 0 to 1")
+        for key in ("not_like", "new_genres", "genres", "exclude_genres"):
+            named = all(isinstance(v, str) or _is_whole(v) for v in getattr(self, key))
+            _require(named, key, getattr(self, key), f"a name or a list: {key}=[one,another]")
+
+    def _checked_ids(self) -> list[int]:
+        ids = _listed(self.movie_id)
+        whole = all(_is_whole(movie_id) for movie_id in ids) and self.movie_id != []
+        _require(whole, "movie_id", self.movie_id, "an id or a list: movie_id=[1,4896]")
+        return ids
+
+    def _checked_years(self) -> list[int]:
+        """Return first and last year, or nothing."""
+        if self.years is None:
+            return []
+        found = re.fullmatch(r"(\d{4})(?:-(\d{4}))?", str(self.years))
+        years = [int(year) for year in found.groups(found[1])] if found else [1, 0]
+        _require(years[0] <= years[1], "years", self.years, "a year, or years=1990-2005")
+        return years
+
+    def _check_question(self) -> None:
+        about_movies = bool(self.movie or self.movie_id or self.new_movie)
+        asked = [about_movies, self.user_id is not None, self.ratings is not None]
+        if sum([*asked, self.rate is not None]) != 1:
+            raise MovieEmbedError(
+                'ask one thing: movie="toy story", movie_id=1, user_id=123, ratings=my.csv or '
+                "'rate={1: 5, 4896: 3.5}'"
+            )
+        if self.rate is not None:
+            rated = isinstance(self.rate, dict) and all(map(_is_number, self.rate.values()))
+            _require(rated, "rate", self.rate, "stars by movie: 'rate={1: 5, 4896: 3.5}'")
+        needs = not self.new_genres or self.new_movie
+        _require(bool(needs), "new_genres", self.new_genres, "left out unless new_movie is given")
+        for key, value, default in (
+            ("combine", self.combine, "mean"),
+            ("metric", self.metric, "cosine"),
+            ("weights", self.weights, None),
+            ("not_like", self.not_like, []),
+        ):
+            fits = about_movies or value == default
+            _require(fits, key, value, "left out unless a movie is asked about")
+
+
+@dataclass
+class ExportConfig:
+    """All settings of `export.py`."""
+
+    to: Any = "tsv"
+    folder: str = "export"
+    run: str = "outputs/latest"
+
+    def __post_init__(self) -> None:
+        self.to = _listed(self.to)
+        _require(bool(self.to), "to", self.to, f"one or more of {', '.join(EXPORT_FORMATS)}")
+        for kind in self.to:
+            _choose("to", str(kind), EXPORT_FORMATS)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a list as it is, one value as a list of it, and None as an empty list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def register_schemas() -> None:
@@ -201,3 +293,4 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="recommend_schema", node=RecommendConfig)
+    store.store(name="export_schema", node=ExportConfig)

@@ -6,8 +6,10 @@ torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from movie_embed.movies import TABLE_COLUMNS, MovieTable
 from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"
+_MIN_RIDGE = 1.0
+_LAYOUT = 1  # raise it when the columns change
 LATEST = Path("outputs/latest")  # names the newest finished run
 
 
@@ -32,11 +36,51 @@ class UserEmbeddings:
         float32, shape (users, dim).
     biases
         float32, shape (users,).
+    starts
+        User `i` rated ``rated[starts[i]:starts[i + 1]]``, int64, shape (users + 1,).
+    rated
+        Rows in the table of movies, ascending within a user, unsigned, shape (ratings,).
+    stars
+        The distinct stars' indices in `levels`, unsigned, shape (ratings,).
+    levels
+        The distinct stars, ascending, float32.
     """
 
     ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
     biases: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    rated: NDArray[np.unsignedinteger[Any]]
+    stars: NDArray[np.unsignedinteger[Any]]
+    levels: NDArray[np.float32]
+
+    def ratings_of(self, user: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Return which table rows the user of a row rated, and the stars, shape (ratings,)."""
+        part = slice(self.starts[user], self.starts[user + 1])
+        return self.rated[part].astype(np.intp), self.levels[self.stars[part]]
+
+
+@dataclass(frozen=True)
+class ContentVectors:
+    """Estimates for the movies that training left out, in the order of the table's rows.
+
+    Attributes
+    ----------
+    vectors
+        float32, shape (movies left out, dim).
+    biases
+        float32, shape (movies left out,).
+    features
+        What is told from a movie's title and genres, e.g. ``"genre Drama"``.
+    weights
+        What each feature adds to vector and bias; the last row is added to every movie. float32,
+        shape (features + 1, dim + 1).
+    """
+
+    vectors: NDArray[np.float32]
+    biases: NDArray[np.float32]
+    features: list[str]
+    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -57,12 +101,18 @@ class SavedEmbeddings:
         The data set, e.g. ``"ml-20m"``.
     min_ratings
         The threshold that decided which movies were trained on.
+    ridge
+        L2 strength of the training: ``model.l2`` times the number of its ratings.
+    average_user
+        Mean vector, then mean bias, of the learned users, float32, shape (dim + 1,).
     users
         The learned users, or None where they were not saved or not read.
     predicting
         With an implicit model, the vectors that predict stars, float32, of the shape of
         `vectors`; else None, and `vectors` predict. What a movie gains from its raters helps
         predict stars but blurs which movies are alike.
+    content
+        Vectors for the movies left out, or None where they were not read.
     """
 
     vectors: NDArray[np.float32]
@@ -71,43 +121,59 @@ class SavedEmbeddings:
     rating_range: tuple[float, float]
     data_name: str
     min_ratings: int
+    ridge: float
+    average_user: NDArray[np.float32]
     users: UserEmbeddings | None = None
     predicting: NDArray[np.float32] | None = None
+    content: ContentVectors | None = None
+
+    @property
+    def predictors(self) -> NDArray[np.float32]:
+        """The vectors that predict stars, of the shape of `vectors`."""
+        return self.vectors if self.predicting is None else self.predicting
+
+    @property
+    def fold_in_ridge(self) -> float:
+        """Strength for `fold_in`: the training's, but never so weak that a fit is ill-posed."""
+        return max(self.ridge, _MIN_RIDGE)
 
     def save(self, run: Path) -> None:
         """Write the embeddings into a run folder, atomically."""
         columns = {
             "movie_vectors": self.vectors,
             "movie_biases": self.biases,
+            "average_user": self.average_user,
             **self.movies.to_columns(),
         }
         if self.predicting is not None:
             columns["predicting_vectors"] = self.predicting
-        if self.users:
-            columns |= {
-                "user_ids": self.users.ids,
-                "user_vectors": self.users.vectors,
-                "user_biases": self.users.biases,
-            }
+        for prefix, part in (("user", self.users), ("content", self.content)):
+            if part:
+                columns |= {f"{prefix}_{name}": column for name, column in vars(part).items()}
         metadata = {
+            "layout": _LAYOUT,
             "rating_range": self.rating_range,
             "data_name": self.data_name,
             "min_ratings": self.min_ratings,
+            "ridge": self.ridge,
             "users": self.users is not None,
+            "predicting": self.predicting is not None,
         }
         write_columns(run / FILE_NAME, "embeddings", columns, metadata)
 
     @classmethod
     def load(cls, run: Path) -> SavedEmbeddings:
-        """Read the embeddings of a run, without its users.
+        """Read the embeddings of a run, without its users and its vectors from content.
 
         Raises
         ------
         MovieEmbedError
-            There are none, or the file is damaged.
+            There are none, or the file is damaged or of an older layout.
         """
-        names = ("movie_vectors", "movie_biases", *TABLE_COLUMNS)
-        columns, metadata = read_columns(_file_of(run), "embeddings", names)
+        names = ["movie_vectors", "movie_biases", "average_user", *TABLE_COLUMNS]
+        if _read(run, ())[1]["predicting"]:
+            names.append("predicting_vectors")
+        columns, metadata = _read(run, names)
         low, high = metadata["rating_range"]
         return cls(
             vectors=columns["movie_vectors"],
@@ -116,24 +182,49 @@ class SavedEmbeddings:
             rating_range=(low, high),
             data_name=metadata["data_name"],
             min_ratings=metadata["min_ratings"],
+            ridge=metadata["ridge"],
+            average_user=columns["average_user"],
+            predicting=columns.get("predicting_vectors"),
         )
 
     @staticmethod
     def load_users(run: Path) -> UserEmbeddings:
-        """Read the users of a run.
+        """Read the users of a run, with their ratings.
 
         Raises
         ------
         MovieEmbedError
             The run saved none (``save.users=false``), or the file is damaged.
         """
-        file = _file_of(run)
-        _, metadata = read_columns(file, "embeddings", ())
-        if not metadata["users"]:
-            raise MovieEmbedError(f"{file} has no users: it was trained with save.users=false")
-        names = ("user_ids", "user_vectors", "user_biases")
-        columns, _ = read_columns(file, "embeddings", names)
-        return UserEmbeddings(*(columns[name] for name in names))
+        if not _read(run, ())[1]["users"]:
+            raise no_users(_file_of(run))
+        columns, _ = _read(run, [f"user_{field.name}" for field in fields(UserEmbeddings)])
+        return UserEmbeddings(*columns.values())
+
+    @staticmethod
+    def load_content(run: Path) -> ContentVectors:
+        """Read the vectors of a run for the movies that training left out.
+
+        Raises
+        ------
+        MovieEmbedError
+            The file is damaged.
+        """
+        columns, _ = _read(run, [f"content_{field.name}" for field in fields(ContentVectors)])
+        return ContentVectors(*columns.values())
+
+
+def no_users(source: object) -> MovieEmbedError:
+    """Return the error that says that a run saved no users."""
+    return MovieEmbedError(f"{source} has no users: it was trained with save.users=false")
+
+
+def _read(run: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    file = _file_of(run)
+    _, metadata = read_columns(file, "embeddings", ())
+    if metadata.get("layout") != _LAYOUT:
+        raise MovieEmbedError(f"{file} was made by another version of movie_embed: train again")
+    return read_columns(file, "embeddings", names)
 
 
 def _file_of(run: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,11 @@ class MovieTable:
 
     def row_of(self, movie_id: int) -> int | None:
         """Return the row of a MovieLens id, or None if the data set does not have it."""
-        rows = np.flatnonzero(self.ids == movie_id)
-        return int(rows[0]) if len(rows) else None
+        return self._row_of.get(movie_id)
+
+    @cached_property
+    def _row_of(self) -> dict[int, int]:
+        return {movie_id: row for row, movie_id in enumerate(self.ids.tolist())}
 
     def take(self, rows: NDArray[np.int64], embedded: int) -> MovieTable:
         """Return the given rows, of which the first `embedded` have vectors."""

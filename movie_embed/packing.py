@@ -17,7 +17,7 @@ from movie_embed.errors import MovieEmbedError
 Packed = NDArray[np.unsignedinteger[Any]]
 
 _MAX_LEVELS = 2**16
-_MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
+MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
 _BLOCK = 2**20
 
 
@@ -80,6 +80,7 @@ def pack(
     stars: NDArray[np.uint16],
     kept: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     levels: int,
+    max_bits: int,
 ) -> Packed:
     """Pack the ratings of kept movies as ``user | movie | star`` from the highest bit down.
 
@@ -88,10 +89,11 @@ def pack(
     users, movies, stars
         Indices, shape (ratings,).
     kept
-        Which users and which movies to keep; they are numbered anew, without gaps. Every user
-        of a kept movie must be kept.
+        Which users and which movies to keep; they are numbered anew, without gaps.
     levels
         How many stars there are.
+    max_bits
+        How wide a packed rating may be.
 
     Returns
     -------
@@ -101,17 +103,17 @@ def pack(
     sizes = (int(kept[0].sum()), int(kept[1].sum()), levels)
     user_bits, movie_bits, star_bits = map(bit_width, sizes)
     bits = user_bits + movie_bits + star_bits
-    if bits > _MAX_BITS:
+    if bits > max_bits:
         raise MovieEmbedError(
             f"{sizes[0]:,} users, {sizes[1]:,} movies and {levels:,} distinct ratings take "
-            f"{bits} bits a rating; at most {_MAX_BITS} fit"
+            f"{bits} bits a rating; at most {max_bits} fit"
         )
     dtype = np.dtype(np.uint32 if bits <= 32 else np.uint64)
     user_part = _renumbered(kept[0], movie_bits + star_bits, dtype)
     movie_part = _renumbered(kept[1], star_bits, dtype)
     packed = [np.empty(0, dtype)]
     for part in blocks(len(users)):
-        chosen = kept[1][movies[part]]
+        chosen = kept[0][users[part]] & kept[1][movies[part]]
         pairs = user_part[users[part][chosen]] | movie_part[movies[part][chosen]]
         packed.append(pairs | stars[part][chosen])
     return np.concatenate(packed)

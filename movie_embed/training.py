@@ -11,7 +11,6 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
@@ -22,11 +21,12 @@ from movie_embed.baseline import bias_only_rmse
 from movie_embed.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
 from movie_embed.config import TrainConfig
 from movie_embed.datamodule import EVAL_BATCH, Batches, RatingsDataModule
-from movie_embed.embeddings import LATEST, SavedEmbeddings, UserEmbeddings
+from movie_embed.embeddings import LATEST
 from movie_embed.model import MovieEmbedding
 from movie_embed.packing import Packed
 from movie_embed.regression import RatingRegression
 from movie_embed.report import describe_data, describe_result
+from movie_embed.saving import save_embeddings
 from movie_embed.storage import write_text
 from movie_embed.triples import Triples
 
@@ -87,7 +87,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     }
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    _save_embeddings(config, data, module.model, run)
+    save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
     print(describe_result(data.triples, metrics, run))
     return metrics
@@ -182,28 +182,6 @@ def _restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     module.cpu().load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
-
-
-def _save_embeddings(
-    config: TrainConfig, data: RatingsDataModule, model: MovieEmbedding, run: Path
-) -> None:
-    triples, (_, unseen_movies) = data.triples, data.unseen()
-    user_vectors, predicting = (table.detach().numpy() for table in model.tables())
-    vectors, biases = model.movie_vectors.detach().numpy(), model.movie_biases.detach().numpy()
-    users = UserEmbeddings(triples.user_ids, user_vectors, model.user_biases.detach().numpy())
-    # A movie that training never saw has no vector of its own: it joins those left out.
-    seen = np.flatnonzero(~unseen_movies.numpy())
-    others = np.setdiff1d(np.arange(len(triples.movies)), seen)
-    SavedEmbeddings(
-        vectors=vectors[seen],
-        biases=biases[seen],
-        predicting=predicting[seen] if config.model.implicit in ("movies", "both") else None,
-        movies=triples.movies.take(np.concatenate([seen, others]), embedded=len(seen)),
-        rating_range=triples.rating_range,
-        data_name=config.data.name,
-        min_ratings=config.data.min_ratings,
-        users=users if config.save.users else None,
-    ).save(run)
 
 
 def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float | None]:

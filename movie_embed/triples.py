@@ -24,6 +24,7 @@ from movie_embed.files import RatingsFiles, find_files, reading
 from movie_embed.movielens import RELEASES, cache_dir, fetch
 from movie_embed.movies import MovieTable
 from movie_embed.packing import (
+    MAX_BITS,
     Packed,
     bit_width,
     blocks,
@@ -37,7 +38,7 @@ from movie_embed.ratings import Ratings, read_ratings, read_timestamps
 from movie_embed.storage import read_columns, write_columns
 from movie_embed.titles import Movie, read_movies
 
-_CACHE_VERSION = 1  # raise it when the same source and settings give other triples
+_CACHE_VERSION = 2  # raise it when the same source and settings give other triples
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +59,9 @@ class Triples:
     ----------
     packed
         One unsigned integer a rating, ascending, hence sorted by user, then movie.
+    rare
+        Ratings that the threshold dropped, by users who stay, packed alike; a movie index counts
+        from the first row of the table that is not embedded.
     levels
         The distinct stars, ascending, float32; a packed star is an index into it.
     user_ids
@@ -73,6 +77,7 @@ class Triples:
     """
 
     packed: Packed
+    rare: Packed
     levels: NDArray[np.float32]
     user_ids: NDArray[np.int64]
     movies: MovieTable
@@ -97,11 +102,23 @@ class Triples:
         self, packed: Packed
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         """Return user indices, movie indices and stars of packed ratings, each of their shape."""
-        star_bits, movie_bits = bit_width(len(self.levels)), bit_width(self.movies.embedded)
+        return self._unpack(packed, self.movies.embedded)
+
+    def unpack_rare(
+        self, rare: Packed
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+        """Return user indices, table rows and stars of `rare` ratings, each of their shape."""
+        users, movies, stars = self._unpack(rare, self.before.movies - self.movies.embedded)
+        return users, movies + np.int32(self.movies.embedded), stars
+
+    def _unpack(
+        self, packed: Packed, movies: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+        star_bits, movie_bits = bit_width(len(self.levels)), bit_width(movies)
         users = packed >> (movie_bits + star_bits)
-        movies = (packed >> star_bits) & (2**movie_bits - 1)
+        rows = (packed >> star_bits) & (2**movie_bits - 1)
         stars = self.levels[packed & (2**star_bits - 1)]
-        return users.astype(np.int32), movies.astype(np.int32), stars
+        return users.astype(np.int32), rows.astype(np.int32), stars
 
     def unpack_blocks(
         self, packed: Packed
@@ -252,7 +269,8 @@ def pack_ratings(
     for part in blocks(len(users)):
         remaining[users[part][kept[movies[part]]]] = True
     return Triples(
-        packed=pack(users, movies, stars, (remaining, kept), len(levels)),
+        packed=pack(users, movies, stars, (remaining, kept), len(levels), MAX_BITS),
+        rare=pack(users, movies, stars, (remaining, ~kept), len(levels), max_bits=64),
         levels=levels,
         user_ids=user_ids[remaining].astype(np.int64),
         movies=_movie_table(titles, rated_ids, counts, kept),
@@ -298,6 +316,7 @@ def _write_cache(path: Path, triples: Triples) -> None:
         "triples",
         {
             "packed": triples.packed,
+            "rare": triples.rare,
             "levels": triples.levels,
             "user_ids": triples.user_ids,
             **triples.movies.to_columns(),
@@ -316,6 +335,7 @@ def _read_cache(path: Path) -> Triples:
     low, high = metadata["rating_range"]
     return Triples(
         packed=columns["packed"],
+        rare=columns["rare"],
         levels=columns["levels"],
         user_ids=columns["user_ids"],
         movies=MovieTable.from_columns(columns, metadata["embedded"]),

@@ -7,6 +7,14 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from movie_embed.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -22,3 +30,27 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real ratings at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def demo_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """Settings of a small model on simulated ratings."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return TrainConfig(
+        data=DataConfig(users=600, cache_dir=cache, min_ratings=20),
+        model=ModelConfig(dim=8),
+        optimizer=OptimizerConfig(0.005),
+        trainer=TrainerConfig(max_epochs=8, enable_progress_bar=False),
+    )
+
+
+@pytest.fixture(scope="session")
+def demo_folder(demo_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which that model has been trained, as its newest run."""
+    from movie_embed.training import train
+
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train(demo_config, folder / "run")
+    return folder

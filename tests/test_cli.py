@@ -76,7 +76,8 @@ def test_table_json_and_csv_agree(trained: Path) -> None:
     }
     assert all(result.returncode == 0 for result in outputs.values())
     answers = json.loads(outputs["json"].stdout)
-    assert list(answers[0]) == ["rank", "movie_id", "title", "year", "genres", "similarity"]
+    names = ["rank", "movie_id", "title", "year", "genres", "similarity", "from_content"]
+    assert list(answers[0]) == names
     assert len(answers) == 5
     assert all(group_of(answer["movie_id"]) == group_of(101) for answer in answers)
 
@@ -89,6 +90,50 @@ def test_table_json_and_csv_agree(trained: Path) -> None:
     for answer in answers:
         assert f"{answer['similarity']:.2f}" in table
         assert answer["title"] in table
+
+
+def test_a_question_by_title_and_one_about_a_rare_movie(trained: Path) -> None:
+    titled = run_script("recommend.py", "'movie=\"Group 0, The 101\"' k=3 run=my_run", trained)
+    assert (
+        titled.stdout == run_script("recommend.py", "movie_id=101 k=3 run=my_run", trained).stdout
+    )
+    rare = run_script("recommend.py", "movie_id=999 k=3 run=my_run", trained)
+    assert "Never Rated (2001) (from content; ratings: 0, below data.min_ratings=1)" in rare.stdout
+    noted = run_script("recommend.py", "movie_id=999 k=3 run=my_run format=json", trained)
+    assert noted.stderr.startswith("Never Rated (2001) (from content")
+    assert len(json.loads(noted.stdout)) == 3
+    wide = "movie_id=101 k=40 include_rare=true run=my_run"
+    assert "(from content)" in run_script("recommend.py", wide, trained).stdout
+    new = run_script("recommend.py", "new_movie=Another new_genres=comedy run=my_run", trained)
+    assert "Recommendations for Another (from content" in new.stdout
+
+
+def test_questions_about_people(trained: Path) -> None:
+    user = run_script("recommend.py", "user_id=3 k=2 explain=true run=my_run", trained)
+    assert "predicted stars" in user.stdout
+    assert "nearest to Group" in user.stdout
+    assert "shared genres: Comedy, Drama" in user.stdout
+    (trained / "my.csv").write_text('title,stars\n"Group 1, The 102",5\n"Group 0, The 105",1\n')
+    mine = run_script("recommend.py", "ratings=my.csv k=3 format=json run=my_run", trained)
+    rated = run_script(
+        "recommend.py", "'rate={102: 5, 105: 1}' k=3 format=json run=my_run", trained
+    )
+    assert json.loads(mine.stdout) == json.loads(rated.stdout)
+    stars = [answer["predicted_stars"] for answer in json.loads(rated.stdout)]
+    assert stars == sorted(stars, reverse=True)
+    assert group_of(json.loads(rated.stdout)[0]["movie_id"]) == 1
+
+
+def test_exports_name_their_files(trained: Path) -> None:
+    result = run_script("export.py", "'to=[tsv,word2vec]' folder=out run=my_run", trained)
+    assert result.returncode == 0, result.stderr
+    written = ["out/vectors.tsv", "out/metadata.tsv", "out/vectors.txt"]
+    assert result.stdout.split() == written
+    assert all((trained / name).exists() for name in written)
+    for arguments, told in (("to=onnx", "one of tsv, parquet"), ("run=nowhere", "train.py")):
+        wrong = run_script("export.py", arguments, trained)
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+        assert told in wrong.stderr
 
 
 def test_several_movies_and_combine(trained: Path) -> None:
@@ -156,17 +201,39 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("", "movie_id"),
+        ("", "ask one thing"),
+        ("movie_id=101 user_id=1", "ask one thing"),
         ("movie_id=abc", "movie_id=[1,4896]"),
         ("movie_id=[]", "movie_id=[1,4896]"),
         ("movie_id=1.5", "movie_id"),
         ("movie_id=999999", "nearest ids"),
-        ("movie_id=999", "0 ratings are below data.min_ratings=1"),
+        ("movie=group", "fits 40 movies"),
+        ("movie=zzzz", "nearest"),
+        ("user_id=999", "nearest ids: 238, 239, 240"),
+        ("user_id=one", "user_id=one"),
+        ("ratings=nowhere.csv", "nowhere.csv"),
+        ("'rate={101: 6}'", "off the scale, 0.5 to 5"),
+        ("'rate={101: good}'", "rate="),
+        ("'rate={}'", "no ratings"),
+        ("rate=5", "rate=5"),
+        ("movie_id=101 not_like=101", "liked and disliked"),
+        ("movie_id=101 weights=[1,2]", "one a movie"),
+        ("movie_id=101 weights=[0]", "above 0"),
+        ("movie_id=101 weights=[1] combine=max", "combine=mean"),
+        ("user_id=1 metric=dot", "asked about"),
+        ("movie_id=101 new_genres=Comedy", "new_movie"),
+        ("new_movie=Another new_genres=Comdy", "did you mean comedy"),
+        ("movie_id=101 years=1950", "no movie passes the filters"),
+        ("movie_id=101 metric=euclid", "cosine, dot"),
+        ("movie_id=101 genres=Comdy", "did you mean comedy"),
+        ("movie_id=101 years=2005-1990", "years=1990-2005"),
+        ("movie_id=101 diversity=2", "from 0 to 1"),
+        ("movie_id=101 min_count=-1", "at least 0"),
         ("movie_id=101 k=0", "at least 1"),
         ("movie_id=101 combine=sum", "mean, max"),
         ("movie_id=101 format=xml", "table, json, csv"),
         ("movie_id=101 run=nowhere", "python train.py"),
-        ("movie=101", "movie_id"),
+        ("movi=101", "did you mean movie"),
     ],
 )
 def test_bad_questions_fail_in_one_line(trained: Path, arguments: str, told: str) -> None:
@@ -174,8 +241,10 @@ def test_bad_questions_fail_in_one_line(trained: Path, arguments: str, told: str
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    assert told in result.stderr
+    first, *candidates = result.stderr.splitlines()
+    assert all(line.startswith("  ") for line in candidates)
+    assert bool(candidates) == arguments.startswith("movie=")
+    assert told in first
 
 
 def test_answering_leaves_nothing_behind(trained: Path) -> None:
@@ -190,11 +259,12 @@ def test_no_model_yet(tmp_path: Path) -> None:
     assert "python train.py" in result.stderr
 
 
-@pytest.mark.parametrize("script", ["train.py", "recommend.py"])
+@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py"])
 def test_help_lists_settings_and_examples(tmp_path: Path, script: str) -> None:
     shown = run_script(script, "--help", tmp_path).stdout
     assert f"python {script}" in shown
-    assert ("min_ratings: " if script == "train.py" else "movie_id: ") in shown
+    key = {"train.py": "min_ratings: ", "recommend.py": "movie_id: ", "export.py": "to: "}[script]
+    assert key in shown
 
 
 def yaml_files() -> list[str]:

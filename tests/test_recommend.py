@@ -7,27 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, saved
 
 from movie_embed import MovieEmbedError, Recommender
-from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
-from movie_embed.movies import MovieTable
-
-MOVIES, DIM, DROPPED_ID, UNTRAINED_ID = 200, 8, 9_000, 9_001
-
-
-def saved(vectors: np.ndarray) -> SavedEmbeddings:
-    """Movies 10, 20, 30... with vectors; one below the threshold; one held out entirely."""
-    ids = np.append(np.arange(1, len(vectors) + 1) * 10, [DROPPED_ID, UNTRAINED_ID])
-    table = MovieTable(
-        ids=ids.astype(np.int64),
-        titles=[f"Movie, The {i} ({1950 + i % 70})" for i in ids],
-        genres=["Comedy|Drama" if i % 20 else "(no genres listed)" for i in ids],
-        rating_counts=np.append(np.full(len(vectors), 500), [3, 300]).astype(np.int64),
-        embedded=len(vectors),
-    )
-    users = UserEmbeddings(np.array([5, 6]), np.ones((2, DIM), np.float32), np.zeros(2, np.float32))
-    biases = np.linspace(-1, 1, len(vectors), dtype=np.float32)
-    return SavedEmbeddings(vectors, biases, table, (0.5, 5.0), "ml-test", 100, users)
+from movie_embed.embeddings import SavedEmbeddings
 
 
 @pytest.fixture
@@ -96,13 +79,15 @@ def test_answers_carry_title_year_and_genres(recommender: Recommender) -> None:
     assert answers[40].genres == ()
 
 
-def test_unknown_and_left_out_movies_are_explained(recommender: Recommender) -> None:
+def test_an_unknown_movie_is_answered_with_the_nearest_ids(recommender: Recommender) -> None:
     with pytest.raises(MovieEmbedError, match=r"movie_id=41 is not in ml-test; .* 40 Movie, The"):
         recommender.similar(41)
-    with pytest.raises(MovieEmbedError, match=r"9000.* 3 ratings are below data.min_ratings=100"):
-        recommender.similar([10, DROPPED_ID])
-    with pytest.raises(MovieEmbedError, match="300 ratings were held out for validation"):
-        recommender.similar(UNTRAINED_ID)
+
+
+def test_a_movie_left_out_says_why_its_vector_is_from_content(recommender: Recommender) -> None:
+    assert recommender.title(10) == "Movie, The 10 (1960)"
+    assert "from content; ratings: 3, below data.min_ratings=100" in recommender.title(DROPPED_ID)
+    assert "all its 300 ratings were held out" in recommender.title(UNTRAINED_ID)
 
 
 def test_saving_and_loading_changes_no_bit(recommender: Recommender, tmp_path: Path) -> None:
@@ -115,6 +100,8 @@ def test_saving_and_loading_changes_no_bit(recommender: Recommender, tmp_path: P
     assert loaded.rating_range == original.rating_range
     again = Recommender.load(tmp_path).similar([10, 50])
     assert again == recommender.similar([10, 50])
+    assert Recommender.load(tmp_path).similar(DROPPED_ID) == recommender.similar(DROPPED_ID)
+    assert Recommender.load(tmp_path).for_user(5) == recommender.for_user(5)
     users = SavedEmbeddings.load_users(tmp_path)
     assert original.users is not None
     assert users.vectors.tobytes() == original.users.vectors.tobytes()

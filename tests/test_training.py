@@ -156,7 +156,16 @@ def test_implicit_runs_save_what_predicts_and_what_is_alike(
     users, rated, stars = module.triples.unpack(module.val)
     scores = np.einsum("ij,ij->i", columns["user_vectors"][users], movies[rated])
     scores += columns["user_biases"][users] + columns["movie_biases"][rated]
+    recommender = Recommender.load(tmp_path / "run")
+    assert recommender.similar(101, k=5)
+    answer = recommender.for_user(int(module.triples.user_ids[0]), k=1)[0]
+    row = np.flatnonzero(columns["movie_ids"] == answer.movie_id)
+    score = columns["user_vectors"][0] @ movies[row[0]] + columns["user_biases"][0]
+    score += columns["movie_biases"][row[0]]
     low, high = module.triples.rating_range
+    assert answer.predicted_stars == pytest.approx(
+        low + (high - low) / (1 + np.exp(-score)), rel=1e-5
+    )
     errors = low + (high - low) / (1 + np.exp(-scores)) - stars
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(metrics["val_rmse"], rel=1e-5)
     assert metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]  # type: ignore[operator]
@@ -170,6 +179,23 @@ def test_save_users_false_leaves_users_out(folder: Path, tmp_path: Path) -> None
         SavedEmbeddings.load_users(tmp_path)
 
 
+@pytest.mark.parametrize("min_ratings", [1, 165])
+def test_each_users_ratings_are_saved(folder: Path, tmp_path: Path, min_ratings: int) -> None:
+    train(settings(folder, min_ratings=min_ratings), tmp_path)
+    movies, users = SavedEmbeddings.load(tmp_path).movies, SavedEmbeddings.load_users(tmp_path)
+    assert (movies.embedded < 40) == (min_ratings > 1)
+    saved = {
+        (int(user), int(movie), float(star))
+        for row, user in enumerate(users.ids)
+        for movie, star in zip(
+            movies.ids[users.ratings_of(row)[0]], users.ratings_of(row)[1], strict=True
+        )
+    }
+    rows = (folder / "ratings.csv").read_text().splitlines()[1:]
+    raw = {(int(u), int(m), float(s)) for u, m, s, _ in (row.split(",") for row in rows)}
+    assert saved == raw
+
+
 def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
     folder = write_checkerboard(tmp_path / "data")
     with (folder / "ratings.csv").open("a") as file:
@@ -179,8 +205,9 @@ def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
     movies = SavedEmbeddings.load(tmp_path / "run").movies
     trained = movies.ids[: movies.embedded]
     assert 20 < np.sum(trained >= 2000) < 80
-    with pytest.raises(MovieEmbedError, match="held out for validation"):
-        Recommender.load(tmp_path / "run").similar(int(movies.ids[movies.embedded]))
+    left_out = int(movies.ids[movies.embedded])
+    title = Recommender.load(tmp_path / "run").title(left_out)
+    assert "from content; all its 1 ratings were held out for validation" in title
 
 
 def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_32_bits_are_used_to_the_last(users: int, dtype: type[np.unsignedinteger
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("movie_embed.packing._MAX_BITS", 2)
+    monkeypatch.setattr("movie_embed.triples.MAX_BITS", 2)
     with pytest.raises(MovieEmbedError, match="3 users, 2 movies and 2 distinct ratings take 4 b"):
         pack_rows([(1, 10, 4.0), (2, 20, 3.5), (3, 20, 3.5)])
 

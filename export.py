@@ -1,0 +1,27 @@
+"""Vectors and titles for other tools: `python export.py --help`."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from movie_embed.cli import one_line_errors, read_settings
+from movie_embed.config import ExportConfig, register_schemas
+from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.export import export
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="export")
+def main(cfg: DictConfig) -> None:
+    """Write files and name them."""
+    with one_line_errors(ExportConfig):
+        config = read_settings(cfg)
+        saved = SavedEmbeddings.load(Path(config.run).expanduser())
+        for path in export(saved, config.to, Path(config.folder).expanduser()):
+            print(path)
+
+
+if __name__ == "__main__":
+    register_schemas()
+    with one_line_errors(ExportConfig):
+        main()

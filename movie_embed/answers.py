@@ -1,0 +1,116 @@
+"""What an answer holds, and its form as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Which of the movies asked about, or rated, an answer is nearest to.
+
+    Attributes
+    ----------
+    nearest_id
+        Its MovieLens id.
+    nearest
+        Its title with the year.
+    nearest_similarity
+        Cosine of the two movies' vectors, between -1 and 1.
+    nearest_stars
+        What the user gave it; None where the question was not about a user.
+    shared_genres
+        Genres that both have.
+    """
+
+    nearest_id: int
+    nearest: str
+    nearest_similarity: float
+    nearest_stars: float | None
+    shared_genres: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One answer; it has one of three numbers, and the other two are None.
+
+    Attributes
+    ----------
+    rank
+        From 1, the best.
+    movie_id
+        MovieLens id.
+    title
+        As in MovieLens, without the year.
+    year
+        Of release, None where the title has none.
+    genres
+        In MovieLens' order; empty where none is listed.
+    similarity
+        Cosine between -1 and 1.
+    dot_product
+        Of the vectors as trained; it grows with their lengths and has no bounds.
+    predicted_stars
+        Within the rating scale.
+    from_content
+        Whether the movie's vector was estimated from genres, year and title, and the few ratings
+        it has, because it has too few to learn one.
+    reason
+        None unless asked for.
+    """
+
+    rank: int
+    movie_id: int
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+    similarity: float | None = None
+    dot_product: float | None = None
+    predicted_stars: float | None = None
+    from_content: bool = False
+    reason: Reason | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer by column name, flat, without numbers that it does not have."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        reason = columns.pop("reason")
+        for name in ("similarity", "dot_product", "predicted_stars"):
+            if columns[name] is None:
+                del columns[name]
+        columns |= vars(reason) if reason else {}
+        if columns.get("nearest_stars", 0) is None:
+            del columns["nearest_stars"]
+        return columns
+
+
+class Recommendations(list[Recommendation]):
+    """Answers, best first."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a DataFrame with a row an answer and the columns of `Recommendation.to_dict`."""
+        import pandas as pd
+
+        return pd.DataFrame([answer.to_dict() for answer in self])
+
+
+@dataclass(frozen=True)
+class SimilarUser:
+    """One user with a taste like another's.
+
+    Attributes
+    ----------
+    rank
+        From 1, the most similar.
+    user_id
+        As in the ratings.
+    similarity
+        Cosine of the two users' vectors, between -1 and 1.
+    """
+
+    rank: int
+    user_id: int
+    similarity: float

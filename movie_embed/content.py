@@ -1,0 +1,172 @@
+"""Vectors for movies with too few ratings to learn one: from content, and from what they have."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings
+from movie_embed.fold_in import fold_in
+from movie_embed.movies import MovieTable, split_genres, split_year
+from movie_embed.search import title_key
+
+Floats = NDArray[np.float64]
+
+MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/cold_start.py finds no difference
+_WORDS = 2_000
+_BLOCK = 4_096
+
+
+@dataclass(frozen=True)
+class ContentMap:
+    """A ridge map from genres, decade and title words to vector and bias.
+
+    Attributes
+    ----------
+    columns
+        The column of each feature, e.g. ``"genre Drama"``, ``"decade 1990"``, ``"word potter"``.
+    weights
+        float64, shape (features + 1, dim + 1); the last row is added to every movie.
+    """
+
+    columns: dict[str, int]
+    weights: Floats
+
+    @classmethod
+    def fit(
+        cls, movies: MovieTable, targets: NDArray[np.floating[Any]], ridge: float = MAP_RIDGE
+    ) -> ContentMap:
+        """Fit to the embedded movies.
+
+        Parameters
+        ----------
+        movies
+            The table; its first ``len(targets)`` movies are fitted to.
+        targets
+            Vectors with the bias last, shape (embedded movies, dim + 1).
+        ridge
+            Strength of the regularisation of the weights, which draws to the mean movie.
+        """
+        size = len(targets)
+        named = [_features(movies, row) for row in range(size)]
+        counts = Counter(name for names in named for name in names)
+        shared = [name for name, count in counts.most_common(_WORDS) if count > 1]
+        columns = {name: column for column, name in enumerate(sorted(shared))}
+        center = targets.mean(axis=0, dtype=np.float64)
+        gram = ridge * np.eye(len(columns))
+        moments = np.zeros((len(columns), targets.shape[1]))
+        for start in range(0, size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            design = _design(named[part], columns)
+            gram += design.T @ design
+            moments += design.T @ (targets[part] - center)
+        return cls(columns, np.vstack([np.linalg.solve(gram, moments), center]))
+
+    def __call__(self, movies: MovieTable, rows: Sequence[int]) -> Floats:
+        """Return vectors with the bias last, float64, shape (rows, dim + 1)."""
+        design = _design([_features(movies, row) for row in rows], self.columns)
+        estimates: Floats = design @ self.weights[:-1] + self.weights[-1]
+        return estimates
+
+
+def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> ContentVectors:
+    """Estimate the movies left out: from content, and drawn from there by the ratings they have.
+
+    A rating draws as strongly as one did in training, and the L2 penalty is the training's too,
+    but towards what content says instead of towards 0.
+
+    Parameters
+    ----------
+    embeddings
+        The learned movies.
+    users
+        The learned users with all their ratings.
+    """
+    movies = embeddings.movies
+    content = ContentMap.fit(movies, np.column_stack([embeddings.predictors, embeddings.biases]))
+    estimates = np.empty((len(movies) - movies.embedded, embeddings.predictors.shape[1] + 1))
+    for start in range(movies.embedded, len(movies), _BLOCK):
+        rows = range(start, min(start + _BLOCK, len(movies)))
+        estimates[start - movies.embedded :][: len(rows)] = content(movies, rows)
+    _fold_in_ratings(estimates, embeddings, users)
+    return ContentVectors(
+        vectors=estimates[:, :-1].astype(np.float32),
+        biases=estimates[:, -1].astype(np.float32),
+        features=list(content.columns),
+        weights=content.weights.astype(np.float32),
+    )
+
+
+def with_movie(
+    embeddings: SavedEmbeddings, content: ContentVectors, title: str, genres: Sequence[str]
+) -> SavedEmbeddings:
+    """Return the embeddings with one movie more, at the table's end, with a vector from content.
+
+    Parameters
+    ----------
+    embeddings, content
+        What a run saved.
+    title
+        With the year in brackets, if known.
+    genres
+        As the data set names them.
+    """
+    table = embeddings.movies
+    movies = MovieTable(
+        ids=np.append(table.ids, table.ids.max() + 1),
+        titles=[*table.titles, title],
+        genres=[*table.genres, "|".join(genres)],
+        rating_counts=np.append(table.rating_counts, 0),
+        embedded=table.embedded,
+    )
+    columns = {name: column for column, name in enumerate(content.features)}
+    (estimate,) = ContentMap(columns, content.weights.astype(np.float64))(movies, [len(table)])
+    longer = replace(
+        content,
+        vectors=np.vstack([content.vectors, estimate[:-1].astype(np.float32)]),
+        biases=np.append(content.biases, estimate[-1].astype(np.float32)),
+    )
+    return replace(embeddings, movies=movies, content=longer)
+
+
+def _fold_in_ratings(estimates: Floats, embeddings: SavedEmbeddings, users: UserEmbeddings) -> None:
+    """Move each estimate to fit the ratings that its movie has."""
+    rare = np.flatnonzero(users.rated >= embeddings.movies.embedded)
+    movies = users.rated[rare].astype(np.intp) - embeddings.movies.embedded
+    raters = np.searchsorted(users.starts, rare, side="right") - 1
+    order = np.argsort(movies, kind="stable")
+    raters, stars = raters[order], users.levels[users.stars[rare[order]]]
+    starts = np.searchsorted(movies[order], np.arange(len(estimates) + 1))
+    for movie in np.flatnonzero(np.diff(starts)):
+        part = slice(starts[movie], starts[movie + 1])
+        estimates[movie] = fold_in(
+            users.vectors[raters[part]],
+            users.biases[raters[part]],
+            stars[part],
+            embeddings.rating_range,
+            embeddings.fold_in_ridge,
+            estimates[movie],
+        )
+
+
+def _features(movies: MovieTable, row: int) -> set[str]:
+    title, year = split_year(movies.titles[row])
+    words = re.findall(r"\w+", title_key(title))
+    return {
+        *(f"genre {genre}" for genre in split_genres(movies.genres[row])),
+        *(f"word {word}" for word in words),
+        *([] if year is None else [f"decade {year // 10 * 10}"]),
+    }
+
+
+def _design(named: Sequence[set[str]], columns: dict[str, int]) -> Floats:
+    design = np.zeros((len(named), len(columns)))
+    for row, names in enumerate(named):
+        design[row, [columns[name] for name in names if name in columns]] = 1
+    return design

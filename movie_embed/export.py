@@ -1,0 +1,116 @@
+"""Learned vectors and titles for other tools: the projector, Parquet, word2vec text, FAISS."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.errors import MovieEmbedError
+from movie_embed.movies import split_genres, split_year
+from movie_embed.spaces import unit
+from movie_embed.storage import atomic_path, write_text
+
+
+def export_tsv(saved: SavedEmbeddings, folder: Path) -> list[Path]:
+    """Write ``vectors.tsv`` and ``metadata.tsv`` as https://projector.tensorflow.org loads them.
+
+    Vectors are as trained, a movie a line; the metadata has a header.
+    """
+    vectors, metadata = folder / "vectors.tsv", folder / "metadata.tsv"
+    write_text(vectors, "".join("\t".join(map(repr, v)) + "\n" for v in saved.vectors.tolist()))
+    header, *rows = _metadata(saved)
+    lines = ["\t".join(" ".join(str(field).split()) for field in row) for row in (header, *rows)]
+    write_text(metadata, "\n".join(lines) + "\n")
+    return [vectors, metadata]
+
+
+def export_parquet(saved: SavedEmbeddings, folder: Path) -> list[Path]:
+    """Write ``movies.parquet``: the metadata, ``bias`` and ``vector``, a list of float32."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    header, *rows = _metadata(saved)
+    columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    columns["year"] = [year or None for year in columns["year"]]
+    size = saved.vectors.shape[1]
+    flat = pa.array(saved.vectors.reshape(-1))
+    vectors = pa.FixedSizeListArray.from_arrays(flat, size)
+    table = pa.table({**columns, "bias": saved.biases, "vector": vectors})
+    path = folder / "movies.parquet"
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+    return [path]
+
+
+def export_word2vec(saved: SavedEmbeddings, folder: Path) -> list[Path]:
+    """Write ``vectors.txt`` as gensim's ``load_word2vec_format`` reads it.
+
+    A word is a title with ``_`` for spaces, e.g. ``Toy_Story_(1995)``, and ``_id`` behind it where
+    two movies have the same.
+    """
+    table, (size, dim) = saved.movies, saved.vectors.shape
+    words = ["_".join(title.split()) or "movie" for title in table.titles[:size]]
+    counts = Counter(words)
+    lines = [f"{size} {dim}"]
+    for word, movie_id, vector in zip(words, table.ids, saved.vectors.tolist(), strict=False):
+        unique = word if counts[word] == 1 and word != "movie" else f"{word}_{movie_id}"
+        lines.append(" ".join([unique, *map(repr, vector)]))
+    path = folder / "vectors.txt"
+    write_text(path, "\n".join(lines) + "\n")
+    return [path]
+
+
+def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
+    """Write ``movies.faiss``: an exact index of the normalised vectors under MovieLens ids.
+
+    Its inner products are our cosines, and its neighbours those of `Recommender.similar`, the
+    movie itself first.
+
+    Raises
+    ------
+    MovieEmbedError
+        faiss is not installed.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise MovieEmbedError("to=faiss needs faiss: pip install faiss-cpu") from error
+    index = faiss.IndexIDMap(faiss.IndexFlatIP(saved.vectors.shape[1]))
+    index.add_with_ids(unit(saved.vectors), saved.movies.ids[: len(saved.vectors)])
+    path = folder / "movies.faiss"
+    with atomic_path(path) as temporary:
+        faiss.write_index(index, str(temporary))
+    return [path]
+
+
+EXPORTS: dict[str, Callable[[SavedEmbeddings, Path], list[Path]]] = {
+    "tsv": export_tsv,
+    "parquet": export_parquet,
+    "word2vec": export_word2vec,
+    "faiss": export_faiss,
+}
+
+
+def _metadata(saved: SavedEmbeddings) -> list[tuple[object, ...]]:
+    """Return a header and a row a learned movie; the year is ``""`` where there is none."""
+    table = saved.movies
+    rows: list[tuple[object, ...]] = [("movie_id", "title", "year", "genres", "rating_count")]
+    for row in range(table.embedded):
+        title, year = split_year(table.titles[row])
+        genres = "|".join(split_genres(table.genres[row]))
+        counts = int(table.rating_counts[row])
+        rows.append((int(table.ids[row]), title, year or "", genres, counts))
+    return rows
+
+
+def export(saved: SavedEmbeddings, kinds: list[str], folder: Path) -> list[Path]:
+    """Write some of the `EXPORTS` into a folder and return the files.
+
+    Raises
+    ------
+    MovieEmbedError
+        The folder cannot be written, or a library is missing.
+    """
+    return [path for kind in kinds for path in EXPORTS[kind](saved, folder)]

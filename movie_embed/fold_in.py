@@ -1,0 +1,108 @@
+"""A vector and bias for somebody new, fitted to a few ratings with everything else frozen."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Vector = NDArray[np.float64]
+
+_STEPS = 50
+_HALVINGS = 30
+_PRECISION = 1e-8
+
+
+def predict_stars(scores: Floats, rating_range: tuple[float, float]) -> Floats:
+    """Return ``low + (high - low) * sigmoid(score)`` for scores of any shape, in stars."""
+    low, high = rating_range
+    stars: Floats = low + (high - low) / (1 + np.exp(-np.clip(scores, -80, 80)))
+    return stars
+
+
+def fold_in(
+    vectors: Floats,
+    biases: Floats,
+    stars: Floats,
+    rating_range: tuple[float, float],
+    ridge: float,
+    prior: Vector,
+) -> Vector:
+    """Fit one vector and bias to ratings by regularised least squares through the sigmoid.
+
+    It minimises ``sum((predicted - stars) ** 2) + ridge * sum((fitted - prior) ** 2)`` in float64
+    by Gauss-Newton steps, halved while they do not descend, to convergence. For a new user the
+    rows are those of the movies rated; for a new movie those of the users who rated it.
+
+    Parameters
+    ----------
+    vectors, biases
+        Of the other side, frozen, shapes (ratings, dim) and (ratings,).
+    stars
+        The ratings, shape (ratings,); none give the prior.
+    rating_range
+        The lowest and highest star of the scale.
+    ridge
+        Strength of the pull to the prior, in stars squared; above 0.
+    prior
+        Where the pull goes: vector, then bias, shape (dim + 1,).
+
+    Returns
+    -------
+    array
+        Vector, then bias, float64, shape (dim + 1,).
+    """
+    problem = _Problem(
+        np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float64),
+        np.asarray(biases, np.float64),
+        np.asarray(stars, np.float64),
+        rating_range,
+        ridge,
+        prior,
+    )
+    fitted = np.asarray(prior, np.float64)
+    loss, predicted = problem.loss(fitted)
+    for _ in range(_STEPS):
+        before = loss
+        fitted, loss, predicted = problem.descend(fitted, loss, predicted)
+        if before - loss <= _PRECISION * before:
+            break
+    return fitted
+
+
+class _Problem(NamedTuple):
+    design: Vector
+    offsets: Vector
+    stars: Vector
+    rating_range: tuple[float, float]
+    ridge: float
+    prior: Vector
+
+    def loss(self, fitted: Vector) -> tuple[float, Vector]:
+        """Return what is minimised, and the predicted stars."""
+        predicted = predict_stars(self.design @ fitted + self.offsets, self.rating_range)
+        errors, pull = predicted - self.stars, fitted - self.prior
+        return float(errors @ errors + self.ridge * (pull @ pull)), predicted.astype(np.float64)
+
+    def descend(
+        self, fitted: Vector, loss: float, predicted: Vector
+    ) -> tuple[Vector, float, Vector]:
+        """Take one Gauss-Newton step, halved until it descends; none if nothing does."""
+        step = self._step(fitted, predicted)
+        for _ in range(_HALVINGS):
+            new_loss, new_predicted = self.loss(fitted - step)
+            if new_loss <= loss:
+                return fitted - step, new_loss, new_predicted
+            step = step / 2
+        return fitted, loss, predicted
+
+    def _step(self, fitted: Vector, predicted: Vector) -> Vector:
+        low, high = self.rating_range
+        slopes = (predicted - low) * (high - predicted) / (high - low)
+        jacobian = slopes[:, None] * self.design
+        gradient = jacobian.T @ (predicted - self.stars) + self.ridge * (fitted - self.prior)
+        curvature = jacobian.T @ jacobian
+        curvature[np.diag_indices_from(curvature)] += self.ridge
+        return np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)

@@ -1,0 +1,120 @@
+"""What people name, ids, titles and stars, to rows of the table of movies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.answers import Reason
+from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.errors import MovieEmbedError
+from movie_embed.movies import split_genres
+from movie_embed.search import TitleSearch
+
+Movie = int | str
+Rows = NDArray[np.intp]
+
+
+class Asked(NamedTuple):
+    """Movies that a question names: table rows, and the stars given where it is about a user."""
+
+    rows: Rows
+    stars: NDArray[np.float32] | None = None
+
+
+class Lookup:
+    """Find movies by id or title, and name them.
+
+    Parameters
+    ----------
+    embeddings
+        The saved embeddings.
+    """
+
+    def __init__(self, embeddings: SavedEmbeddings) -> None:
+        self.embeddings = embeddings
+        self.movies = embeddings.movies
+
+    @cached_property
+    def titles(self) -> TitleSearch:
+        """The search by title."""
+        return TitleSearch(self.movies)
+
+    def row(self, movie: Movie) -> int:
+        """Return the row of an id or a title.
+
+        Raises
+        ------
+        MovieEmbedError
+            The id is unknown, or the title does not name one movie clearly.
+        """
+        if isinstance(movie, str):
+            return self.titles.row(movie)
+        row = self.movies.row_of(movie)
+        if row is None:
+            nearest = np.argsort(np.abs(self.movies.ids[: self.movies.embedded] - movie))[:3]
+            near = ", ".join(f"{self.movies.ids[row]} {self.movies.titles[row]}" for row in nearest)
+            raise MovieEmbedError(
+                f"movie_id={movie} is not in {self.embeddings.data_name}; nearest ids: {near}"
+            )
+        return row
+
+    def rows(self, movies: Movie | Sequence[Movie]) -> list[int]:
+        """Return the rows of one movie or several."""
+        return [self.row(m) for m in ([movies] if isinstance(movies, int | str) else movies)]
+
+    def rated(self, ratings: Mapping[Movie, float]) -> Asked:
+        """Return the rows and stars of somebody's ratings, checked.
+
+        Raises
+        ------
+        MovieEmbedError
+            There are none, a movie is unknown or rated twice, or stars are off the scale.
+        """
+        if not ratings:
+            raise MovieEmbedError("there are no ratings to recommend from")
+        stars_of: dict[int, float] = {}
+        for movie, stars in ratings.items():
+            row = self.row(movie)
+            if row in stars_of:
+                raise MovieEmbedError(f"{self.name(row)} is rated twice")
+            stars_of[row] = self._checked_stars(row, stars)
+        return Asked(np.array(list(stars_of)), np.array(list(stars_of.values()), np.float32))
+
+    def _checked_stars(self, row: int, stars: float) -> float:
+        low, high = self.embeddings.rating_range
+        if not low <= stars <= high:
+            raise MovieEmbedError(
+                f"{self.name(row)}: {stars:g} stars are off the scale, {low:g} to {high:g}"
+            )
+        return stars
+
+    def name(self, row: int) -> str:
+        """Return a title with its year, or the id where there is none."""
+        return self.movies.titles[row] or f"movie {self.movies.ids[row]}"
+
+    def description(self, row: int) -> str:
+        """Return the name, and where there is no learned vector, why."""
+        if row < self.movies.embedded:
+            return self.name(row)
+        count, threshold = int(self.movies.rating_counts[row]), self.embeddings.min_ratings
+        if count < threshold:
+            why = f"ratings: {count:,}, below data.min_ratings={threshold}"
+        else:
+            why = f"all its {count:,} ratings were held out for validation"
+        return f"{self.name(row)} (from content; {why})"
+
+    def reason(self, row: int, near: int, cosine: float, stars: float | None) -> Reason:
+        """Return why a row is an answer: the row it is near to, their cosine, that one's stars."""
+        genres, others = (split_genres(self.movies.genres[r]) for r in (row, near))
+        return Reason(
+            nearest_id=int(self.movies.ids[near]),
+            nearest=self.name(near),
+            nearest_similarity=cosine,
+            nearest_stars=stars,
+            shared_genres=tuple(genre for genre in genres if genre in others),
+        )

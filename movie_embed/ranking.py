@@ -1,0 +1,59 @@
+"""Scores to the best rows, in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+_POOL = 10
+
+
+def best_rows(scores: Floats, allowed: NDArray[np.bool_], k: int) -> Rows:
+    """Return at most `k` allowed rows from the highest score down; ties go to the first row."""
+    k = min(k, int(np.count_nonzero(allowed)))
+    if k < 1:
+        return np.empty(0, dtype=np.intp)
+    scores = np.where(allowed, scores, -np.inf)
+    least = np.partition(scores, -k)[-k]
+    best = np.flatnonzero((scores >= least) & allowed)
+    return best[np.argsort(-scores[best], kind="stable")][:k]
+
+
+def diverse_rows(
+    scores: Floats, allowed: NDArray[np.bool_], k: int, unit: Floats, diversity: float
+) -> Rows:
+    """Choose rows one by one by maximal marginal relevance (Carbonell and Goldstein 1998).
+
+    Each next row is the best by ``(1 - diversity) * relevance - diversity * likeness``, where
+    relevance is the score, scaled to 0..1 over the ``10 k`` best, and likeness the greatest cosine
+    to a row chosen before.
+
+    Parameters
+    ----------
+    scores, allowed
+        Shape (movies,).
+    k
+        How many rows at most.
+    unit
+        Normalised vectors, shape (movies, dim).
+    diversity
+        From 0, as `best_rows`, to 1.
+    """
+    pool = best_rows(scores, allowed, _POOL * k)
+    if diversity == 0 or len(pool) < 2:
+        return pool[:k]
+    relevance = scores[pool] - scores[pool[-1]]
+    gain = (1 - diversity) * relevance / max(relevance[0], np.finfo(np.float32).tiny)
+    likeness = np.full(len(pool), -1.0)
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(pool)):
+        merit = gain - diversity * likeness
+        merit[chosen] = -np.inf
+        chosen.append(int(np.argmax(merit)))
+        likeness = np.maximum(likeness, unit[pool] @ unit[pool[chosen[-1]]])
+    return pool[chosen]

@@ -1,0 +1,107 @@
+"""A trained model to the embeddings that answers start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.config import TrainConfig
+from movie_embed.content import estimate_rare
+from movie_embed.datamodule import RatingsDataModule
+from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
+from movie_embed.model import MovieEmbedding
+from movie_embed.packing import bit_width, blocks
+from movie_embed.triples import Triples
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+
+
+def save_embeddings(
+    config: TrainConfig, data: RatingsDataModule, model: MovieEmbedding, l2: float, run: Path
+) -> None:
+    """Save movies, users and what they rated into a run folder, and estimate the rare movies.
+
+    Parameters
+    ----------
+    config
+        All settings.
+    data
+        What the model was trained on.
+    model
+        The model, on the CPU.
+    l2
+        The strength it was trained with.
+    run
+        The folder.
+    """
+    triples, (unseen_users, unseen_movies) = data.triples, data.unseen()
+    # A movie that training never saw has no vector of its own: it joins those left out.
+    seen = np.flatnonzero(~unseen_movies.numpy())
+    order = np.concatenate([seen, np.setdiff1d(np.arange(len(triples.movies)), seen)])
+    user_vectors, predicting = (table.detach().numpy() for table in model.tables())
+    biases = model.user_biases.detach().numpy()
+    users = _users(triples, user_vectors, biases, np.argsort(order))
+    known = ~unseen_users.numpy()
+    embeddings = SavedEmbeddings(
+        vectors=model.movie_vectors.detach().numpy()[seen],
+        biases=model.movie_biases.detach().numpy()[seen],
+        movies=triples.movies.take(order, embedded=len(seen)),
+        rating_range=triples.rating_range,
+        data_name=config.data.name,
+        min_ratings=config.data.min_ratings,
+        ridge=l2 * len(data.train),
+        average_user=np.append(users.vectors[known].mean(0), users.biases[known].mean()),
+        predicting=predicting[seen] if config.model.implicit in ("movies", "both") else None,
+    )
+    replace(
+        embeddings,
+        content=estimate_rare(embeddings, users),
+        users=users if config.save.users else None,
+    ).save(run)
+
+
+def _users(triples: Triples, vectors: Floats, biases: Floats, row_of: Rows) -> UserEmbeddings:
+    row_bits, star_bits = bit_width(len(triples.movies)), bit_width(len(triples.levels))
+    keys = _sorted_keys(triples, row_of, row_bits, star_bits)
+    users = np.arange(len(triples.user_ids) + 1, dtype=np.uint64) << np.uint64(row_bits + star_bits)
+    return UserEmbeddings(
+        ids=triples.user_ids,
+        vectors=vectors,
+        biases=biases,
+        starts=np.searchsorted(keys, users).astype(np.int64),
+        rated=_low_bits(keys >> np.uint64(star_bits), row_bits),
+        stars=_low_bits(keys, star_bits),
+        levels=triples.levels,
+    )
+
+
+def _sorted_keys(triples: Triples, row_of: Rows, row_bits: int, star_bits: int) -> Keys:
+    """Return ``user | table row | star`` of every rating, ascending, shape (ratings,)."""
+    keys = np.concatenate(list(_keys(triples, row_of, row_bits, star_bits)))
+    keys.sort()
+    return keys
+
+
+def _keys(triples: Triples, row_of: Rows, row_bits: int, star_bits: int) -> Iterator[Keys]:
+    for packed, unpack in (
+        (triples.packed, triples.unpack),
+        (triples.rare, triples.unpack_rare),
+    ):
+        for part in blocks(len(packed)):
+            users, movies, stars = unpack(packed[part])
+            key = users.astype(np.uint64) << np.uint64(row_bits + star_bits)
+            key |= row_of[movies].astype(np.uint64) << np.uint64(star_bits)
+            yield key | np.searchsorted(triples.levels, stars).astype(np.uint64)
+
+
+def _low_bits(keys: Keys, bits: int) -> NDArray[np.unsignedinteger[Any]]:
+    mask = np.uint64(2**bits - 1)
+    low: NDArray[np.unsignedinteger[Any]] = (keys & mask).astype(np.min_scalar_type(mask))
+    return low

@@ -1,0 +1,307 @@
+"""What may be asked besides look-alikes: filters, taste, users, ratings, reasons."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedded import DIM, DROPPED_ID, MOVIES, STARS, UNTRAINED_ID, random_vectors, saved
+
+from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
+from movie_embed.own_ratings import read_own_ratings
+
+ALL = MOVIES + 2
+
+
+@pytest.fixture(scope="module")
+def recommender() -> Recommender:
+    return Recommender(saved(random_vectors()))
+
+
+def ids(answers: Recommendations) -> list[int]:
+    return [answer.movie_id for answer in answers]
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def vector(recommender: Recommender, movie_id: int) -> np.ndarray:
+    return recommender.embeddings.vectors[movie_id // 10 - 1].astype(np.float64)
+
+
+ASK: dict[str, Callable[..., Recommendations]] = {
+    "similar": lambda r, **settings: r.similar(10, **settings),
+    "similar, max": lambda r, **settings: r.similar([10, 20], combine="max", **settings),
+    "for_user": lambda r, **settings: r.for_user(6, **settings),
+    "for_ratings": lambda r, **settings: r.for_ratings({10: 5.0, 30: 1.5}, **settings),
+}
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+def test_filters_keep_the_order_of_what_passes(recommender: Recommender, ask: Callable) -> None:
+    every = ask(recommender, k=ALL)
+    for filters, passes in (
+        (Filters(genres=["comedy"]), lambda a: "Comedy" in a.genres),
+        (Filters(exclude_genres=["Drama"]), lambda a: "Drama" not in a.genres),
+        (Filters(years=(1960, 1980)), lambda a: 1960 <= a.year <= 1980),
+        (Filters(years=(1700, 1750)), lambda a: False),
+        (Filters(min_count=501), lambda a: False),
+        (Filters(["Drama"], ["Comedy"]), lambda a: False),
+    ):
+        kept = ask(recommender, k=ALL, filters=filters)
+        assert ids(kept) == [answer.movie_id for answer in every if passes(answer)]
+        assert [answer.rank for answer in kept] == list(range(1, len(kept) + 1))
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+def test_diversity_reorders_and_its_first_answer_stays(
+    recommender: Recommender, ask: Callable
+) -> None:
+    plain, diverse = ask(recommender, k=10), ask(recommender, k=10, diversity=0.7)
+    assert ids(ask(recommender, k=10, diversity=0.0)) == ids(plain)
+    assert ids(diverse)[0] == ids(plain)[0]
+    assert len(set(ids(diverse))) == 10
+
+    def likeness(answers: Recommendations) -> float:
+        chosen = [vector(recommender, movie_id) for movie_id in ids(answers)]
+        return float(np.mean([cosine(a, b) for a in chosen for b in chosen]))
+
+    assert likeness(diverse) < likeness(plain)
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+def test_rare_movies_are_answers_only_when_asked_for(
+    recommender: Recommender, ask: Callable
+) -> None:
+    assert {DROPPED_ID, UNTRAINED_ID}.isdisjoint(ids(ask(recommender, k=ALL)))
+    answers = ask(recommender, k=ALL, filters=Filters(include_rare=True))
+    assert {a.movie_id for a in answers if a.from_content} == {DROPPED_ID, UNTRAINED_ID}
+
+
+def test_a_rare_movie_can_be_asked_about(recommender: Recommender) -> None:
+    content = recommender.embeddings.content
+    assert content is not None
+    best = recommender.similar(DROPPED_ID, k=1)[0]
+    expected = max(cosine(content.vectors[0], v) for v in recommender.embeddings.vectors)
+    assert best.similarity == pytest.approx(expected, abs=1e-6)
+    assert not best.from_content
+
+
+def test_a_movie_the_data_does_not_have_gets_a_vector_from_content(
+    recommender: Recommender,
+) -> None:
+    content = recommender.embeddings.content
+    assert content is not None
+    longer, movie_id = recommender.with_movie("Brand New (2030)", ["comedy"])
+    assert movie_id == UNTRAINED_ID + 1
+    assert longer.title("brand new").startswith("Brand New (2030) (from content; ratings: 0")
+    expected = content.weights[0] + content.weights[-1]
+    best = longer.similar(movie_id, k=1)[0]
+    cosines = [cosine(expected[:-1], v) for v in recommender.embeddings.vectors]
+    assert best.similarity == pytest.approx(max(cosines), abs=1e-6)
+    every = longer.for_user(5, k=ALL + 1, filters=Filters(include_rare=True))
+    assert movie_id in ids(every)
+    assert movie_id not in recommender.embeddings.movies.ids
+    assert longer.for_user(5) == recommender.for_user(5)
+
+
+def test_the_reason_is_the_nearest_of_the_movies_asked_about(recommender: Recommender) -> None:
+    for answer in recommender.similar([10, 20, 30], explain=True):
+        cosines = {
+            q: cosine(vector(recommender, q), vector(recommender, answer.movie_id))
+            for q in (10, 20, 30)
+        }
+        assert answer.reason is not None
+        assert answer.reason.nearest_id == max(cosines, key=cosines.__getitem__)
+        assert answer.reason.nearest_similarity == pytest.approx(max(cosines.values()), abs=1e-6)
+        assert answer.reason.nearest_stars is None
+        if answer.reason.nearest_id != 20:  # which has no genres
+            assert answer.reason.shared_genres == answer.genres
+    rated = recommender.for_user(6, explain=True)
+    assert {(a.reason.nearest_id, a.reason.nearest_stars) for a in rated if a.reason} == {(30, 5.0)}
+
+
+def test_titles_and_ids_ask_the_same(recommender: Recommender) -> None:
+    assert recommender.similar("movie, the 10 (1960)") == recommender.similar(10)
+    assert recommender.similar(["movie the 10", 20]) == recommender.similar([10, 20])
+    assert recommender.movie_id("movie, the 30") == 30
+
+
+def test_dot_products_are_those_of_the_vectors_as_trained(recommender: Recommender) -> None:
+    answers = recommender.similar([10, 20], k=ALL, metric="dot")
+    mean = (vector(recommender, 10) + vector(recommender, 20)) / 2
+    for answer in answers:
+        product = mean @ vector(recommender, answer.movie_id)
+        assert answer.dot_product == pytest.approx(product, abs=1e-4)
+        assert answer.similarity is answer.predicted_stars is None
+    products = [answer.dot_product for answer in answers]
+    assert products == sorted(products, reverse=True)
+
+
+def test_weights_move_the_query(recommender: Recommender) -> None:
+    equal, heavy = (recommender.similar([10, 20], weights=w) for w in ([1, 1], [1000, 1]))
+    assert equal == recommender.similar([10, 20])
+    assert ids(heavy) == [i for i in ids(recommender.similar(10, k=11)) if i != 20][:10]
+
+
+@pytest.mark.parametrize("combine", ["mean", "max"])
+def test_disliked_movies_push_their_like_away(recommender: Recommender, combine: str) -> None:
+    plain = recommender.similar(10, k=ALL, combine=combine)  # type: ignore[arg-type]
+    away = recommender.similar(10, k=ALL, combine=combine, not_like=20)  # type: ignore[arg-type]
+    assert 20 not in ids(away)
+    near = [
+        i
+        for i in ids(plain)
+        if cosine(vector(recommender, i), vector(recommender, 20))
+        > cosine(vector(recommender, i), vector(recommender, 10))
+    ]
+    if combine == "max":
+        assert set(ids(plain)) - set(ids(away)) == set(near)
+    else:
+        assert np.mean([ids(away).index(i) for i in near if i != 20]) > np.mean(
+            [ids(plain).index(i) for i in near if i != 20]
+        )
+
+
+def test_a_users_answers_are_the_unrated_movies_by_predicted_stars(
+    recommender: Recommender,
+) -> None:
+    saved_users, movies = recommender.embeddings.users, recommender.embeddings
+    assert saved_users is not None
+    scores = movies.vectors @ saved_users.vectors[0] + movies.biases + saved_users.biases[0]
+    stars = 0.5 + 4.5 / (1 + np.exp(-scores))
+    answers = recommender.for_user(5, k=ALL, filters=Filters(include_rare=True))
+    assert len(answers) == ALL - 3
+    assert {10, 20, DROPPED_ID}.isdisjoint(ids(answers))
+    for answer in answers:
+        if not answer.from_content:
+            predicted = stars[answer.movie_id // 10 - 1]
+            assert answer.predicted_stars == pytest.approx(predicted, abs=1e-5)
+    numbers = [answer.predicted_stars for answer in answers]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(recommender.for_user(7, k=ALL)) == MOVIES  # who rated nothing
+
+
+def test_similar_users_are_those_of_the_highest_cosine(recommender: Recommender) -> None:
+    users = recommender.embeddings.users
+    assert users is not None
+    expected = {
+        user: cosine(users.vectors[0], users.vectors[row]) for row, user in ((1, 6), (2, 7))
+    }
+    found = recommender.similar_users(5)
+    assert [user.user_id for user in found] == sorted(expected, key=lambda u: -expected[u])
+    assert [u.similarity for u in found] == pytest.approx(sorted(expected.values())[::-1], abs=1e-6)
+
+
+def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
+    ratings = {10: 5.0, 20: 0.5, 30: 4.5, DROPPED_ID: 3.0}
+    fitted = recommender.fold_in(ratings)
+    assert (fitted.shape, fitted.dtype) == ((DIM + 1,), np.float64)
+    answers = recommender.for_ratings(ratings, k=ALL)
+    assert set(ratings).isdisjoint(ids(answers))
+    biases = recommender.embeddings.biases
+    scores = [vector(recommender, i) @ fitted[:-1] + fitted[-1] + biases[i // 10 - 1]
+              for i in ids(answers)]  # fmt: skip
+    predicted = 0.5 + 4.5 / (1 + np.exp(-np.array(scores)))
+    assert [a.predicted_stars for a in answers] == pytest.approx(predicted.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda r: r.for_ratings({}), "no ratings"),
+        (lambda r: r.for_ratings({10: 5.5}), r"Movie, The 10 .*5.5 stars are off the scale"),
+        (lambda r: r.for_ratings({10: 0}), "off the scale, 0.5 to 5"),
+        (lambda r: r.for_ratings({10: float("nan")}), "off the scale"),
+        (lambda r: r.for_ratings({10: 5, "movie, the 10": 4}), "rated twice"),
+        (lambda r: r.for_ratings({11: 5}), "nearest ids"),
+        (lambda r: r.for_user(8), "user_id=8 is not in ml-test; nearest ids: 5, 6, 7"),
+        (lambda r: r.similar_users(8), "nearest ids: 5, 6, 7"),
+        (lambda r: r.similar([10, 20], not_like=[20]), "both liked and disliked"),
+        (lambda r: r.similar(10, weights=[1, 2]), "one a movie"),
+        (lambda r: r.similar(10, weights=[-1]), "above 0"),
+        (lambda r: r.similar(10, weights=[1], combine="max"), "combine=mean"),
+        (lambda r: r.similar(10, filters=Filters(["Dramma"])), "unknown genre Dramma; did you"),
+        (lambda r: r.similar(10, filters=Filters(exclude_genres=["zzz"])), "one of Comedy, Drama"),
+        (lambda r: r.similar([]), "at least one movie"),
+        (lambda r: r.with_movie("New", ["Comdy"]), "did you mean comedy"),
+        (lambda r: r.similar("nothing like it"), "no movie is called"),
+    ],
+)
+def test_mistakes_are_told(recommender: Recommender, ask: Callable, told: str) -> None:
+    with pytest.raises(MovieEmbedError, match=told):
+        ask(recommender)
+
+
+def test_without_users_a_question_about_one_says_so(tmp_path: Path) -> None:
+    left_out = dataclasses.replace(saved(random_vectors()), users=None)
+    left_out.save(tmp_path)
+    for recommender in (Recommender(left_out), Recommender.load(tmp_path)):
+        with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
+            recommender.for_user(5)
+        assert recommender.for_ratings({10: 5.0})
+
+
+def test_batches_equal_single_questions(recommender: Recommender) -> None:
+    assert recommender.similar_each([10, 20], k=3, metric="dot") == [
+        recommender.similar(10, 3, metric="dot"),
+        recommender.similar(20, 3, metric="dot"),
+    ]
+    assert recommender.for_users([5, 6], k=3) == [
+        recommender.for_user(5, 3),
+        recommender.for_user(6, 3),
+    ]
+
+
+def test_answers_become_a_data_frame(recommender: Recommender) -> None:
+    frame = recommender.similar(10, k=3).to_pandas()
+    assert frame.columns.tolist() == [
+        "rank", "movie_id", "title", "year", "genres", "similarity", "from_content",
+    ]  # fmt: skip
+    assert frame.movie_id.tolist() == ids(recommender.similar(10, k=3))
+    told = recommender.for_user(6, k=3, explain=True).to_pandas()
+    assert {"predicted_stars", "nearest", "nearest_stars", "shared_genres"} <= set(told.columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "ratings"),
+    [
+        ("movieId,stars\n10,5\n20,0.5\n", {10: 5.0, 20: 0.5}),
+        ('\ufefftitle,note,rating\n"Matrix, The (1999)",x,4\n', {"Matrix, The (1999)": 4.0}),
+        ("userId,movieId,rating,timestamp\r\n1,10,5,0\r\n\r\n", {10: 5.0}),
+    ],
+)
+def test_own_ratings_are_read(tmp_path: Path, text: str, ratings: dict) -> None:
+    (tmp_path / "my.csv").write_text(text, encoding="utf-8", newline="")
+    assert read_own_ratings(tmp_path / "my.csv") == ratings
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "has no ratings"),
+        ("movieId,stars\n", "has no ratings"),
+        ("10,5\n", "its header has none of movieId"),
+        ("movieId,score\n10,5\n", "its header has none of stars, rating; it has movieId, score"),
+        ("movieId,stars\n10\n", "line 2: 1 fields, the header has 2"),
+        ("movieId,stars\nten,5\n", "line 2: 'ten' is no movie id"),
+        ("movieId,stars\n10,good\n", "line 2: 'good' is no number of stars"),
+        ("movieId,stars\n10,5\n10,4\n", "line 3: 10 is rated twice"),
+        ('title,stars\n"unclosed,5\n', "cannot be read"),
+        ("title,stars\n\xff\xfe,5\n", "cannot be read"),
+    ],
+)
+def test_own_ratings_that_cannot_be_read_are_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "my.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(MovieEmbedError, match=told):
+        read_own_ratings(tmp_path / "my.csv")
+
+
+def test_stars_saved_are_levels() -> None:
+    users = saved(random_vectors()).users
+    assert users is not None
+    rows, stars = users.ratings_of(0)
+    assert rows.tolist() == [0, 1, MOVIES]
+    assert stars.tolist() == STARS[[2, 1, 0]].tolist()

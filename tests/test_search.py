@@ -1,0 +1,135 @@
+"""Titles as people type them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from movie_embed import MovieEmbedError
+from movie_embed.config import ColumnNames
+from movie_embed.files import find_files
+from movie_embed.movies import MovieTable
+from movie_embed.search import TitleSearch
+from movie_embed.titles import read_movies
+
+TITLES = [
+    "Toy Story (1995)",
+    "Toy Story 2 (1999)",
+    "Matrix, The (1999)",
+    "Inception (2010)",
+    "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)",
+    "Seven (a.k.a. Se7en) (1995)",
+    "(500) Days of Summer (2009)",
+    "Blade Runner 2049 (2017)",
+    "Sabrina (1954)",
+    "Sabrina (1995)",
+    "Fast & Furious (2009)",
+    "Ocean's Eleven (2001)",
+    "Léon: The Professional (1994)",
+    "Star Wars: Episode IV - A New Hope (1977)",
+    "Star Wars: Episode V - The Empire Strikes Back (1980)",
+    "Heat (1995)",
+    # not embedded:
+    "Heat (1986)",
+    "Unseen (2020)",
+    "",
+]
+EMBEDDED = TITLES.index("Heat (1986)")
+
+
+@pytest.fixture(scope="module")
+def search() -> TitleSearch:
+    size = len(TITLES)
+    ids, counts = np.arange(100, 100 + size), np.arange(1000, 1000 + size)
+    return TitleSearch(MovieTable(ids, TITLES, [""] * size, counts, EMBEDDED))
+
+
+@pytest.mark.parametrize(
+    ("typed", "title"),
+    [
+        ("toy story", "Toy Story (1995)"),
+        ("TOY STORY 2", "Toy Story 2 (1999)"),
+        ("the matrix", "Matrix, The (1999)"),
+        ("Matrix, The (1999)", "Matrix, The (1999)"),
+        ("matrix", "Matrix, The (1999)"),
+        ("matrix 1999", "Matrix, The (1999)"),
+        ("incpetion", "Inception (2010)"),
+        ("inceptoin (2010)", "Inception (2010)"),
+        ("amelie", "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)"),
+        (
+            "le fabuleux destin d'amelie poulain",
+            "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)",
+        ),
+        ("se7en", "Seven (a.k.a. Se7en) (1995)"),
+        ("seven", "Seven (a.k.a. Se7en) (1995)"),
+        ("500 days of summer", "(500) Days of Summer (2009)"),
+        ("blade runner 2049", "Blade Runner 2049 (2017)"),
+        ("sabrina 1954", "Sabrina (1954)"),
+        ("Sabrina (1995)", "Sabrina (1995)"),
+        ("fast and furious", "Fast & Furious (2009)"),
+        ("oceans eleven", "Ocean's Eleven (2001)"),
+        ("leon", "Léon: The Professional (1994)"),
+        ("empire strikes back", "Star Wars: Episode V - The Empire Strikes Back (1980)"),
+        ("heat", "Heat (1995)"),
+        ("heat (1986)", "Heat (1986)"),
+        ("unseen", "Unseen (2020)"),
+    ],
+)
+def test_a_clear_title_is_found(search: TitleSearch, typed: str, title: str) -> None:
+    assert TITLES[search.row(typed)] == title
+
+
+@pytest.mark.parametrize("title", [title for title in TITLES if title])
+def test_every_title_finds_itself(search: TitleSearch, title: str) -> None:
+    assert TITLES[search.row(title)] == title
+
+
+def test_namesakes_are_listed_most_rated_first(search: TitleSearch) -> None:
+    with pytest.raises(MovieEmbedError) as told:
+        search.row("sabrina")
+    assert str(told.value).splitlines() == [
+        '"sabrina" fits 2 movies; add the year or give the id:',
+        "      109  Sabrina (1995)  (ratings: 1,009)",
+        "      108  Sabrina (1954)  (ratings: 1,008)",
+    ]
+    with pytest.raises(MovieEmbedError, match='"star wars" fits 2 movies'):
+        search.row("star wars")
+
+
+@pytest.mark.parametrize("typed", ["matrx reloadde", "toy story (1950)", "qwertyuiop", "", "?"])
+def test_an_unknown_title_lists_the_nearest(search: TitleSearch, typed: str) -> None:
+    with pytest.raises(MovieEmbedError, match="no movie is called") as told:
+        search.row(typed)
+    if typed.startswith(("matrx", "toy")):
+        assert typed[:3].title() in str(told.value)
+
+
+def test_a_long_list_is_cut() -> None:
+    titles = [f"Saga {part} (2000)" for part in range(25)]
+    search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, np.arange(25), 25))
+    with pytest.raises(MovieEmbedError, match="and 15 more"):
+        search.row("saga")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("typed", "movie_id"),
+    [
+        ("toy story", 1),
+        ("the matrix", 2571),
+        ("incpetion", 79132),
+        ("amelie", 4973),
+        ("se7en", 47),
+        ("cite des enfants perdus", 29),
+        ("sabrina 1954", 915),
+        ("schindlers list", 527),
+        ("pulp ficton", 296),
+    ],
+)
+def test_real_titles_are_found(shared: Path, typed: str, movie_id: int) -> None:
+    movies = read_movies(find_files(shared / "ml-latest-small", ColumnNames()))
+    ids = np.array(list(movies))
+    size = len(ids)
+    titles = [movie.title for movie in movies.values()]
+    table = MovieTable(ids, titles, [""] * size, np.zeros(size, np.int64), size)
+    assert ids[TitleSearch(table).row(typed)] == movie_id
