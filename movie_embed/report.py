@@ -36,7 +36,9 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
     return "\n".join(lines)
 
 
-def describe_result(triples: Triples, metrics: Mapping[str, float | int | None], run: Path) -> str:
+def describe_result(
+    triples: Triples, metrics: Mapping[str, float | int | None], run: Path, how: str
+) -> str:
     """Return errors beside the baseline's, time, and the command to try next."""
     epoch = f"epoch {metrics['best_epoch']} of {metrics['epochs']}"
     lines = [f"RMSE in stars, {epoch}", f"  train       {metrics['train_rmse']:.4f}"]
@@ -51,7 +53,7 @@ def describe_result(triples: Triples, metrics: Mapping[str, float | int | None],
     return "\n".join(
         [
             *lines,
-            f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}",
+            f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}, {how}",
             f"\nSaved in {folder}. Try:",
             f"  python recommend.py movie_id={most_rated} {shlex.quote(f'run={value}')}",
         ]

@@ -21,6 +21,7 @@ from movie_embed.baseline import bias_only_rmse
 from movie_embed.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
 from movie_embed.config import TrainConfig
 from movie_embed.datamodule import EVAL_BATCH, Batches, RatingsDataModule
+from movie_embed.dot import in_blocks
 from movie_embed.embeddings import LATEST
 from movie_embed.model import MovieEmbedding
 from movie_embed.packing import Packed
@@ -89,7 +90,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
-    print(describe_result(data.triples, metrics, run))
+    dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
+    how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
+    print(describe_result(data.triples, metrics, run, how))
     return metrics
 
 
