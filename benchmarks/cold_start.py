@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,18 +105,22 @@ def _nearest(cosines: Floats) -> list[list[int]]:
     return nearest
 
 
-def folds(run: Path, map_ridge: float) -> Iterator[Hidden]:
+def folds(run: Path, map_ridge: float, tags: bool) -> Iterator[Hidden]:
     """Yield each tenth of a run's movies, hidden."""
     saved, users = SavedEmbeddings.load(run), SavedEmbeddings.load_users(run)
+    if not tags:
+        saved = replace(saved, movies=replace(saved.movies, tags=[""] * len(saved.movies)))
     order = np.random.default_rng(SEED).permutation(len(saved.vectors))
     for hidden in np.array_split(order, FOLDS):
         yield Hidden(saved, users, np.sort(hidden), map_ridge)
 
 
-def measure(run: Path, shrinkage: float, map_ridge: float) -> dict[str, dict[int, Floats]]:
+def measure(
+    run: Path, shrinkage: float, map_ridge: float, tags: bool
+) -> dict[str, dict[int, Floats]]:
     """Return mean cosine and recall by way of estimating and number of ratings."""
     scores: dict[str, dict[int, list[Floats]]] = {}
-    for fold in folds(run, map_ridge):
+    for fold in folds(run, map_ridge, tags):
         flags = np.column_stack(list(Catalogue(fold.saved.movies).masks.values())).astype(float)
         for count in COUNTS:
             estimates = {
@@ -157,9 +162,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--shrinkage", type=float, default=1.0)
     parser.add_argument("--map-ridge", type=float, default=MAP_RIDGE)
+    parser.add_argument("--no-tags", action="store_true", help="as if nobody had given any")
     parser.add_argument("--write", action="store_true", help=f"write {DOCS.name}")
     arguments = parser.parse_args()
-    table = as_table(measure(arguments.run, arguments.shrinkage, arguments.map_ridge))
+    settings = arguments.shrinkage, arguments.map_ridge, not arguments.no_tags
+    table = as_table(measure(arguments.run, *settings))
     print(table)
     if arguments.write:
         write_between_marks(DOCS, table)

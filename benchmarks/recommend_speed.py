@@ -52,6 +52,7 @@ def recommender(movies: int) -> Recommender:
         titles=[f"Example {i}, The ({1920 + i % 100})" for i in range(1, movies + rare)]
         + ["Only One (2000)"],
         genres=["|".join(rng.choice(GENRES, 2, replace=False)) for _ in range(movies + rare)],
+        tags=[""] * (movies + rare),
         rating_counts=rng.integers(1, 1000, movies + rare),
         embedded=movies,
     )

@@ -57,8 +57,8 @@ class Recommendation:
     predicted_stars
         Within the rating scale.
     from_content
-        Whether the movie's vector was estimated from genres, year and title, and the few ratings
-        it has, because it has too few to learn one.
+        Whether the movie's vector was estimated from genres, tags, year and title, and the few
+        ratings it has, because it has too few to learn one.
     reason
         None unless asked for.
     """

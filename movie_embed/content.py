@@ -13,24 +13,25 @@ from numpy.typing import NDArray
 
 from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings
 from movie_embed.fold_in import fold_in
-from movie_embed.movies import MovieTable, split_genres, split_year
+from movie_embed.movies import MovieTable, split_genres, split_tags, split_year
 from movie_embed.search import title_key
 
 Floats = NDArray[np.float64]
 
 MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/cold_start.py finds no difference
-_WORDS = 2_000
+_FEATURES = 2_000
 _BLOCK = 4_096
 
 
 @dataclass(frozen=True)
 class ContentMap:
-    """A ridge map from genres, decade and title words to vector and bias.
+    """A ridge map from genres, tags, decade and title words to vector and bias.
 
     Attributes
     ----------
     columns
-        The column of each feature, e.g. ``"genre Drama"``, ``"decade 1990"``, ``"word potter"``.
+        The column of each feature, e.g. ``"genre Drama"``, ``"tag pixar"``, ``"decade 1990"`` or
+        ``"word potter"``.
     weights
         float64, shape (features + 1, dim + 1); the last row is added to every movie.
     """
@@ -56,7 +57,7 @@ class ContentMap:
         size = len(targets)
         named = [_features(movies, row) for row in range(size)]
         counts = Counter(name for names in named for name in names)
-        shared = [name for name, count in counts.most_common(_WORDS) if count > 1]
+        shared = [name for name, count in counts.most_common(_FEATURES) if count > 1]
         columns = {name: column for column, name in enumerate(sorted(shared))}
         center = targets.mean(axis=0, dtype=np.float64)
         gram = ridge * np.eye(len(columns))
@@ -122,6 +123,7 @@ def with_movie(
         ids=np.append(table.ids, table.ids.max() + 1),
         titles=[*table.titles, title],
         genres=[*table.genres, "|".join(genres)],
+        tags=[*table.tags, ""],
         rating_counts=np.append(table.rating_counts, 0),
         embedded=table.embedded,
     )
@@ -160,6 +162,7 @@ def _features(movies: MovieTable, row: int) -> set[str]:
     words = re.findall(r"\w+", title_key(title))
     return {
         *(f"genre {genre}" for genre in split_genres(movies.genres[row])),
+        *(f"tag {tag}" for tag in split_tags(movies.tags[row])),
         *(f"word {word}" for word in words),
         *([] if year is None else [f"decade {year // 10 * 10}"]),
     }

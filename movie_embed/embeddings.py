@@ -20,7 +20,7 @@ from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
-_LAYOUT = 1  # raise it when the columns change
+_LAYOUT = 2  # raise it when the columns change
 LATEST = Path("outputs/latest")  # names the newest finished run
 
 
@@ -71,7 +71,7 @@ class ContentVectors:
     biases
         float32, shape (movies left out,).
     features
-        What is told from a movie's title and genres, e.g. ``"genre Drama"``.
+        What is told from a movie's title, genres and tags, e.g. ``"genre Drama"``.
     weights
         What each feature adds to vector and bias; the last row is added to every movie. float32,
         shape (features + 1, dim + 1).

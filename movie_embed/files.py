@@ -23,6 +23,7 @@ AnyPath = Path | zipfile.Path
 
 _RATINGS_FILES = ("ratings.csv", "rating.csv", "ratings.dat", "u.data", "ratings.parquet")
 _MOVIES_FILES = ("movies.csv", "movie.csv", "movies.dat", "u.item")
+_TAGS_FILES = ("tags.csv", "tag.csv", "tags.dat")
 _OWN_FILES = (".csv", ".parquet")
 _BOMB_RATIO, _BOMB_SIZE = 200, 2**26
 _LONGEST_LINE = 2**12
@@ -42,16 +43,17 @@ _READ_ERRORS = (
 
 @dataclass(frozen=True)
 class RatingsFiles:
-    """Where a data set lies: its ratings, its movies if it has a table of them, its columns."""
+    """Where a data set lies: its ratings, its movies and tags if it has them, its columns."""
 
     ratings: AnyPath
     movies: AnyPath | None
+    tags: AnyPath | None
     columns: ColumnNames
 
     @property
     def on_disk(self) -> list[Path]:
         """The ordinary files whose bytes decide what is read."""
-        paths = [self.ratings, self.movies] if self.movies else [self.ratings]
+        paths = [path for path in (self.ratings, self.movies, self.tags) if path]
         return sorted(
             {Path(p.root.filename or "") if isinstance(p, zipfile.Path) else p for p in paths}
         )
@@ -64,7 +66,7 @@ def find_files(path: Path, columns: ColumnNames) -> RatingsFiles:
     ----------
     path
         A folder or zip with any MovieLens layout (one folder deep is fine), or a CSV or
-        Parquet file of ratings; its movies are looked for beside it.
+        Parquet file of ratings; its movies and tags are looked for beside it.
     columns
         Column names for CSV and Parquet.
 
@@ -79,7 +81,7 @@ def find_files(path: Path, columns: ColumnNames) -> RatingsFiles:
         if path.is_dir() or path.suffix.lower() == ".zip":
             return _find_in_folder(path, columns)
         if path.suffix.lower() in _OWN_FILES or path.name in _RATINGS_FILES:
-            return RatingsFiles(path, _first_present(path.parent, _MOVIES_FILES), columns)
+            return _with_tables(path, path.parent, columns)
     raise MovieEmbedError(
         f"data.path={path}: expected a folder, a .zip, or ratings as .csv or .parquet"
     )
@@ -91,8 +93,13 @@ def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
     for folder in (root, *folders):
         ratings = _first_present(folder, _RATINGS_FILES)
         if ratings:
-            return RatingsFiles(ratings, _first_present(folder, _MOVIES_FILES), columns)
+            return _with_tables(ratings, folder, columns)
     raise MovieEmbedError(f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}")
+
+
+def _with_tables(ratings: AnyPath, folder: AnyPath, columns: ColumnNames) -> RatingsFiles:
+    movies, tags = (_first_present(folder, names) for names in (_MOVIES_FILES, _TAGS_FILES))
+    return RatingsFiles(ratings, movies, tags, columns)
 
 
 def _first_present(folder: AnyPath, names: tuple[str, ...]) -> AnyPath | None:

@@ -27,6 +27,8 @@ class MovieTable:
         Titles as in the raw file, e.g. ``"Matrix, The (1999)"``.
     genres
         Genres joined by ``|``, ``""`` where none is known.
+    tags
+        What users called each movie, joined by ``|``, ``""`` where nothing.
     rating_counts
         Ratings each movie has before any filter, int64, shape (movies,).
     embedded
@@ -36,6 +38,7 @@ class MovieTable:
     ids: NDArray[np.int64]
     titles: list[str]
     genres: list[str]
+    tags: list[str]
     rating_counts: NDArray[np.int64]
     embedded: int
 
@@ -56,6 +59,7 @@ class MovieTable:
             ids=self.ids[rows],
             titles=[self.titles[row] for row in rows],
             genres=[self.genres[row] for row in rows],
+            tags=[self.tags[row] for row in rows],
             rating_counts=self.rating_counts[rows],
             embedded=embedded,
         )
@@ -66,6 +70,7 @@ class MovieTable:
             "movie_ids": self.ids,
             "titles": self.titles,
             "genres": self.genres,
+            "tags": self.tags,
             "rating_counts": self.rating_counts,
         }
 
@@ -76,12 +81,13 @@ class MovieTable:
             ids=columns["movie_ids"],
             titles=columns["titles"],
             genres=columns["genres"],
+            tags=columns["tags"],
             rating_counts=columns["rating_counts"],
             embedded=embedded,
         )
 
 
-TABLE_COLUMNS = ("movie_ids", "titles", "genres", "rating_counts")
+TABLE_COLUMNS = ("movie_ids", "titles", "genres", "tags", "rating_counts")
 
 
 def split_year(title: str) -> tuple[str, int | None]:
@@ -93,3 +99,8 @@ def split_year(title: str) -> tuple[str, int | None]:
 def split_genres(genres: str) -> tuple[str, ...]:
     """Split ``"Adventure|Animation"`` into its genres; none for MovieLens' placeholder."""
     return () if genres in ("", _NO_GENRES) else tuple(genres.split("|"))
+
+
+def split_tags(tags: str) -> tuple[str, ...]:
+    """Split ``"pixar|toys"`` into its tags."""
+    return tuple(tags.split("|")) if tags else ()

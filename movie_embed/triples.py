@@ -36,9 +36,10 @@ from movie_embed.packing import (
 )
 from movie_embed.ratings import Ratings, read_ratings, read_timestamps
 from movie_embed.storage import read_columns, write_columns
+from movie_embed.tags import read_tags
 from movie_embed.titles import Movie, read_movies
 
-_CACHE_VERSION = 2  # raise it when the same source and settings give other triples
+_CACHE_VERSION = 3  # raise it when the same source and settings give other triples
 _log = logging.getLogger(__name__)
 
 
@@ -210,6 +211,7 @@ def _read_files(config: DataConfig, files: RatingsFiles) -> Triples:
         config.min_ratings,
         rating_range or _observed_range(ratings),
         timestamps=lambda: read_timestamps(files),
+        tags=read_tags(files),
     )
 
 
@@ -229,6 +231,7 @@ def pack_ratings(
     min_ratings: int,
     rating_range: tuple[float, float],
     timestamps: Callable[[], NDArray[np.int64] | None] = lambda: None,
+    tags: Mapping[int, str] | None = None,
 ) -> Triples:
     """Filter ratings by movie, index users and movies densely, and pack.
 
@@ -245,6 +248,8 @@ def pack_ratings(
     timestamps
         Called only if a user rated a movie twice: the latest rating counts, by time where
         there is one, else by place in the file.
+    tags
+        ``|``-joined tags by movie id; none by default.
 
     Raises
     ------
@@ -273,7 +278,7 @@ def pack_ratings(
         rare=pack(users, movies, stars, (remaining, ~kept), len(levels), max_bits=64),
         levels=levels,
         user_ids=user_ids[remaining].astype(np.int64),
-        movies=_movie_table(titles, rated_ids, counts, kept),
+        movies=_movie_table(titles, tags or {}, rated_ids, counts, kept),
         rating_range=rating_range,
         before=before,
         duplicates=len(ratings) - before.ratings,
@@ -282,6 +287,7 @@ def pack_ratings(
 
 def _movie_table(
     titles: Mapping[int, Movie],
+    tags: Mapping[int, str],
     rated_ids: NDArray[np.int64],
     counts: NDArray[np.int64],
     kept: NDArray[np.bool_],
@@ -294,6 +300,7 @@ def _movie_table(
         ids=ids,
         titles=[movie.title for movie in movies],
         genres=[movie.genres for movie in movies],
+        tags=[tags.get(movie_id, "") for movie_id in ids.tolist()],
         rating_counts=np.concatenate([counts[kept], counts[~kept], np.zeros_like(unrated)]),
         embedded=int(kept.sum()),
     )

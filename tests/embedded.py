@@ -33,6 +33,7 @@ def saved(vectors: np.ndarray) -> SavedEmbeddings:
         ids=ids.astype(np.int64),
         titles=[f"Movie, The {i} ({1950 + i % 70})" for i in ids],
         genres=["Comedy|Drama" if i % 20 else "(no genres listed)" for i in ids],
+        tags=[""] * len(ids),
         rating_counts=np.append(np.full(len(vectors), 500), [3, 300]).astype(np.int64),
         embedded=len(vectors),
     )

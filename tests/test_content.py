@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from movie_embed.content import ContentMap, estimate_rare
+from movie_embed.content import ContentMap, estimate_rare, with_movie
 from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
 from movie_embed.fold_in import predict_stars
 from movie_embed.movies import MovieTable
@@ -43,6 +43,7 @@ def world() -> tuple[SavedEmbeddings, UserEmbeddings, np.ndarray]:
             ids=np.arange(size),
             titles=[f"Movie{row} (1999)" for row in range(size)],
             genres=[GENRES[genre] for genre in genres],
+            tags=[""] * size,
             rating_counts=counts,
             embedded=EMBEDDED,
         ),
@@ -95,14 +96,40 @@ def test_unknown_content_gets_the_mean_movie() -> None:
         np.arange(4),
         ["Red Car (1990)", "Red Bus (1991)", "Blue Car (2001)", "Unlike"],
         ["Action", "Action|Drama", "Drama", "Western"],
+        ["fast|loud", "loud", "", "quiet"],
         np.zeros(4, np.int64),
         3,
     )
     targets = np.array([[1.0, 0], [0, 1], [2, 2]])
     content = ContentMap.fit(table, targets)
     assert set(content.columns) == {
-        "decade 1990", "genre Action", "genre Drama", "word car", "word red",
+        "decade 1990", "genre Action", "genre Drama", "tag loud", "word car", "word red",
     }  # fmt: skip
     np.testing.assert_allclose(content(table, [3]), targets.mean(axis=0, keepdims=True))
     exact = ContentMap.fit(table, targets, ridge=1e-9)
     np.testing.assert_allclose(exact(table, range(3)), targets, atol=1e-6)
+
+
+def test_only_a_tag_links_a_rare_movie_to_its_like(
+    world: tuple[SavedEmbeddings, UserEmbeddings, np.ndarray],
+) -> None:
+    saved, users, true = world
+    as_tags = dataclasses.replace(
+        saved.movies, genres=[""] * len(saved.movies), tags=saved.movies.genres
+    )
+    tagged = estimate_rare(dataclasses.replace(saved, movies=as_tags), without_ratings(users))
+    by_genre = estimate_rare(saved, without_ratings(users))
+    np.testing.assert_allclose(tagged.vectors, by_genre.vectors, rtol=1e-5)
+    assert cosines(tagged.vectors, true).mean() > 0.75
+    assert {"tag A", "tag E"} <= set(tagged.features)
+
+
+def test_a_movie_that_is_added_has_no_tags(
+    world: tuple[SavedEmbeddings, UserEmbeddings, np.ndarray],
+) -> None:
+    saved, users, _ = world
+    tagged = dataclasses.replace(saved.movies, tags=saved.movies.genres)
+    saved = dataclasses.replace(saved, movies=tagged)
+    longer = with_movie(saved, estimate_rare(saved, users), "Another (1999)", ["B"])
+    assert len(longer.movies.tags) == len(longer.movies)
+    assert longer.movies.tags[-1] == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from movie_embed.movies import TABLE_COLUMNS, MovieTable, split_genres, split_year
+from movie_embed.movies import TABLE_COLUMNS, MovieTable, split_genres, split_tags, split_year
 
 
 @pytest.fixture
@@ -14,6 +14,7 @@ def table() -> MovieTable:
         ids=np.array([10, 5, 7]),
         titles=["Matrix, The (1999)", "Up (2009)", "Unknown"],
         genres=["Action|Sci-Fi", "Animation", ""],
+        tags=["hackers|simulation", "", "odd"],
         rating_counts=np.array([9, 4, 0]),
         embedded=2,
     )
@@ -30,9 +31,14 @@ def test_rows_are_taken_in_the_order_asked(table: MovieTable) -> None:
     assert taken.ids.tolist() == [7, 10]
     assert taken.titles == ["Unknown", "Matrix, The (1999)"]
     assert taken.genres == ["", "Action|Sci-Fi"]
+    assert taken.tags == ["odd", "hackers|simulation"]
     assert taken.rating_counts.tolist() == [0, 9]
     assert taken.embedded == 1
     assert len(table.take(np.array([], dtype=np.int64), 0)) == 0
+
+
+def test_tags_are_split(table: MovieTable) -> None:
+    assert [split_tags(tags) for tags in table.tags] == [("hackers", "simulation"), (), ("odd",)]
 
 
 def test_columns_round_trip(table: MovieTable) -> None:
@@ -40,6 +46,7 @@ def test_columns_round_trip(table: MovieTable) -> None:
     assert tuple(columns) == TABLE_COLUMNS
     again = MovieTable.from_columns(columns, table.embedded)
     assert again.titles == table.titles
+    assert again.tags == table.tags
     assert again.ids is columns["movie_ids"]
     assert again.embedded == 2
 

@@ -41,7 +41,7 @@ EMBEDDED = TITLES.index("Heat (1986)")
 def search() -> TitleSearch:
     size = len(TITLES)
     ids, counts = np.arange(100, 100 + size), np.arange(1000, 1000 + size)
-    return TitleSearch(MovieTable(ids, TITLES, [""] * size, counts, EMBEDDED))
+    return TitleSearch(MovieTable(ids, TITLES, [""] * size, [""] * size, counts, EMBEDDED))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_unknown_title_lists_the_nearest(search: TitleSearch, typed: str) -> 
 
 def test_a_long_list_is_cut() -> None:
     titles = [f"Saga {part} (2000)" for part in range(25)]
-    search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, np.arange(25), 25))
+    search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, [""] * 25, np.arange(25), 25))
     with pytest.raises(MovieEmbedError, match="and 15 more"):
         search.row("saga")
 
@@ -131,5 +131,5 @@ def test_real_titles_are_found(shared: Path, typed: str, movie_id: int) -> None:
     ids = np.array(list(movies))
     size = len(ids)
     titles = [movie.title for movie in movies.values()]
-    table = MovieTable(ids, titles, [""] * size, np.zeros(size, np.int64), size)
+    table = MovieTable(ids, titles, [""] * size, [""] * size, np.zeros(size, np.int64), size)
     assert ids[TitleSearch(table).row(typed)] == movie_id

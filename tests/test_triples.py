@@ -78,6 +78,7 @@ def assert_same(one: Triples, other: Triples) -> None:
         assert type(getattr(one, name)) is type(getattr(other, name))
     assert one.movies.titles == other.movies.titles
     assert one.movies.genres == other.movies.genres
+    assert one.movies.tags == other.movies.tags
     assert one.movies.embedded == other.movies.embedded
 
 
