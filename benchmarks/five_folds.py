@@ -92,7 +92,10 @@ def main() -> None:
                 ]
                 spread = statistics.stdev(errors)
                 mean = statistics.mean(errors)
-                rows.append((name, f"experiment={experiment}", f"{mean:.4f}", f"{spread:.4f}"))
+                also = " ".join(SETTINGS.get((name, experiment), []))
+                rows.append(
+                    (name, f"experiment={experiment} {also}", f"{mean:.4f}", f"{spread:.4f}")
+                )
     heading = ("", "", "RMSE, mean of five folds", "standard deviation")
     write_section("five_folds", f"{machine()}\n\n{table(heading, rows)}")
 
