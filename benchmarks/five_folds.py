@@ -92,10 +92,7 @@ def main() -> None:
                 ]
                 spread = statistics.stdev(errors)
                 mean = statistics.mean(errors)
-                also = " ".join(SETTINGS.get((name, experiment), []))
-                rows.append(
-                    (name, f"experiment={experiment} {also}", f"{mean:.4f}", f"{spread:.4f}")
-                )
+                rows.append((name, f"experiment={experiment}", f"{mean:.4f}", f"{spread:.4f}"))
     heading = ("", "", "RMSE, mean of five folds", "standard deviation")
     write_section("five_folds", f"{machine()}\n\n{table(heading, rows)}")
 
