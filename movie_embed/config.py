@@ -62,6 +62,7 @@ class DataConfig:
     min_ratings: int = 1
     val_fraction: float = 0.05
     batch_size: int | None = None
+    min_steps: int = 400
     users: int | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +74,7 @@ class DataConfig:
             self.val_fraction,
             "at least 0 (no validation) and below 1",
         )
+        _require(self.min_steps >= 1, "data.min_steps", self.min_steps, "at least 1")
         if self.batch_size is not None:
             _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
         if self.rating_range is not None:
@@ -101,12 +103,14 @@ class ModelConfig:
     """The size of the model and its regularisation."""
 
     dim: int = 50
+    ridge: float = 10.0
     l2: float | None = None
     implicit: str = "none"
 
     def __post_init__(self) -> None:
         _choose("model.implicit", self.implicit, ("none", "users", "movies", "both"))
         _require(self.dim >= 1, "model.dim", self.dim, "at least 1")
+        _require(self.ridge >= 0, "model.ridge", self.ridge, "at least 0")
         _require(self.l2 is None or self.l2 >= 0, "model.l2", self.l2, "at least 0")
 
 

@@ -17,7 +17,6 @@ from movie_embed.packing import Packed
 from movie_embed.triples import Triples, load_triples
 
 EVAL_BATCH = 2**18
-_MIN_STEPS = 400
 _MAX_BATCH = 2**16
 
 
@@ -124,12 +123,12 @@ class RatingsDataModule(pl.LightningDataModule):
     def batch_size(self) -> int:
         """Ratings a batch.
 
-        As configured, else the largest power of two that leaves an epoch at least 400 steps, so
+        As configured, else the largest power of two that leaves an epoch ``data.min_steps``, so
         that small data sets get enough steps to converge.
         """
         if self.config.batch_size is not None:
             return self.config.batch_size
-        largest = max(len(self.train) // _MIN_STEPS, 1)
+        largest = max(len(self.train) // self.config.min_steps, 1)
         return int(min(2 ** (largest.bit_length() - 1), _MAX_BATCH))
 
     def unseen(self) -> tuple[Tensor, Tensor]:

@@ -31,10 +31,6 @@ from movie_embed.saving import save_embeddings
 from movie_embed.storage import write_text
 from movie_embed.triples import Triples
 
-# The loss is a mean over ratings, so one ridge penalty per row, whatever the data's size, is an
-# l2 that falls with their number.
-_RIDGE = 10.0
-
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
 
@@ -117,7 +113,9 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         dim=config.model.dim,
         rating_range=data.triples.rating_range,
         learning_rate=config.optimizer.learning_rate,
-        l2=config.model.l2 if config.model.l2 is not None else _RIDGE / len(data.train),
+        # The loss is a mean over ratings, so one pull on a row, whatever the data's size, is an
+        # l2 that falls with their number.
+        l2=config.model.ridge / len(data.train) if config.model.l2 is None else config.model.l2,
         seed=config.seed,
         implicit=config.model.implicit,
         schedule=config.optimizer.schedule,
