@@ -148,10 +148,16 @@ class TrainerConfig:
         for key in ("limit_train_batches", "limit_val_batches", "threads"):
             value = getattr(self, key)
             _require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
+        _require(
+            self.check_val_every_n_epoch <= self.max_epochs,
+            "trainer.check_val_every_n_epoch",
+            self.check_val_every_n_epoch,
+            f"at most trainer.max_epochs={self.max_epochs}",
+        )
         clip = self.gradient_clip_val
         _require(clip is None or clip > 0, "trainer.gradient_clip_val", clip, "above 0")
         _choose("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
-        _choose("trainer.precision", self.precision, ("32-true", "64-true", "bf16-mixed"))
+        _choose("trainer.precision", self.precision, ("32-true", "64-true"))
 
 
 @dataclass

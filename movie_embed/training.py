@@ -137,7 +137,7 @@ def _checkpoints(run: Path, validates: bool) -> list[pl.Callback]:
             filename=name,
             monitor=monitor,
             enable_version_counter=False,
-            save_on_train_epoch_end=True,
+            save_on_train_epoch_end=monitor is None,
         )
         for name, monitor in monitors.items()
     ]

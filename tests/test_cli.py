@@ -188,6 +188,8 @@ def test_sweep_runs_the_grid_each_run_in_its_own_folder(trained: Path) -> None:
         ("data=ml-1m data.users=5", "data=demo"),
         ("trainer.max_epochs=1.5", "Integer"),
         ("trainer.accelerator=abacus", "one of auto, cpu"),
+        ("trainer.precision=bf16-mixed", "32-true, 64-true"),
+        ("trainer.check_val_every_n_epoch=16", "trainer.max_epochs=15"),
         ("save.epoch=first", "auto, best, last"),
         ("save.epoch=best data.val_fraction=0", "save.epoch"),
         ("seed=null", "seed"),

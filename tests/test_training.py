@@ -280,3 +280,25 @@ def test_bias_only_baseline_recovers_biases(folder: Path) -> None:
 
     rmse = bias_only_rmse(Additive(), module.train, module.train)  # type: ignore[arg-type]
     assert rmse < 0.2 < stars.std()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"check_val_every_n_epoch": 5},
+        {"gradient_clip_val": 0.001},
+        {"precision": "64-true"},
+        {"limit_train_batches": 3},
+        {"max_epochs": 3},
+    ],
+    ids=str,
+)
+def test_trainer_settings_have_an_effect(
+    folder: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    config = settings(folder)
+    changed = dataclasses.replace(config.trainer, **change)  # type: ignore[arg-type]
+    train(config, tmp_path / "plain")
+    train(dataclasses.replace(config, trainer=changed), tmp_path / "changed")
+    plain, other = (saved_columns(tmp_path / name) for name in ("plain", "changed"))
+    assert plain["movie_vectors"].tobytes() != other["movie_vectors"].tobytes()
