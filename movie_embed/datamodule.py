@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -131,8 +132,9 @@ class RatingsDataModule(pl.LightningDataModule):
         largest = max(len(self.train) // self.config.min_steps, 1)
         return int(min(2 ** (largest.bit_length() - 1), _MAX_BATCH))
 
+    @cached_property
     def unseen(self) -> tuple[Tensor, Tensor]:
-        """Return masks of the users and of the movies that training has no rating of."""
+        """Masks of the users and of the movies that training has no rating of."""
         unseen_users = np.ones(self.triples.counts.users, dtype=np.bool_)
         unseen_movies = np.ones(self.triples.counts.movies, dtype=np.bool_)
         for users, movies, _ in self.triples.unpack_blocks(self.train):

@@ -115,13 +115,19 @@ class RatingRegression(pl.LightningModule):
         self._errors = torch.zeros(3, dtype=torch.float64)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Sum squared errors, absolute errors and ratings."""
-        errors = self.model(batch.users, batch.movies) - batch.ratings
-        sums = (errors.square().sum(), errors.abs().sum(), len(errors))
-        self._errors += torch.tensor([float(value) for value in sums], dtype=torch.float64)
+        """Sum the batch's errors."""
+        self._errors += error_sums(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log validation RMSE and MAE, in stars."""
         squared, absolute, count = self._errors.tolist()
         self.log("val_rmse", math.sqrt(squared / count), prog_bar=True)
         self.log("val_mae", absolute / count)
+
+
+@torch.no_grad()
+def error_sums(model: MovieEmbedding, batch: Batch) -> Tensor:
+    """Return squared errors and absolute errors, summed, and ratings, float64, shape (3,)."""
+    # On the CPU, since not every accelerator has float64.
+    errors = (model(batch.users, batch.movies) - batch.ratings).cpu().double()
+    return torch.stack([errors.square().sum(), errors.abs().sum(), errors.new_tensor(len(errors))])

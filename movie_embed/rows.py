@@ -63,9 +63,8 @@ def rating_problem(row: Row, width: int, where: list[int], limits: Limits) -> st
     if problem := shape_problem(row, width):
         return problem
     user, movie, stars = (row[column] for column in where)
-    for role, value in (("user", user), ("movie", movie)):
-        if not is_id(value):
-            return f"{role} id {reprlib.repr(value)} is not a whole number within 64 bits"
+    if problem := id_problem("user", user) or id_problem("movie", movie):
+        return problem
     if not _NUMBER.fullmatch(str(stars)):
         return f"rating {reprlib.repr(stars)} is not a number"
     low, high = limits
@@ -78,6 +77,13 @@ def shape_problem(row: Row, width: int) -> str:
     if isinstance(row, str):
         return row
     return "" if len(row) == width else f"expected {width} fields, got {len(row)}"
+
+
+def id_problem(role: str, value: object) -> str:
+    """Say what is wrong with the id of a user or movie; nothing is ``""``."""
+    if is_id(value):
+        return ""
+    return f"{role} id {reprlib.repr(value)} is not a whole number within 64 bits"
 
 
 def is_id(value: object) -> bool:

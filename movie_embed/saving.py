@@ -41,7 +41,7 @@ def save_embeddings(
     run
         The folder.
     """
-    triples, (unseen_users, unseen_movies) = data.triples, data.unseen()
+    triples, (unseen_users, unseen_movies) = data.triples, data.unseen
     # A movie that training never saw has no vector of its own: it joins those left out.
     seen = np.flatnonzero(~unseen_movies.numpy())
     order = np.concatenate([seen, np.setdiff1d(np.arange(len(triples.movies)), seen)])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from movie_embed.config import ColumnNames
 from movie_embed.errors import MovieEmbedError
-from movie_embed.files import AnyPath, RatingsFiles, listed, open_text, reading
-from movie_embed.rows import Row, is_id, numbered_rows, shape_problem
+from movie_embed.files import AnyPath, RatingsFiles, open_text, reading
+from movie_embed.rows import Row, id_problem, numbered_rows, shape_problem
+from movie_embed.titles import movie_columns
 
 
 class _Rows(NamedTuple):
@@ -51,14 +51,8 @@ def _layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
     if path.suffix.lower() == ".dat":
         return _Rows(_dat_rows(file), 4, movie=1, tag=2)
     rows = numbered_rows(file, strict=True)
-    _, names = next(rows, (1, []))
-    if isinstance(names, str):
-        raise MovieEmbedError(f"{path}, line 1: {names}")
-    movie = columns.movie if columns.movie in names else "movieId"
-    for name in (movie, "tag"):
-        if names.count(name) != 1:
-            raise MovieEmbedError(f"{path}: expected one column {name!r}, it has {listed(names)}")
-    return _Rows(rows, len(names), names.index(movie), names.index("tag"))
+    names, movie, tag = movie_columns(path, rows, columns, "tag")
+    return _Rows(rows, len(names), movie, tag)
 
 
 def _dat_rows(file: IO[str]) -> Iterator[tuple[int, Row]]:
@@ -73,6 +67,6 @@ def _problem(row: Row, layout: _Rows) -> str:
     if problem := shape_problem(row, layout.width):
         return problem
     movie_id = row[layout.movie]
-    if not is_id(movie_id):
-        return f"movie id {reprlib.repr(movie_id)} is not a whole number within 64 bits"
+    if problem := id_problem("movie", movie_id):
+        return problem
     return "it holds a NUL byte" if "\0" in row[layout.tag] else ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 from movie_embed.config import ColumnNames
 from movie_embed.errors import MovieEmbedError
 from movie_embed.files import AnyPath, RatingsFiles, listed, open_titles, reading
-from movie_embed.rows import Row, is_id, numbered_rows, shape_problem
+from movie_embed.rows import Row, id_problem, numbered_rows, shape_problem
 
 _GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime",
@@ -69,15 +68,29 @@ def _layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
 
 def _csv_layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
     rows = numbered_rows(file, strict=True)
+    names, movie, title = movie_columns(path, rows, columns, "title")
+    genres = names.index("genres") if "genres" in names else None
+    return _Rows(rows, len(names), movie, title, genres)
+
+
+def movie_columns(
+    path: AnyPath, rows: Iterator[tuple[int, Row]], columns: ColumnNames, told: str
+) -> tuple[list[str], int, int]:
+    """Read the header of a table about movies: its names, and where the id and what is told are.
+
+    Raises
+    ------
+    MovieEmbedError
+        There is not exactly one column of each.
+    """
     _, names = next(rows, (1, []))
     if isinstance(names, str):
         raise MovieEmbedError(f"{path}, line 1: {names}")
     movie = columns.movie if columns.movie in names else "movieId"
-    for name in (movie, "title"):
+    for name in (movie, told):
         if names.count(name) != 1:
             raise MovieEmbedError(f"{path}: expected one column {name!r}, it has {listed(names)}")
-    genres = names.index("genres") if "genres" in names else None
-    return _Rows(rows, len(names), names.index(movie), names.index("title"), genres)
+    return names, names.index(movie), names.index(told)
 
 
 def _split_lines(file: IO[str], split: Callable[[str], list[str]]) -> Iterator[tuple[int, Row]]:
@@ -96,8 +109,8 @@ def _problem(row: Row, layout: _Rows, known: dict[int, Movie]) -> str:
     if problem := shape_problem(row, layout.width):
         return problem
     movie_id = row[layout.movie]
-    if not is_id(movie_id):
-        return f"movie id {reprlib.repr(movie_id)} is not a whole number within 64 bits"
+    if problem := id_problem("movie", movie_id):
+        return problem
     if int(movie_id) in known:
         return f"movie id {movie_id} is given twice"
     if any("\0" in field for field in row):

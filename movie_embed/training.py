@@ -25,7 +25,7 @@ from movie_embed.dot import in_blocks
 from movie_embed.embeddings import LATEST
 from movie_embed.model import MovieEmbedding
 from movie_embed.packing import Packed
-from movie_embed.regression import RatingRegression
+from movie_embed.regression import RatingRegression, error_sums
 from movie_embed.report import describe_data, describe_result
 from movie_embed.saving import save_embeddings
 from movie_embed.storage import write_text
@@ -123,7 +123,7 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
     if config.model.implicit != "none":
         users, movies, _ = data.triples.unpack(data.train)
         module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
-    module.unseen = data.unseen()
+    module.unseen = data.unseen
     module.log_every_n_steps = _log_every_n_steps(config, data)
     return module
 
@@ -198,11 +198,8 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
     }
 
 
-@torch.no_grad()
 def _errors(triples: Triples, packed: Packed, model: MovieEmbedding) -> tuple[float, float]:
-    squared = absolute = 0.0
-    for batch in Batches(triples, packed, EVAL_BATCH):
-        errors = (model(batch.users, batch.movies) - batch.ratings).double()
-        squared += float(errors.square().sum())
-        absolute += float(errors.abs().sum())
-    return math.sqrt(squared / len(packed)), absolute / len(packed)
+    batches = Batches(triples, packed, EVAL_BATCH)
+    sums = torch.stack([error_sums(model, batch) for batch in batches]).sum(0)
+    squared, absolute, count = sums.tolist()
+    return math.sqrt(squared / count), absolute / count
