@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import ExportConfig, register_schemas
-from movie_embed.embeddings import SavedEmbeddings
-from movie_embed.export import export
+from movie_embed.embeddings.export import export
+from movie_embed.embeddings.saved import SavedEmbeddings
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="export")

@@ -8,10 +8,10 @@ import hydra
 from omegaconf import DictConfig
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
+from movie_embed.answers.formats import as_csv, as_json, as_table
+from movie_embed.answers.own_ratings import read_own_ratings
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
-from movie_embed.formats import as_csv, as_json, as_table
-from movie_embed.own_ratings import read_own_ratings
 
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:

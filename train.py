@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     with one_line_errors(TrainConfig):
         config = read_settings(cfg)
         # Imported only now: a mistake in a setting is told before torch has loaded.
-        from movie_embed.training import train
+        from movie_embed.training.run import train
 
         train(config, Path(HydraConfig.get().runtime.output_dir))
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.content import MAP_RIDGE, ContentMap
-from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
-from movie_embed.filters import Catalogue
-from movie_embed.fold_in import fold_in
-from movie_embed.spaces import unit
+from movie_embed.answers.filters import Catalogue
+from movie_embed.embeddings.content import MAP_RIDGE, ContentMap
+from movie_embed.embeddings.fold_in import fold_in
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
+from movie_embed.embeddings.spaces import unit
 from movie_embed.storage import write_text
 
 Floats = NDArray[np.float64]

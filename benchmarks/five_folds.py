@@ -18,11 +18,11 @@ from harness import ROOT, machine, table, write_section
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from movie_embed import training
 from movie_embed.config import ColumnNames, TrainConfig, register_schemas
-from movie_embed.datamodule import RatingsDataModule
-from movie_embed.files import find_files
-from movie_embed.ratings import read_ratings
+from movie_embed.data.files import find_files
+from movie_embed.data.ratings import read_ratings
+from movie_embed.training import run as training
+from movie_embed.training.datamodule import RatingsDataModule
 
 EXPERIMENTS = ("paper", "fast", "best")
 FOLDS = 5

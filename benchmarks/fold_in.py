@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from movie_embed.config import TrainConfig
-from movie_embed.embeddings import SavedEmbeddings
-from movie_embed.fold_in import fold_in, predict_stars
-from movie_embed.triples import load_triples
+from movie_embed.data.triples import load_triples
+from movie_embed.embeddings.fold_in import fold_in, predict_stars
+from movie_embed.embeddings.saved import SavedEmbeddings
 
 Floats = NDArray[np.float64]
 GIVEN = (1, 2, 5, 10, 20, 50, None)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from movie_embed.packing import Packed
-from movie_embed.triples import Triples
+from movie_embed.data.packing import Packed
+from movie_embed.data.triples import Triples
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(__file__).with_name("peers")

@@ -21,9 +21,9 @@ from harness import machine, run_child, table, write_section
 from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
-from movie_embed.embeddings import SavedEmbeddings
-from movie_embed.movies import MovieTable, split_genres, split_year
-from movie_embed.triples import Triples, load_triples
+from movie_embed.data.movies import MovieTable, split_genres, split_year
+from movie_embed.data.triples import Triples, load_triples
+from movie_embed.embeddings.saved import SavedEmbeddings
 
 # The paper saves its last epoch; the others, as by default, the best on held-out ratings.
 EXPERIMENTS = {

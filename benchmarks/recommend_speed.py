@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from movie_embed import Filters, Recommender
-from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings
-from movie_embed.movies import MovieTable
+from movie_embed.data.movies import MovieTable
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
 
 DIM, USERS, RATINGS, REPEATS = 50, 10_000, 300, 30
 GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-Fi", "War")

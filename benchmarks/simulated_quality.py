@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from harness import machine, run_child, table, write_section
 from numpy.typing import NDArray
 
-from movie_embed import demo
+from movie_embed.data import demo
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]

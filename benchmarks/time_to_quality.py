@@ -20,7 +20,7 @@ from pathlib import Path
 from harness import export, machine, run_child, run_peer, table, write_section
 
 from movie_embed.config import DataConfig
-from movie_embed.triples import load_triples
+from movie_embed.data.triples import load_triples
 
 OURS = ("paper", "fast", "best")
 PEERS = {

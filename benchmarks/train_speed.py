@@ -20,7 +20,7 @@ from typing import Any
 from harness import PEERS, ROOT, export, machine, run_child, run_peer, table, write_section
 
 from movie_embed.config import DataConfig
-from movie_embed.triples import load_triples
+from movie_embed.data.triples import load_triples
 
 USERS, EPOCHS = 138_476, 3
 BATCHES = (65_536, 262_144)

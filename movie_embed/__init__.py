@@ -1,9 +1,9 @@
 """Movie recommendations from learned embeddings."""
 
-from movie_embed.answers import Reason, Recommendation, Recommendations, SimilarUser
+from movie_embed.answers.filters import Filters
+from movie_embed.answers.recommender import Recommender
+from movie_embed.answers.results import Reason, Recommendation, Recommendations, SimilarUser
 from movie_embed.errors import MovieEmbedError
-from movie_embed.filters import Filters
-from movie_embed.recommend import Recommender
 
 __all__ = [
     "Filters",

@@ -1,4 +1,4 @@
-"""Learn the demo's model of ratings from real ones and write ``movie_embed/demo.safetensors``.
+"""Learn the demo's model of ratings from real ones and write ``movie_embed/data/demo.safetensors``.
 
     python scripts/fit_demo.py FOLDER
 
@@ -42,15 +42,15 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.datamodule import RatingsDataModule
-from movie_embed.demo import MODEL_FILE, RATING_RANGE
-from movie_embed.files import find_files
-from movie_embed.model import MovieEmbedding
-from movie_embed.ratings import Ratings, read_ratings
-from movie_embed.regression import RatingRegression
+from movie_embed.data.demo import MODEL_FILE, RATING_RANGE
+from movie_embed.data.files import find_files
+from movie_embed.data.ratings import Ratings, read_ratings
+from movie_embed.data.titles import read_movies
+from movie_embed.data.triples import Triples, pack_ratings
 from movie_embed.storage import write_columns
-from movie_embed.titles import read_movies
-from movie_embed.triples import Triples, pack_ratings
+from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.model import MovieEmbedding
+from movie_embed.training.regression import RatingRegression
 
 MOVIES = 1_005
 DIM = 32

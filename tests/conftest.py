@@ -47,7 +47,7 @@ def demo_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 @pytest.fixture(scope="session")
 def demo_folder(demo_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which that model has been trained, as its newest run."""
-    from movie_embed.training import train
+    from movie_embed.training.run import train
 
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:

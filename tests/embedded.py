@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings
-from movie_embed.movies import MovieTable
+from movie_embed.data.movies import MovieTable
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
 
 MOVIES, DIM, DROPPED_ID, UNTRAINED_ID = 200, 8, 9_000, 9_001
 STARS = np.array([0.5, 2.0, 5.0], np.float32)

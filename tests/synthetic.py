@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.files import RatingsFiles, find_files
-from movie_embed.ratings import Ratings, read_ratings
-from movie_embed.titles import Movie, read_movies
+from movie_embed.data.files import RatingsFiles, find_files
+from movie_embed.data.ratings import Ratings, read_ratings
+from movie_embed.data.titles import Movie, read_movies
 
 HALVES = (0.5, 5.0)
 

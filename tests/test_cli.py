@@ -287,7 +287,7 @@ def test_every_data_set_has_its_yaml() -> None:
 def test_every_yaml_composes_and_trains_one_batch(
     choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from movie_embed.training import train
+    from movie_embed.training.run import train
 
     monkeypatch.chdir(tmp_path)
     overrides = [

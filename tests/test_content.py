@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from movie_embed.content import ContentMap, estimate_rare, with_movie
-from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
-from movie_embed.fold_in import predict_stars
-from movie_embed.movies import MovieTable
+from movie_embed.data.movies import MovieTable
+from movie_embed.embeddings.content import ContentMap, estimate_rare, with_movie
+from movie_embed.embeddings.fold_in import predict_stars
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 
 GENRES, DIM, EMBEDDED, RARE, USERS, RANGE = "ABCDE", 6, 200, 40, 400, (0.5, 5.0)
 

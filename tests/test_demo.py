@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from movie_embed import demo
-from movie_embed.ratings import Ratings
+from movie_embed.data import demo
+from movie_embed.data.ratings import Ratings
 
 USERS = 3_000
 LOW, HIGH = demo.RATING_RANGE

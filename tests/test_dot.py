@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from movie_embed.dot import pair_dots, plain_pair_dots
+from movie_embed.training.dot import pair_dots, plain_pair_dots
 
 CASES = {
     "batch of one": (5, 4, 1),

@@ -9,8 +9,8 @@ from embedded import MOVIES, random_vectors, saved
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.config import EXPORT_FORMATS
-from movie_embed.embeddings import SavedEmbeddings
-from movie_embed.export import EXPORTS, export
+from movie_embed.embeddings.export import EXPORTS, export
+from movie_embed.embeddings.saved import SavedEmbeddings
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from movie_embed.fold_in import fold_in, predict_stars
+from movie_embed.embeddings.fold_in import fold_in, predict_stars
 
 RANGE, DIM = (0.5, 5.0), 6
 

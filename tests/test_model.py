@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from movie_embed.model import MovieEmbedding, he_normal
+from movie_embed.training.model import MovieEmbedding, he_normal
 
 USERS, MOVIES, DIM, RANGE = 7, 5, 3, (0.5, 5.0)
 

@@ -21,9 +21,9 @@ from typing import Literal, NoReturn
 
 import pytest
 
-from movie_embed import movielens
+from movie_embed.data import movielens
+from movie_embed.data.movielens import RELEASES, Release, cache_dir, fetch
 from movie_embed.errors import MovieEmbedError
-from movie_embed.movielens import RELEASES, Release, cache_dir, fetch
 
 ROOT = Path(__file__).resolve().parents[1]
 BODY = random.Random(0).randbytes(1_000_000)
@@ -446,7 +446,7 @@ def test_all_sources_bad(serve: Serve, tmp_path: Path, caplog: pytest.LogCapture
 FETCH = """
 import sys
 from pathlib import Path
-from movie_embed.movielens import Release, fetch
+from movie_embed.data.movielens import Release, fetch
 url, size, checksum, folder = sys.argv[1:]
 print("ready", flush=True)
 print(fetch(Release("toy", (url,), int(size), checksum), Path(folder)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from movie_embed.movies import TABLE_COLUMNS, MovieTable, split_genres, split_tags, split_year
+from movie_embed.data.movies import TABLE_COLUMNS, MovieTable, split_genres, split_tags, split_year
 
 
 @pytest.fixture

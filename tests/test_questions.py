@@ -9,7 +9,7 @@ import pytest
 from embedded import DIM, DROPPED_ID, MOVIES, STARS, UNTRAINED_ID, random_vectors, saved
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
-from movie_embed.own_ratings import read_own_ratings
+from movie_embed.answers.own_ratings import read_own_ratings
 
 ALL = MOVIES + 2
 

@@ -35,9 +35,9 @@ from synthetic import (
     write_zip,
 )
 
+from movie_embed.data.ratings import read_ratings, read_timestamps
+from movie_embed.data.titles import Movie, read_movies
 from movie_embed.errors import MovieEmbedError
-from movie_embed.ratings import read_ratings, read_timestamps
-from movie_embed.titles import Movie, read_movies
 
 GENRES_AND_FLAGS = {10: "Action|Adventure|Sci-Fi", 20: "Drama", 30: "Comedy|Drama", 40: "unknown"}
 FLAG_ORDER = (

@@ -10,7 +10,7 @@ import pytest
 from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, saved
 
 from movie_embed import MovieEmbedError, Recommender
-from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.embeddings.saved import SavedEmbeddings
 
 
 @pytest.fixture

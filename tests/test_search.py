@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from movie_embed import MovieEmbedError
+from movie_embed.answers.search import TitleSearch
 from movie_embed.config import ColumnNames
-from movie_embed.files import find_files
-from movie_embed.movies import MovieTable
-from movie_embed.search import TitleSearch
-from movie_embed.titles import read_movies
+from movie_embed.data.files import find_files
+from movie_embed.data.movies import MovieTable
+from movie_embed.data.titles import read_movies
 
 TITLES = [
     "Toy Story (1995)",

@@ -16,10 +16,10 @@ from synthetic import (
     write_zip,
 )
 
-from movie_embed import triples as triples_module
+from movie_embed.data import triples as triples_module
+from movie_embed.data.tags import read_tags
+from movie_embed.data.triples import load_triples
 from movie_embed.errors import MovieEmbedError
-from movie_embed.tags import read_tags
-from movie_embed.triples import load_triples
 
 TAGS_CSV = (
     b"userId,movieId,tag,timestamp\r\n"

@@ -7,10 +7,10 @@ import pytest
 
 from movie_embed import Recommender
 from movie_embed.config import TrainConfig
-from movie_embed.demo import draw_ratings
-from movie_embed.embeddings import SavedEmbeddings
-from movie_embed.fold_in import predict_stars
-from movie_embed.triples import load_triples
+from movie_embed.data.demo import draw_ratings
+from movie_embed.data.triples import load_triples
+from movie_embed.embeddings.fold_in import predict_stars
+from movie_embed.embeddings.saved import SavedEmbeddings
 
 
 def rmse(errors: list[np.ndarray]) -> float:

@@ -12,7 +12,6 @@ from checkerboard import GROUPS, MOVIES, group_of, write_checkerboard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from movie_embed import MovieEmbedError, Recommender
-from movie_embed.baseline import bias_only_rmse
 from movie_embed.config import (
     DataConfig,
     ModelConfig,
@@ -21,11 +20,12 @@ from movie_embed.config import (
     TrainConfig,
     TrainerConfig,
 )
-from movie_embed.datamodule import Batches, RatingsDataModule
-from movie_embed.embeddings import SavedEmbeddings
-from movie_embed.regression import RatingRegression
+from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
-from movie_embed.training import train
+from movie_embed.training.baseline import bias_only_rmse
+from movie_embed.training.datamodule import Batches, RatingsDataModule
+from movie_embed.training.regression import RatingRegression
+from movie_embed.training.run import train
 
 
 @pytest.fixture(scope="module")

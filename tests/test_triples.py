@@ -31,12 +31,12 @@ from synthetic import (
     write_zip,
 )
 
-from movie_embed import triples as triples_module
 from movie_embed.config import ColumnNames
+from movie_embed.data import triples as triples_module
+from movie_embed.data.ratings import Ratings, read_ratings, read_timestamps
+from movie_embed.data.titles import Movie, read_movies
+from movie_embed.data.triples import Counts, Triples, load_triples, pack_ratings
 from movie_embed.errors import MovieEmbedError
-from movie_embed.ratings import Ratings, read_ratings, read_timestamps
-from movie_embed.titles import Movie, read_movies
-from movie_embed.triples import Counts, Triples, load_triples, pack_ratings
 
 Pairs = dict[tuple[int, int], float]
 
@@ -191,7 +191,7 @@ def test_32_bits_are_used_to_the_last(users: int, dtype: type[np.unsignedinteger
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("movie_embed.triples.MAX_BITS", 2)
+    monkeypatch.setattr("movie_embed.data.triples.MAX_BITS", 2)
     with pytest.raises(MovieEmbedError, match="3 users, 2 movies and 2 distinct ratings take 4 b"):
         pack_rows([(1, 10, 4.0), (2, 20, 3.5), (3, 20, 3.5)])
 
@@ -373,7 +373,7 @@ LOADER = """
 import logging, sys, time
 from synthetic import files_config
 from pathlib import Path
-from movie_embed import triples
+from movie_embed.data import triples
 read = triples.read_ratings
 def slow(*arguments):
     print("read", flush=True)

@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import mse_loss
 
 from movie_embed.config import DataConfig
-from movie_embed.datamodule import Batches
-from movie_embed.model import MovieEmbedding
-from movie_embed.triples import load_triples
+from movie_embed.data.triples import load_triples
+from movie_embed.training.datamodule import Batches
+from movie_embed.training.model import MovieEmbedding
 
 _, _, batch_size, epochs = sys.argv
 triples = load_triples(DataConfig(users=138_476, min_ratings=50))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from movie_embed.config import DataConfig
+from movie_embed.data.packing import Packed
+from movie_embed.data.triples import Triples, load_triples
 from movie_embed.errors import MovieEmbedError
-from movie_embed.packing import Packed
-from movie_embed.triples import Triples, load_triples
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16

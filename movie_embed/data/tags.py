@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from movie_embed.config import ColumnNames
+from movie_embed.data.files import AnyPath, RatingsFiles, open_text, reading
+from movie_embed.data.rows import Row, id_problem, numbered_rows, shape_problem
+from movie_embed.data.titles import movie_columns
 from movie_embed.errors import MovieEmbedError
-from movie_embed.files import AnyPath, RatingsFiles, open_text, reading
-from movie_embed.rows import Row, id_problem, numbered_rows, shape_problem
-from movie_embed.titles import movie_columns
 
 
 class _Rows(NamedTuple):

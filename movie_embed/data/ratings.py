@@ -21,8 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from movie_embed.config import ColumnNames
-from movie_embed.errors import MovieEmbedError, did_you_mean
-from movie_embed.files import (
+from movie_embed.data.files import (
     AnyPath,
     RatingsFiles,
     WatchedFile,
@@ -33,7 +32,8 @@ from movie_embed.files import (
     reading,
     unreadable,
 )
-from movie_embed.rows import Limits, Row, numbered_rows, rating_problem, time_kind
+from movie_embed.data.rows import Limits, Row, numbered_rows, rating_problem, time_kind
+from movie_embed.errors import MovieEmbedError, did_you_mean
 
 _OLDEST = np.iinfo(np.int64).min
 

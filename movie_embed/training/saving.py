@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.config import TrainConfig
-from movie_embed.content import estimate_rare
-from movie_embed.datamodule import RatingsDataModule
-from movie_embed.embeddings import SavedEmbeddings, UserEmbeddings
-from movie_embed.model import MovieEmbedding
-from movie_embed.packing import bit_width, blocks
-from movie_embed.triples import Triples
+from movie_embed.data.packing import bit_width, blocks
+from movie_embed.data.triples import Triples
+from movie_embed.embeddings.content import estimate_rare
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
+from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.model import MovieEmbedding
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]

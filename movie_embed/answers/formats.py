@@ -6,7 +6,7 @@ import csv
 import io
 import json
 
-from movie_embed.answers import Reason, Recommendation, Recommendations
+from movie_embed.answers.results import Reason, Recommendation, Recommendations
 
 _NUMBERS = ("similarity", "dot_product", "predicted_stars")
 

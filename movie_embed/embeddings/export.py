@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.data.movies import split_genres, split_year
+from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import unit
 from movie_embed.errors import MovieEmbedError
-from movie_embed.movies import split_genres, split_year
-from movie_embed.spaces import unit
 from movie_embed.storage import atomic_path, write_text
 
 

@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from movie_embed.datamodule import Batch
 from movie_embed.storage import atomic_path
+from movie_embed.training.datamodule import Batch
 
 
 class Throughput(pl.Callback):

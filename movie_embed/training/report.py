@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from movie_embed.config import TrainConfig
-from movie_embed.datamodule import RatingsDataModule
-from movie_embed.triples import Triples
+from movie_embed.data.triples import Triples
+from movie_embed.training.datamodule import RatingsDataModule
 
 
 def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings, no_users
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings, no_users
 
 Vectors = NDArray[np.float32]
 

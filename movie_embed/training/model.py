@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from movie_embed.dot import pair_dots
-from movie_embed.implicit import RatingSums
+from movie_embed.training.dot import pair_dots
+from movie_embed.training.implicit import RatingSums
 
 # The standard deviation of a unit normal cut at two standard deviations.
 _CUT_STD = 0.87962566103423978

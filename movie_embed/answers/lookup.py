@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.answers import Reason
-from movie_embed.embeddings import SavedEmbeddings
+from movie_embed.answers.results import Reason
+from movie_embed.answers.search import TitleSearch
+from movie_embed.data.movies import split_genres
+from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
-from movie_embed.movies import split_genres
-from movie_embed.search import TitleSearch
 
 Movie = int | str
 Rows = NDArray[np.intp]

@@ -17,19 +17,19 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from movie_embed.baseline import bias_only_rmse
-from movie_embed.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
 from movie_embed.config import TrainConfig
-from movie_embed.datamodule import EVAL_BATCH, Batches, RatingsDataModule
-from movie_embed.dot import in_blocks
-from movie_embed.embeddings import LATEST
-from movie_embed.model import MovieEmbedding
-from movie_embed.packing import Packed
-from movie_embed.regression import RatingRegression, error_sums
-from movie_embed.report import describe_data, describe_result
-from movie_embed.saving import save_embeddings
+from movie_embed.data.packing import Packed
+from movie_embed.data.triples import Triples
+from movie_embed.embeddings.saved import LATEST
 from movie_embed.storage import write_text
-from movie_embed.triples import Triples
+from movie_embed.training.baseline import bias_only_rmse
+from movie_embed.training.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
+from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
+from movie_embed.training.dot import in_blocks
+from movie_embed.training.model import MovieEmbedding
+from movie_embed.training.regression import RatingRegression, error_sums
+from movie_embed.training.report import describe_data, describe_result
+from movie_embed.training.saving import save_embeddings
 
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192

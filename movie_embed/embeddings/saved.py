@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.data.movies import TABLE_COLUMNS, MovieTable
 from movie_embed.errors import MovieEmbedError
-from movie_embed.movies import TABLE_COLUMNS, MovieTable
 from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"

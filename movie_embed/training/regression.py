@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from movie_embed.datamodule import Batch
 from movie_embed.errors import MovieEmbedError
-from movie_embed.model import MovieEmbedding
+from movie_embed.training.datamodule import Batch
+from movie_embed.training.model import MovieEmbedding
 
 
 class RatingRegression(pl.LightningModule):

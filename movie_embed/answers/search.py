@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+from movie_embed.data.movies import MovieTable, split_year
+from movie_embed.data.names import simplified, title_key, without_article, without_moved_article
 from movie_embed.errors import MovieEmbedError
-from movie_embed.movies import MovieTable, split_year
 
-_ARTICLES = {"the", "a", "an", "le", "la", "les", "un", "une", "el", "los", "las", "il"}
-_ARTICLES |= {"der", "die", "das", "ein", "eine", "det", "het"}
 _LISTED = 10
 
 
@@ -118,45 +116,21 @@ class TitleSearch:
         names = [(n, row) for row, title in enumerate(self.movies.titles) for n in _names(title)]
         rows_of = defaultdict(list)
         # One pass over all names together: a normalisation each would take seconds.
-        keys = _simplified("\n".join(name for name, _ in names)).split("\n")
+        keys = simplified("\n".join(name for name, _ in names)).split("\n")
         for key, (_, row) in zip(keys, names, strict=True):
-            rows_of[_without_article(key.strip())].append(row)
+            rows_of[without_article(key.strip())].append(row)
         rows_of.pop("", None)
         return rows_of
-
-
-def title_key(name: str) -> str:
-    """Return what is compared of a title: small letters and digits, no accents, no article."""
-    return _without_article(_simplified(_without_moved_article(name)).strip())
 
 
 def _names(title: str) -> Iterator[str]:
     """Yield a title without its year, and each title that its brackets give besides."""
     name = split_year(title)[0].replace("\n", " ")
     if "(" not in name:
-        yield _without_moved_article(name)
+        yield without_moved_article(name)
         return
     inside = re.findall(r"\(([^()]*)\)", name)
     outside = re.sub(r"\s*\([^()]*\)", "", name).strip()
-    yield from {name, _without_moved_article(outside)}
+    yield from {name, without_moved_article(outside)}
     for other in inside:
-        yield _without_moved_article(re.sub(r"^(a\.?k\.?a\.?)\s+", "", other, flags=re.IGNORECASE))
-
-
-def _without_moved_article(name: str) -> str:
-    rest, comma, article = name.strip().rpartition(", ")
-    return rest if comma and article.casefold() in _ARTICLES else name
-
-
-def _without_article(key: str) -> str:
-    article, _, rest = key.partition(" ")
-    return rest if rest and article in _ARTICLES else key
-
-
-def _simplified(text: str) -> str:
-    """Return the text without case, accents and punctuation; lines stay lines."""
-    text = text.casefold().replace("&", " and ")
-    text = re.sub("['\u2019]", "", text)
-    if not text.isascii():
-        text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
-    return re.sub(r"[^\w\n]+", " ", text)
+        yield without_moved_article(re.sub(r"^(a\.?k\.?a\.?)\s+", "", other, flags=re.IGNORECASE))

@@ -9,16 +9,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.answers import Reason, Recommendation, Recommendations, SimilarUser
-from movie_embed.content import with_movie
-from movie_embed.embeddings import LATEST, SavedEmbeddings
+from movie_embed.answers.filters import Catalogue, Filters
+from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
+from movie_embed.answers.ranking import best_rows, diverse_rows
+from movie_embed.answers.results import Reason, Recommendation, Recommendations, SimilarUser
+from movie_embed.data.movies import split_genres, split_year
+from movie_embed.embeddings.content import with_movie
+from movie_embed.embeddings.fold_in import fold_in, predict_stars
+from movie_embed.embeddings.saved import LATEST, SavedEmbeddings
+from movie_embed.embeddings.spaces import Space, Spaces, Vectors, unit
 from movie_embed.errors import MovieEmbedError
-from movie_embed.filters import Catalogue, Filters
-from movie_embed.fold_in import fold_in, predict_stars
-from movie_embed.lookup import Asked, Lookup, Movie, Rows
-from movie_embed.movies import split_genres, split_year
-from movie_embed.ranking import best_rows, diverse_rows
-from movie_embed.spaces import Space, Spaces, Vectors, unit
 
 Metric = Literal["cosine", "dot"]
 Combine = Literal["mean", "max"]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.embeddings import ContentVectors, SavedEmbeddings, UserEmbeddings
-from movie_embed.fold_in import fold_in
-from movie_embed.movies import MovieTable, split_genres, split_tags, split_year
-from movie_embed.search import title_key
+from movie_embed.data.movies import MovieTable, split_genres, split_tags, split_year
+from movie_embed.data.names import title_key
+from movie_embed.embeddings.fold_in import fold_in
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
 
 Floats = NDArray[np.float64]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 from movie_embed.config import ColumnNames
+from movie_embed.data.files import AnyPath, RatingsFiles, listed, open_titles, reading
+from movie_embed.data.rows import Row, id_problem, numbered_rows, shape_problem
 from movie_embed.errors import MovieEmbedError
-from movie_embed.files import AnyPath, RatingsFiles, listed, open_titles, reading
-from movie_embed.rows import Row, id_problem, numbered_rows, shape_problem
 
 _GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime",

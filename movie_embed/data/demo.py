@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.ratings import Ratings
+from movie_embed.data.ratings import Ratings
+from movie_embed.data.titles import Movie
 from movie_embed.storage import read_columns
-from movie_embed.titles import Movie
 
 MODEL_FILE = Path(__file__).with_name("demo.safetensors")
 SOURCES = [MODEL_FILE, Path(__file__)]  # what decides the draw

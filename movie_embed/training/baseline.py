@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.packing import Packed
-from movie_embed.triples import Triples
+from movie_embed.data.packing import Packed
+from movie_embed.data.triples import Triples
 
 _USER, _MOVIE = 0, 1
 _DAMPING = (15.0, 10.0)

@@ -17,13 +17,12 @@ import xxhash
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from movie_embed import demo
 from movie_embed.config import DataConfig
-from movie_embed.errors import MovieEmbedError
-from movie_embed.files import RatingsFiles, find_files, reading
-from movie_embed.movielens import RELEASES, cache_dir, fetch
-from movie_embed.movies import MovieTable
-from movie_embed.packing import (
+from movie_embed.data import demo
+from movie_embed.data.files import RatingsFiles, find_files, reading
+from movie_embed.data.movielens import RELEASES, cache_dir, fetch
+from movie_embed.data.movies import MovieTable
+from movie_embed.data.packing import (
     MAX_BITS,
     Packed,
     bit_width,
@@ -34,10 +33,11 @@ from movie_embed.packing import (
     ranked,
     star_levels,
 )
-from movie_embed.ratings import Ratings, read_ratings, read_timestamps
+from movie_embed.data.ratings import Ratings, read_ratings, read_timestamps
+from movie_embed.data.tags import read_tags
+from movie_embed.data.titles import Movie, read_movies
+from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import read_columns, write_columns
-from movie_embed.tags import read_tags
-from movie_embed.titles import Movie, read_movies
 
 _CACHE_VERSION = 3  # raise it when the same source and settings give other triples
 _log = logging.getLogger(__name__)

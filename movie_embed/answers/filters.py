@@ -9,8 +9,8 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.data.movies import MovieTable, split_genres, split_year
 from movie_embed.errors import MovieEmbedError, did_you_mean
-from movie_embed.movies import MovieTable, split_genres, split_year
 
 Mask = NDArray[np.bool_]
 

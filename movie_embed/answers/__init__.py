@@ -1,0 +1,1 @@
+"""Questions to answers, from saved embeddings."""

@@ -1,0 +1,35 @@
+"""Titles in the form in which they are compared."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ARTICLES = {"the", "a", "an", "le", "la", "les", "un", "une", "el", "los", "las", "il"}
+_ARTICLES |= {"der", "die", "das", "ein", "eine", "det", "het"}
+
+
+def title_key(name: str) -> str:
+    """Return what is compared of a title: small letters and digits, no accents, no article."""
+    return without_article(simplified(without_moved_article(name)).strip())
+
+
+def without_moved_article(name: str) -> str:
+    """Return ``"Matrix"`` for ``"Matrix, The"``."""
+    rest, comma, article = name.strip().rpartition(", ")
+    return rest if comma and article.casefold() in _ARTICLES else name
+
+
+def without_article(key: str) -> str:
+    """Return ``"matrix"`` for ``"the matrix"``, of a simplified name."""
+    article, _, rest = key.partition(" ")
+    return rest if rest and article in _ARTICLES else key
+
+
+def simplified(text: str) -> str:
+    """Return the text without case, accents and punctuation; lines stay lines."""
+    text = text.casefold().replace("&", " and ")
+    text = re.sub("['\u2019]", "", text)
+    if not text.isascii():
+        text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
+    return re.sub(r"[^\w\n]+", " ", text)

@@ -1,0 +1,1 @@
+"""What a training run leaves, and what can be made of it without training."""
