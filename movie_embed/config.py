@@ -27,7 +27,20 @@ DATA_SETS = (
     "ml-latest-small",
 )
 
+SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
+
+_AT_LEAST_ONE = (
+    "max_epochs",
+    "devices",
+    "num_nodes",
+    "check_val_every_n_epoch",
+    "early_stopping",
+    "limit_train_batches",
+    "limit_val_batches",
+    "log_every_n_steps",
+    "threads",
+)
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:
@@ -116,15 +129,19 @@ class ModelConfig:
 
 @dataclass
 class OptimizerConfig:
-    """Adam's settings."""
+    """Adam's settings, and how its learning rate changes over the run."""
 
     learning_rate: float = 1e-3
     schedule: str = "constant"
+    warmup: float | None = None
 
     def __post_init__(self) -> None:
-        _choose("optimizer.schedule", self.schedule, ("constant", "linear"))
+        _choose("optimizer.schedule", self.schedule, SCHEDULES)
         rate = self.learning_rate
         _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
+        share = self.warmup
+        allowed = "a share of the steps, above 0 and below 1"
+        _require(share is None or 0 < share < 1, "optimizer.warmup", share, allowed)
 
 
 @dataclass
@@ -133,21 +150,28 @@ class TrainerConfig:
 
     max_epochs: int = 15
     accelerator: str = "cpu"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
     precision: str = "32-true"
     gradient_clip_val: float | None = None
     limit_train_batches: int | None = None
     limit_val_batches: int | None = None
     check_val_every_n_epoch: int = 1
+    val_check_interval: float | None = None
+    early_stopping: int | None = None
     log_every_n_steps: int = 50
     enable_progress_bar: bool = True
+    profiler: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for key in ("max_epochs", "check_val_every_n_epoch", "log_every_n_steps"):
-            _require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "at least 1")
-        for key in ("limit_train_batches", "limit_val_batches", "threads"):
+        for key in _AT_LEAST_ONE:
             value = getattr(self, key)
             _require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
+        share = self.val_check_interval
+        allowed = "a share of an epoch, above 0, up to 1"
+        _require(share is None or 0 < share <= 1, "trainer.val_check_interval", share, allowed)
         _require(
             self.check_val_every_n_epoch <= self.max_epochs,
             "trainer.check_val_every_n_epoch",
@@ -157,7 +181,9 @@ class TrainerConfig:
         clip = self.gradient_clip_val
         _require(clip is None or clip > 0, "trainer.gradient_clip_val", clip, "above 0")
         _choose("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
+        _choose("trainer.strategy", self.strategy, ("auto", "ddp"))
         _choose("trainer.precision", self.precision, ("32-true", "64-true"))
+        _choose("trainer.profiler", self.profiler or "simple", ("simple", "advanced"))
 
 
 @dataclass
@@ -166,9 +192,12 @@ class SaveConfig:
 
     epoch: str = "auto"
     users: bool = True
+    every_n_steps: int | None = None
 
     def __post_init__(self) -> None:
         _choose("save.epoch", self.epoch, ("auto", "best", "last"))
+        steps = self.every_n_steps
+        _require(steps is None or steps >= 1, "save.every_n_steps", steps, "at least 1")
 
 
 @dataclass
@@ -181,11 +210,16 @@ class TrainConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     save: SaveConfig = field(default_factory=SaveConfig)
     seed: int = 0
+    resume: str | None = None
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
-        needs_split = self.save.epoch == "best" and self.data.val_fraction == 0
-        _require(not needs_split, "save.epoch", "best", "auto or last when data.val_fraction=0")
+        splits = self.data.val_fraction > 0
+        best = self.save.epoch == "best"
+        _require(splits or not best, "save.epoch", "best", "auto or last when data.val_fraction=0")
+        stop = self.trainer.early_stopping
+        allowed = "left out when data.val_fraction=0"
+        _require(splits or stop is None, "trainer.early_stopping", stop, allowed)
 
 
 @dataclass

@@ -10,6 +10,10 @@ class MovieEmbedError(Exception):
     """A problem the user can mend: the message says what, where and what to do, in one line."""
 
 
+class TrainingInterrupted(MovieEmbedError):
+    """Ctrl-C: nothing is wrong, and the message says how to go on."""
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``"; did you mean a, b?"`` for the nearest known names, or ``""`` for none."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=cutoff)

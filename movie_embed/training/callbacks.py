@@ -1,9 +1,14 @@
-"""What goes on around the training steps: throughput, progress, checkpoints that are whole."""
+"""What goes on around the training steps: clocks, progress, stopping, whole checkpoints."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,18 +16,48 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.plugins import TorchCheckpointIO
+from pytorch_lightning.profilers import Profiler
 
+from movie_embed.errors import TrainingInterrupted
 from movie_embed.storage import atomic_path
 from movie_embed.training.datamodule import Batch
 
 
 class Throughput(pl.Callback):
-    """Measure ratings per second over whole epochs, shuffling included, after the first batch."""
+    """Measure training time, and ratings per second over whole epochs after the first batch.
+
+    Both go on where a resumed run stopped. Shuffling counts, validation does not.
+    """
 
     def __init__(self) -> None:
         self.ratings = 0
         self.seconds = 0.0
+        self._earlier = 0.0
+        self._fit_started = time.perf_counter()
         self._started: float | None = None
+        self._epoch = (0, 0.0)
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of training so far, validation and checkpoints included."""
+        return self._earlier + time.perf_counter() - self._fit_started
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was measured."""
+        return {
+            "ratings": self.ratings,
+            "seconds": self.seconds,
+            "train_seconds": self.train_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on measuring."""
+        self.ratings, self.seconds = state_dict["ratings"], state_dict["seconds"]
+        self._earlier = state_dict["train_seconds"]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the whole run."""
+        self._fit_started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, but for the first epoch, whose first batch warms up."""
@@ -42,7 +77,7 @@ class Throughput(pl.Callback):
         if self._started is None:
             self._started = time.perf_counter()
             return
-        self.ratings += len(batch.ratings)
+        self.ratings += batch.total
         if trainer.is_last_batch:
             self.seconds += time.perf_counter() - self._started
 
@@ -51,6 +86,105 @@ class Throughput(pl.Callback):
         ratings, seconds = self.ratings - self._epoch[0], self.seconds - self._epoch[1]
         if seconds > 0:
             pl_module.log("ratings_per_second", ratings / seconds)
+
+
+_PHASES = {
+    "train_dataloader_next": "data",
+    "run_training_batch": "forward and backward",
+    "on_before_optimizer_step": "optimiser",
+    "on_train_batch_end": "logging and checkpoints",
+    "on_validation_start": "validation",
+    "on_validation_end": "logging and checkpoints",
+}
+
+
+class Phases(Profiler):
+    """Add up where training time goes: five sums in place of Lightning's hundred lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._begun = cache(lambda action: _PHASES.get(action.rpartition(".")[2]))
+        self._phase = ""
+        self._since = 0.0
+
+    def start(self, action_name: str) -> None:
+        """End the last phase where another begins."""
+        phase = self._begun(action_name)
+        if phase is None or phase == self._phase:
+            return
+        now = time.perf_counter()
+        if self._phase:
+            self.seconds[self._phase] += now - self._since
+        self._phase, self._since = phase, now
+
+    def stop(self, action_name: str) -> None:
+        """Do nothing: a phase ends where the next begins."""
+
+    def summary(self) -> str:
+        """Return the share of each phase in one line."""
+        total = sum(self.seconds.values()) or 1.0
+        return ", ".join(f"{phase} {part / total:.0%}" for phase, part in self.seconds.items())
+
+    def describe(self) -> None:
+        """Print nothing of its own."""
+
+
+class StopOnInterrupt(pl.Callback):
+    """Let Ctrl-C finish the batch, save, and say how to go on; a second one stops at once.
+
+    Parameters
+    ----------
+    checkpoint
+        Where to save.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self._asked = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over Ctrl-C, where this is the process that gets it, and the only one."""
+        if threading.current_thread() is threading.main_thread() and trainer.world_size == 1:
+            self._before = signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        self._asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        if hasattr(self, "_before"):
+            signal.signal(signal.SIGINT, self._before)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        """Save and stop, if asked to.
+
+        Raises
+        ------
+        TrainingInterrupted
+            With the command that goes on.
+        """
+        if self._asked:
+            trainer.save_checkpoint(self.checkpoint)
+            raise TrainingInterrupted(
+                f"stopped in epoch {trainer.current_epoch + 1}; go on with: "
+                f"python train.py resume={self.checkpoint.parents[1]}"
+            )
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give Ctrl-C back."""
+        self._restore()
+
+
+class FlushEvents(pl.Callback):
+    """Write TensorBoard's events to disk every epoch, so that a killed run keeps its curves."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what the last epoch logged."""
+        if trainer.is_global_zero and trainer.logger:
+            trainer.logger.experiment.flush()
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -81,6 +215,8 @@ class EpochLines(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's errors."""
+        if not trainer.is_global_zero:
+            return
         shown = ("train_loss", "val_rmse")
         metrics = [f"{k} {v:.4f}" for k, v in trainer.callback_metrics.items() if k in shown]
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}:", *metrics, flush=True)

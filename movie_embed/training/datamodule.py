@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,11 +23,15 @@ _MAX_BATCH = 2**16
 
 
 class Batch(NamedTuple):
-    """Ratings sorted by user: int32 indices and float32 stars, each of shape (batch,)."""
+    """Ratings sorted by user: int32 indices and float32 stars, each of shape (batch,).
+
+    Where processes share a batch, this is one's part, and `total` is the size of the whole.
+    """
 
     users: Tensor
     movies: Tensor
     ratings: Tensor
+    total: int
 
 
 class Batches:
@@ -43,6 +48,8 @@ class Batches:
     shuffle
         The key of the order, ``(seed, epoch)``: it depends on nothing else, so a resumed run
         sees what an uninterrupted one sees. None keeps the order.
+    rank, world_size
+        Of the processes that share each batch, which this is, and how many there are.
     """
 
     def __init__(
@@ -51,21 +58,39 @@ class Batches:
         packed: Packed,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.triples = triples
         self.packed = packed
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self._done = 0
 
     def __len__(self) -> int:
         return -(-len(self.packed) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for packed in self._parts():
-            yield Batch(*(torch.from_numpy(array) for array in self.triples.unpack(packed)))
+        first, self._done = self._done, 0
+        for packed in self._parts(first):
+            mine = self.triples.unpack(packed[self.rank :: self.world_size])
+            self._done += 1
+            yield Batch(*(torch.from_numpy(array) for array in mine), total=len(packed))
+        self._done = 0
 
-    def _parts(self) -> Iterator[Packed]:
-        starts = range(0, len(self.packed), self.batch_size)
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches are done: Lightning keeps it in its checkpoints."""
+        return {"done": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next pass after the batches that are done."""
+        self._done = state["done"]
+
+    def _parts(self, first: int) -> Iterator[Packed]:
+        """Yield each batch's ratings, from the `first` batch on."""
+        starts = range(first * self.batch_size, len(self.packed), self.batch_size)
         if self.shuffle is None:
             yield from (self.packed[start : start + self.batch_size] for start in starts)
             return
@@ -145,8 +170,25 @@ class RatingsDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Return this epoch's batches; the Trainer asks again every epoch."""
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return Batches(self.triples, self.train, self.batch_size, (self.seed, epoch))
+        key = (self.seed, epoch)
+        return Batches(self.triples, self.train, self.batch_size, key, *self._place())
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches."""
-        return Batches(self.triples, self.val, EVAL_BATCH)
+        return Batches(self.triples, self.val, EVAL_BATCH, None, *self._place())
+
+    def _place(self) -> tuple[int, int]:
+        """Return which of the processes this is, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the triples and of the ids behind their indices."""
+        digest = xxhash.xxh3_128(self.triples.packed)
+        digest.update(self.triples.user_ids)
+        digest.update(self.triples.movies.ids)
+        return digest.hexdigest()
+
+    def state_dict(self) -> dict[str, str]:
+        """Return the fingerprint: a run only goes on with the data it began with."""
+        return {"fingerprint": self.fingerprint}

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from movie_embed.errors import MovieEmbedError
 from movie_embed.training.datamodule import Batch
@@ -27,7 +28,10 @@ class RatingRegression(pl.LightningModule):
     learning_rate
         Adam's.
     schedule
-        ``"constant"``, or ``"linear"``: down to zero at the last step.
+        ``"constant"`` as in the paper; ``"linear"`` or ``"cosine"``: down to zero at the last
+        step; ``"one_cycle"``: up from a 25th, then down (Smith and Topin 2018, arXiv 1708.07120).
+    warmup
+        The share of the steps over which the rate rises; by default none, with one cycle 0.3.
     l2
         Keras' ``l2(c)`` on the tables of vectors: it adds ``c * sum(w ** 2)`` to the loss, whose
         gradient ``2 c w`` is Adam's ``weight_decay = 2 c``. The biases are free.
@@ -36,6 +40,7 @@ class RatingRegression(pl.LightningModule):
     """
 
     unseen: tuple[Tensor, Tensor]
+    steps: int  # of the whole run
     log_every_n_steps = 50
 
     def __init__(
@@ -49,6 +54,7 @@ class RatingRegression(pl.LightningModule):
         seed: int,
         implicit: str = "none",
         schedule: str = "constant",
+        warmup: float | None = None,
     ) -> None:
         super().__init__()
         # Plain values only: the checkpoint must load under torch's weights_only=True.
@@ -58,6 +64,9 @@ class RatingRegression(pl.LightningModule):
         self.learning_rate = learning_rate
         self.l2 = l2
         self.schedule = schedule
+        self.warmup = warmup
+        self._squared_error = torch.zeros(())
+        self._trained = 0
 
     def configure_optimizers(self) -> Any:
         """Return dense, fused Adam and its schedule."""
@@ -68,46 +77,78 @@ class RatingRegression(pl.LightningModule):
             {"params": biases},
         ]
         adam = torch.optim.Adam(groups, lr=self.learning_rate, fused=True)
-        if self.schedule == "constant":
+        if self.schedule == "constant" and self.warmup is None:
             return adam
-        steps = self.trainer.estimated_stepping_batches
-        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1 - step / steps)
         return {
             "optimizer": adam,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+            "lr_scheduler": {"scheduler": self._scheduler(adam), "interval": "step"},
         }
+
+    def _scheduler(self, adam: torch.optim.Adam) -> LRScheduler:
+        steps = self.steps
+        if self.schedule == "one_cycle":
+            # One step more than there are: Lightning asks once after the last.
+            return OneCycleLR(adam, self.learning_rate, steps + 1, pct_start=self.warmup or 0.3)
+        rising = (self.warmup or 0) * steps
+        return LambdaLR(adam, lambda step: _factor(self.schedule, rising, steps, step))
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums."""
-        self._squared_error = torch.zeros((), device=self.device)
-        self._trained = 0
+        self._start_sums(0.0, 0)
+
+    def _start_sums(self, squared_error: float, trained: int) -> None:
+        self._squared_error = torch.tensor(squared_error, dtype=self.dtype, device=self.device)
+        self._trained = trained
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sums of an epoch that is not over."""
+        checkpoint["epoch_sums"] = (float(self._squared_error), self._trained)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._start_sums(*checkpoint["epoch_sums"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's mean squared error, in stars squared."""
-        loss = mse_loss(self.model(batch.users, batch.movies), batch.ratings)
-        self._squared_error += loss.detach() * len(batch.ratings)
+        predictions = self.model(batch.users, batch.movies)
+        squared_error = mse_loss(predictions, batch.ratings, reduction="sum")
+        self._squared_error += squared_error.detach()
         self._trained += len(batch.ratings)
+        # Processes that share a batch average their gradients.
+        loss = squared_error * (self.trainer.world_size / batch.total)
         # Logging every step would cost more than a small step itself.
         if (self.global_step + 1) % self.log_every_n_steps == 0:
-            self.log("train_loss", loss, prog_bar=True)
+            mean = self._summed(loss.detach()) / self.trainer.world_size
+            self.log("train_loss", mean, prog_bar=True)
+        self._check_loss(loss, batch_idx)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean loss and the learning rate.
-
-        Raises
-        ------
-        MovieEmbedError
-            The loss is no longer a finite number.
-        """
-        loss = float(self._squared_error) / self._trained
-        if not math.isfinite(loss):
+    def _check_loss(self, loss: Tensor, batch_idx: int) -> None:
+        # Asking an accelerator at every step would make it wait.
+        if loss.device.type != "cpu" and (self.global_step + 1) % self.log_every_n_steps:
+            return
+        if not math.isfinite(value := loss.item()):
             raise MovieEmbedError(
-                f"training diverged in epoch {self.current_epoch + 1}: the loss is {loss}; "
-                f"lower optimizer.learning_rate={self.learning_rate:g}"
+                f"training diverged in epoch {self.current_epoch + 1}, batch {batch_idx + 1} "
+                f"(step {self.global_step + 1}): the loss is {value} at a learning rate of "
+                f"{self._learning_rate_now():g}; lower optimizer.learning_rate="
+                f"{self.learning_rate:g}; checkpoints of earlier epochs are kept"
             )
-        self.log("train_loss_epoch", loss)
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _learning_rate_now(self) -> float:
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _summed(self, part: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+        if self.trainer.world_size == 1:
+            return part
+        return self.trainer.strategy.reduce(part.to(self.device), reduce_op="sum")
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's mean loss and the learning rate."""
+        trained = self._summed(torch.tensor(self._trained))
+        self.log("train_loss_epoch", self._summed(self._squared_error) / trained)
+        self.log("learning_rate", self._learning_rate_now())
 
     def on_validation_epoch_start(self) -> None:
         """Give users and movies met only in validation the average user's and movie's row."""
@@ -120,9 +161,18 @@ class RatingRegression(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log validation RMSE and MAE, in stars."""
-        squared, absolute, count = self._errors.tolist()
+        squared, absolute, count = self._summed(self._errors).tolist()
         self.log("val_rmse", math.sqrt(squared / count), prog_bar=True)
         self.log("val_mae", absolute / count)
+
+
+def _factor(schedule: str, rising: float, steps: int, step: int) -> float:
+    """Return what the learning rate is multiplied with at a step."""
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    done = (step - rising) / (steps - rising)
+    falling = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return falling.get(schedule, 1.0)
 
 
 @torch.no_grad()

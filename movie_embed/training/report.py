@@ -37,9 +37,9 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
 
 
 def describe_result(
-    triples: Triples, metrics: Mapping[str, float | int | None], run: Path, how: str
+    triples: Triples, metrics: Mapping[str, float | int | None], run: Path, how: str, phases: str
 ) -> str:
-    """Return errors beside the baseline's, time, and the command to try next."""
+    """Return errors beside the baseline's, time and where it went, and the command to try next."""
     epoch = f"epoch {metrics['best_epoch']} of {metrics['epochs']}"
     lines = [f"RMSE in stars, {epoch}", f"  train       {metrics['train_rmse']:.4f}"]
     if metrics["val_rmse"] is not None:
@@ -54,6 +54,7 @@ def describe_result(
         [
             *lines,
             f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}, {how}",
+            *([f"time: {phases}"] if phases else []),
             f"\nSaved in {folder}. Try:",
             f"  python recommend.py movie_id={most_rated} {shlex.quote(f'run={value}')}",
         ]

@@ -6,24 +6,33 @@ import json
 import logging
 import math
 import sys
-import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from movie_embed.config import TrainConfig
 from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST
+from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import write_text
 from movie_embed.training.baseline import bias_only_rmse
-from movie_embed.training.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
+from movie_embed.training.callbacks import (
+    AtomicCheckpointIO,
+    EpochLines,
+    FlushEvents,
+    Phases,
+    ProgressBar,
+    StopOnInterrupt,
+    Throughput,
+)
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.dot import in_blocks
 from movie_embed.training.model import MovieEmbedding
@@ -41,7 +50,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     Parameters
     ----------
     config
-        All settings.
+        All settings. With `resume` the run in the folder goes on from its last checkpoint.
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
         ``embeddings.safetensors`` and TensorBoard events.
@@ -49,47 +58,70 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     Returns
     -------
     dict
-        What ``metrics.json`` holds; RMSE and MAE in stars.
+        What ``metrics.json`` holds; RMSE and MAE in stars. Empty in all but the first of several
+        processes.
 
     Raises
     ------
     MovieEmbedError
-        The data cannot be had, or training diverged.
+        The data cannot be had, training diverged or was interrupted, or there is nothing to
+        resume.
     """
     _quiet_lightning()
     data = RatingsDataModule(config.data, config.seed)
     data.setup()
-    torch.set_num_threads(_threads(config, data))
     module = _module(config, data)
-    print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
-    throughput = Throughput()
-    logger = TensorBoardLogger(run, name="", version="", default_hp_metric=False)
-    logger.log_hyperparams(asdict(config))
-    trainer = _trainer(config, data, logger, [throughput, *_checkpoints(run, len(data.val) > 0)])
-    started = time.perf_counter()
-    trainer.fit(module, datamodule=data)
-    seconds = time.perf_counter() - started
+    last = run / "checkpoints" / "last.ckpt"
+    step = _resumed_step(config, data, last) if config.resume else None
+    throughput, phases = Throughput(), Phases()
+    trainer = _trainer(config, data, run, step, throughput, phases)
+    if trainer.is_global_zero:
+        print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
+        settings = OmegaConf.structured(replace(config, resume=None))
+        write_text(run / "config.yaml", OmegaConf.to_yaml(settings))
+        trainer.loggers[0].log_hyperparams(asdict(config))
+    trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
+    if not trainer.is_global_zero:
+        return {}
     best = len(data.val) > 0 and config.save.epoch != "last"
     best_epoch = _restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
     metrics = {
         **_evaluate(data, module.model),
         "best_epoch": best_epoch,
         "epochs": trainer.current_epoch,
-        "train_seconds": round(seconds, 3),
+        "train_seconds": round(throughput.train_seconds, 3),
         "ratings_per_second": round(throughput.ratings / max(throughput.seconds, 1e-9)),
         **asdict(data.triples.counts),
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
-    write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
     dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
-    print(describe_result(data.triples, metrics, run, how))
+    print(describe_result(data.triples, metrics, run, how, phases.summary()))
     return metrics
+
+
+def _resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> int:
+    """Return the step of the last checkpoint, once it is fit to go on from, or 0 without one."""
+    if not last.is_file():
+        return 0
+    state = torch.load(last, map_location="cpu", weights_only=True)
+    if state[type(data).__qualname__] != data.state_dict():
+        raise MovieEmbedError(
+            f"resume={config.resume}: the data are not those the run began with; "
+            "start a new run without resume="
+        )
+    epochs = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if epochs >= config.trainer.max_epochs and (last.parents[1] / "metrics.json").is_file():
+        raise MovieEmbedError(
+            f"resume={config.resume}: the run has finished its {epochs} epochs; "
+            f"go on with trainer.max_epochs={epochs + 5} or the like"
+        )
+    return int(state["global_step"])
 
 
 def _quiet_lightning() -> None:
@@ -98,11 +130,15 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
     # It counts workers of PyTorch's DataLoader; our batches are slices and need none.
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    # A resumed run goes on in its own folder.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def _threads(config: TrainConfig, data: RatingsDataModule) -> int:
     """Return how many CPU threads share a step; sharing a small one costs more than it saves."""
-    return config.trainer.threads or (_CORES if data.batch_size >= _SHARED_BATCH else 1)
+    processes = config.trainer.devices
+    shared = data.batch_size // processes >= _SHARED_BATCH
+    return max(_CORES // processes, 1) if shared else 1
 
 
 def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
@@ -119,51 +155,67 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         seed=config.seed,
         implicit=config.model.implicit,
         schedule=config.optimizer.schedule,
+        warmup=config.optimizer.warmup,
     )
     if config.model.implicit != "none":
         users, movies, _ = data.triples.unpack(data.train)
         module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
     module.unseen = data.unseen
     module.log_every_n_steps = _log_every_n_steps(config, data)
+    module.steps = config.trainer.max_epochs * _steps_per_epoch(config, data)
     return module
 
 
-def _checkpoints(run: Path, validates: bool) -> list[pl.Callback]:
-    """Keep the last epoch and, where there is a validation split, the best one."""
-    monitors = {"last": None, "best": "val_rmse"} if validates else {"last": None}
-    return [
-        ModelCheckpoint(
-            dirpath=run / "checkpoints",
-            filename=name,
-            monitor=monitor,
-            enable_version_counter=False,
-            save_on_train_epoch_end=monitor is None,
+def _checkpoints(config: TrainConfig, run: Path, validates: bool) -> list[pl.Callback]:
+    """Keep the last epoch, or step, and, where there is a validation split, the best epoch."""
+    keep = partial(ModelCheckpoint, run / "checkpoints", enable_version_counter=False)
+    callbacks: list[pl.Callback] = [keep("last", save_on_train_epoch_end=True)]
+    if config.save.every_n_steps:
+        callbacks.append(keep("last", every_n_train_steps=config.save.every_n_steps))
+    if validates:
+        callbacks.append(keep("best", "val_rmse", save_on_train_epoch_end=False))
+    if patience := config.trainer.early_stopping:
+        callbacks.append(
+            EarlyStopping("val_rmse", patience=patience, check_on_train_epoch_end=False)
         )
-        for name, monitor in monitors.items()
-    ]
+    return callbacks
 
 
 def _trainer(
     config: TrainConfig,
     data: RatingsDataModule,
-    logger: TensorBoardLogger,
-    callbacks: list[pl.Callback],
+    run: Path,
+    step: int | None,
+    throughput: Throughput,
+    phases: Phases,
 ) -> pl.Trainer:
+    """Return Lightning's Trainer; `step` is where a resumed run goes on."""
     settings = asdict(config.trainer)
-    del settings["threads"]
+    del settings["early_stopping"]
+    threads = settings.pop("threads") or _threads(config, data)
     settings["log_every_n_steps"] = _log_every_n_steps(config, data)
+    settings["profiler"] = settings["profiler"] or phases
     if not len(data.val):
         settings["limit_val_batches"] = 0
+    callbacks = [
+        pl.callbacks.LambdaCallback(on_fit_start=lambda *_: torch.set_num_threads(threads)),
+        throughput,
+        StopOnInterrupt(run / "checkpoints" / "last.ckpt"),
+        FlushEvents(),
+        *_checkpoints(config, run, len(data.val) > 0),
+    ]
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
-        callbacks = [*callbacks, ProgressBar(settings["log_every_n_steps"])]
+        callbacks.append(ProgressBar(settings["log_every_n_steps"]))
     elif config.trainer.enable_progress_bar:
         settings["enable_progress_bar"] = False
-        callbacks = [*callbacks, EpochLines()]
+        callbacks.append(EpochLines())
     return pl.Trainer(
         **settings,
-        devices=1,
         callbacks=callbacks,
-        logger=logger,
+        # What a killed run logged after its last checkpoint is logged anew.
+        logger=TensorBoardLogger(
+            run, name="", version="", default_hp_metric=False, purge_step=step
+        ),
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,
         # Every epoch asks for its batches anew: their order is a function of the epoch.
@@ -174,8 +226,12 @@ def _trainer(
 
 def _log_every_n_steps(config: TrainConfig, data: RatingsDataModule) -> int:
     """Return the configured interval, or an epoch where that is shorter."""
+    return min(config.trainer.log_every_n_steps, _steps_per_epoch(config, data))
+
+
+def _steps_per_epoch(config: TrainConfig, data: RatingsDataModule) -> int:
     steps = len(data.train_dataloader())
-    return min(config.trainer.log_every_n_steps, steps, config.trainer.limit_train_batches or steps)
+    return min(steps, config.trainer.limit_train_batches or steps)
 
 
 def _restore_epoch(module: RatingRegression, checkpoint: Path) -> int:

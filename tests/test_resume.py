@@ -1,0 +1,237 @@
+"""Stopping and going on: a resumed run ends where an uninterrupted one does."""
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkerboard import write_checkerboard
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from movie_embed import MovieEmbedError
+from movie_embed.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SaveConfig,
+    TrainConfig,
+    TrainerConfig,
+    register_schemas,
+)
+from movie_embed.errors import TrainingInterrupted
+from movie_embed.storage import read_columns
+from movie_embed.training.regression import RatingRegression
+from movie_embed.training.resume import resumed_settings, run_folder
+from movie_embed.training.run import train
+
+ROOT = Path(__file__).resolve().parents[1]
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(folder: Path, epochs: int = EPOCHS, **trainer: Any) -> TrainConfig:
+    return TrainConfig(
+        data=DataConfig(
+            "files", str(folder), str(folder / "cache"), val_fraction=0.2, batch_size=256
+        ),
+        model=ModelConfig(dim=8, l2=1e-6),
+        optimizer=OptimizerConfig(0.02, "cosine", 0.1),
+        trainer=TrainerConfig(epochs, enable_progress_bar=False, log_every_n_steps=5, **trainer),
+    )
+
+
+def saved_bytes(run: Path) -> dict[str, bytes]:
+    columns = read_columns(run / "embeddings.safetensors", "embeddings")[0]
+    return {
+        k: v.tobytes() if hasattr(v, "tobytes") else str(v).encode() for k, v in columns.items()
+    }
+
+
+def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(run)).Reload()
+    timed = {"ratings_per_second"}
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if tag not in timed
+    }
+
+
+class Crash(Exception):
+    """A process that dies."""
+
+
+def crash_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Any = None) -> None:
+    """Let training die, or do something else, as it begins a step."""
+    real = RatingRegression.training_step
+
+    def training_step(self: RatingRegression, batch: Any, batch_idx: int) -> Any:
+        if self.global_step == step:
+            act() if act else _crash()
+        return real(self, batch, batch_idx)
+
+    monkeypatch.setattr(RatingRegression, "training_step", training_step)
+
+
+def age(run: Path) -> Path:
+    """Date the events a second and more back: TensorBoard reads files in their names' order."""
+    for events in run.glob("events*"):
+        events.rename(run / events.name.replace("tfevents.", "tfevents.0"))
+    return run
+
+
+def _crash() -> None:
+    raise Crash
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(run.parent)
+        train(settings(folder), run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def steps(uninterrupted: Path, folder: Path) -> int:
+    """How many steps an epoch has."""
+    return (curves(uninterrupted)["val_rmse"][0][0]) + 1
+
+
+@pytest.mark.parametrize("every_n_steps", [None, 7], ids=["epochs", "steps"])
+@pytest.mark.parametrize("where", [0.5, 1.5, 2.0, 3.99])
+def test_a_crashed_run_ends_as_if_it_had_not(
+    folder: Path,
+    uninterrupted: Path,
+    steps: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: float,
+    every_n_steps: int | None,
+) -> None:
+    config = replace(settings(folder), save=SaveConfig(every_n_steps=every_n_steps))
+    with monkeypatch.context() as patch:
+        crash_at(int(where * steps), patch)
+        with pytest.raises(Crash):
+            train(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    resumed = train(replace(config, resume="run"), age(tmp_path / "run"))
+    assert saved_bytes(tmp_path / "run") == saved_bytes(uninterrupted)
+    assert curves(tmp_path / "run") == curves(uninterrupted)
+    whole = json.loads((uninterrupted / "metrics.json").read_text())
+    timed = {"train_seconds", "ratings_per_second"}
+    assert {k: v for k, v in resumed.items() if k not in timed} == {
+        k: v for k, v in whole.items() if k not in timed
+    }
+
+
+def test_ctrl_c_saves_within_the_epoch_and_says_how_to_go_on(
+    folder: Path,
+    uninterrupted: Path,
+    steps: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        crash_at(steps + 4, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(TrainingInterrupted, match=r"epoch 2; go on with.*resume=\S+run$"):
+            train(settings(folder), tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) == before
+    train(replace(settings(folder), resume="run"), age(tmp_path / "run"))
+    assert saved_bytes(tmp_path / "run") == saved_bytes(uninterrupted)
+    assert curves(tmp_path / "run") == curves(uninterrupted)
+
+
+def test_a_finished_run_can_be_extended_but_not_repeated(folder: Path, tmp_path: Path) -> None:
+    def constant(epochs: int) -> TrainConfig:
+        return replace(settings(folder, epochs), optimizer=OptimizerConfig(0.02))
+
+    train(constant(4), tmp_path / "whole")
+    first = train(constant(2), tmp_path / "run")
+    with pytest.raises(MovieEmbedError, match=r"finished its 2 epochs.*trainer.max_epochs=7"):
+        train(replace(constant(2), resume="run"), tmp_path / "run")
+    more = train(replace(constant(4), resume="run"), age(tmp_path / "run"))
+    assert (first["epochs"], more["epochs"]) == (2, 4)
+    assert saved_bytes(tmp_path / "run") == saved_bytes(tmp_path / "whole")
+    assert curves(tmp_path / "run") == curves(tmp_path / "whole")
+
+
+def test_other_data_are_refused(folder: Path, tmp_path: Path) -> None:
+    train(settings(folder, 1), tmp_path / "run")
+    other = shutil.copytree(folder, tmp_path / "other")
+    ratings = other / "ratings.csv"
+    ratings.write_text("".join(ratings.read_text().splitlines(keepends=True)[:-1]))
+    config = settings(other, 2)
+    with pytest.raises(MovieEmbedError, match="data are not those the run began with"):
+        train(replace(config, resume="run"), tmp_path / "run")
+
+
+def composed(*overrides: str) -> DictConfig:
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.fixture(scope="module")
+def stored(uninterrupted: Path) -> Path:
+    return uninterrupted
+
+
+def test_a_resumed_run_keeps_its_settings_but_for_those_given(stored: Path) -> None:
+    given = ["trainer.max_epochs=9", "model.dim=8", f"resume={stored}"]
+    settings = resumed_settings(composed(*given), given, stored)
+    assert (settings.trainer.max_epochs, settings.model.dim) == (9, 8)
+    assert settings.data.name == "files"
+    assert settings.optimizer.schedule == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.dim=9", r"model.dim=9: the run in .* has 8"),
+        ("seed=3", r"seed=3: the run in .* has 0"),
+        ("data=ml-1m", r"keeps the run's settings: leave out data="),
+        ("experiment=fast", r"keeps the run's settings: leave out experiment="),
+    ],
+)
+def test_what_would_make_it_another_run_is_refused(stored: Path, override: str, told: str) -> None:
+    with pytest.raises(MovieEmbedError, match=told):
+        resumed_settings(composed(override), [override], stored)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MovieEmbedError, match=r"resume=nowhere: no run .* resume=last"):
+        resumed_settings(composed("resume=nowhere"), ["resume=nowhere"], tmp_path)
+    assert run_folder("nowhere", "outputs/new") == "outputs/new"
+
+
+def test_last_is_the_run_that_trained_last(tmp_path: Path) -> None:
+    for number, name in enumerate(["2026-01-01/b", "2026-01-02/a"]):
+        run = tmp_path / "outputs" / name
+        (run / ".hydra").mkdir(parents=True)
+        (run / ".hydra" / "config.yaml").write_text("")
+        (run / "config.yaml").write_text("")
+        os.utime(run / "config.yaml", (1_000 - number, 1_000 - number))
+    assert run_folder("last", "outputs/new") == "outputs/2026-01-01/b"
+    checkpoint = tmp_path / "outputs/2026-01-02/a/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    assert run_folder("last", "outputs/new") == "outputs/2026-01-02/a"
+    assert run_folder(None, "outputs/new") == "outputs/new"
