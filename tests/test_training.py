@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.datamodule import Batches, RatingsDataModule
+from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.run import train
 
@@ -212,8 +215,26 @@ def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
 
 def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(settings(folder), optimizer=OptimizerConfig(1e30))
-    with pytest.raises(MovieEmbedError, match=r"diverged in epoch 1.*optimizer.learning_rate"):
+    told = r"diverged in epoch 1, batch 2 \(step 2\).*rate of 1e\+30; lower optimizer.learning_rate"
+    with pytest.raises(MovieEmbedError, match=told):
         train(config, tmp_path)
+
+
+def test_a_later_divergence_keeps_the_last_good_checkpoint(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = MovieEmbedding.forward
+    calls = iter(range(10**6))
+
+    def exploding(self: MovieEmbedding, *indices: torch.Tensor) -> torch.Tensor:
+        return forward(self, *indices) * (float("nan") if next(calls) == 50 else 1)
+
+    monkeypatch.setattr(MovieEmbedding, "forward", exploding)
+    with pytest.raises(MovieEmbedError, match=r"diverged in epoch 3.*earlier epochs are kept"):
+        train(settings(folder), tmp_path)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 1
+    assert all(table.isfinite().all() for table in state["state_dict"].values())
 
 
 def test_a_model_on_disk_is_not_replaced_by_a_failed_run(folder: Path, tmp_path: Path) -> None:
@@ -290,6 +311,7 @@ def test_bias_only_baseline_recovers_biases(folder: Path) -> None:
         {"precision": "64-true"},
         {"limit_train_batches": 3},
         {"max_epochs": 3},
+        {"val_check_interval": 0.25},
     ],
     ids=str,
 )
@@ -302,3 +324,94 @@ def test_trainer_settings_have_an_effect(
     train(dataclasses.replace(config, trainer=changed), tmp_path / "changed")
     plain, other = (saved_columns(tmp_path / name) for name in ("plain", "changed"))
     assert plain["movie_vectors"].tobytes() != other["movie_vectors"].tobytes()
+
+
+def rates(folder: Path, run: Path, schedule: str, warmup: float | None) -> np.ndarray:
+    """Return the learning rate after each of 12 epochs, as a share of the configured one."""
+    optimizer = OptimizerConfig(0.02, schedule, warmup)
+    train(dataclasses.replace(settings(folder), optimizer=optimizer), run)
+    return np.array(scalars(run)["learning_rate"]) / 0.02
+
+
+def test_schedules_go_where_they_say(folder: Path, tmp_path: Path) -> None:
+    epochs = np.arange(1, 13)
+    linear = rates(folder, tmp_path / "linear", "linear", None)
+    np.testing.assert_allclose(linear, 1 - epochs / 12, atol=1e-6)
+    cosine = rates(folder, tmp_path / "cosine", "cosine", 0.25)
+    assert (np.diff(cosine[:3]) > 0).all()
+    falling = (1 + np.cos(np.pi * (epochs[3:] - 3) / 9)) / 2
+    np.testing.assert_allclose(cosine[3:], falling, atol=1e-6)
+    warm = rates(folder, tmp_path / "constant", "constant", 0.5)
+    assert (np.diff(warm[:6]) > 0).all()
+    np.testing.assert_allclose(warm[6:], 1)
+    cycle = rates(folder, tmp_path / "cycle", "one_cycle", None)
+    assert np.argmax(cycle) in (3, 4)
+    assert cycle[-1] < 0.01 < cycle[0] < 1
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(folder: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(settings(folder), model=ModelConfig(dim=32, l2=0))
+    trainer = dataclasses.replace(config.trainer, max_epochs=60, early_stopping=2)
+    metrics = train(dataclasses.replace(config, trainer=trainer), tmp_path)
+    assert metrics["epochs"] == metrics["best_epoch"] + 2 < 60  # type: ignore[operator]
+
+
+def test_a_run_says_where_its_time_went(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(settings(folder), tmp_path)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("time:"))
+    shares = dict(part.rsplit(" ", 1) for part in line.removeprefix("time: ").split(", "))
+    assert set(shares) == {
+        "data",
+        "forward and backward",
+        "optimiser",
+        "validation",
+        "logging and checkpoints",
+    }
+    assert sum(int(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=3)
+
+
+def test_lightnings_own_profile_is_shown_on_request(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(folder)
+    trainer = dataclasses.replace(config.trainer, max_epochs=1, profiler="simple")
+    train(dataclasses.replace(config, trainer=trainer), tmp_path)
+    assert "Profiler Report" in capsys.readouterr().out
+
+
+def test_processes_share_every_batch_and_miss_nothing(folder: Path) -> None:
+    module = module_of(folder)
+    parts = [list(Batches(module.triples, module.train, 100, (3, 1), r, 3)) for r in range(3)]
+    for batch, *shares in zip(epoch(module, 3, 1), *parts, strict=True):
+        together = np.concatenate([np.stack(share[:3], axis=1) for share in shares])
+        assert {share.total for share in shares} == {len(batch)}
+        order = np.lexsort(together.T[::-1])
+        np.testing.assert_array_equal(together[order], batch[np.lexsort(batch.T[::-1])])
+
+
+def test_two_processes_train_the_same_model_as_one(folder: Path, tmp_path: Path) -> None:
+    config = settings(folder, batch_size=100)
+    one = train(config, tmp_path / "one")
+    overrides = [
+        f"data=files data.path={folder} data.cache_dir={folder / 'cache'} data.val_fraction=0.2",
+        "data.batch_size=100 model.dim=8 model.l2=1e-6 optimizer.learning_rate=0.02",
+        "trainer.max_epochs=12 trainer.enable_progress_bar=false trainer.log_every_n_steps=5",
+        f"trainer.devices=2 trainer.strategy=ddp hydra.run.dir={tmp_path / 'two'}",
+    ]
+    script = Path(__file__).resolve().parents[1] / "train.py"
+    command = [sys.executable, str(script), *" ".join(overrides).split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("RMSE in stars") == 1
+    assert not done.stderr
+    two = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    timed = {"train_seconds", "ratings_per_second"}
+    for key in one.keys() - timed:
+        assert two[key] == pytest.approx(one[key], rel=1e-4), key
+    curves = scalars(tmp_path / "one"), scalars(tmp_path / "two")
+    for tag in ("train_loss", "train_loss_epoch", "val_rmse", "learning_rate"):
+        assert curves[1][tag] == pytest.approx(curves[0][tag], rel=1e-4), tag
+    assert [path.name for path in (tmp_path / "two").glob("*.log")] == ["train.log"]
+    assert len(list((tmp_path / "two").glob("events*"))) == 1

@@ -67,18 +67,18 @@ class Batches:
         self.shuffle = shuffle
         self.rank = rank
         self.world_size = world_size
+        self._first = 0
         self._done = 0
 
     def __len__(self) -> int:
         return -(-len(self.packed) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        first, self._done = self._done, 0
-        for packed in self._parts(first):
+        self._done, self._first = self._first, 0
+        for packed in self._parts(self._done):
             mine = self.triples.unpack(packed[self.rank :: self.world_size])
             self._done += 1
             yield Batch(*(torch.from_numpy(array) for array in mine), total=len(packed))
-        self._done = 0
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches are done: Lightning keeps it in its checkpoints."""
@@ -86,7 +86,7 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Start the next pass after the batches that are done."""
-        self._done = state["done"]
+        self._first = state["done"]
 
     def _parts(self, first: int) -> Iterator[Packed]:
         """Yield each batch's ratings, from the `first` batch on."""

@@ -73,8 +73,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     module = _module(config, data)
     last = run / "checkpoints" / "last.ckpt"
     step = _resumed_step(config, data, last) if config.resume else None
-    throughput, phases = Throughput(), Phases()
-    trainer = _trainer(config, data, run, step, throughput, phases)
+    throughput = Throughput()
+    trainer = _trainer(config, data, run, step, throughput)
     if trainer.is_global_zero:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
         settings = OmegaConf.structured(replace(config, resume=None))
@@ -101,7 +101,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     write_text(LATEST, f"{run.resolve()}\n")
     dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
-    print(describe_result(data.triples, metrics, run, how, phases.summary()))
+    print(describe_result(data.triples, metrics, run, how, trainer.profiler.summary()))
     return metrics
 
 
@@ -126,10 +126,13 @@ def _resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> i
 
 def _quiet_lightning() -> None:
     """Keep Lightning's advertisements and internal deprecations out of the user's terminal."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
     # It counts workers of PyTorch's DataLoader; our batches are slices and need none.
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    # What several processes log is summed over them before.
+    warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")
     # A resumed run goes on in its own folder.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
@@ -187,14 +190,13 @@ def _trainer(
     run: Path,
     step: int | None,
     throughput: Throughput,
-    phases: Phases,
 ) -> pl.Trainer:
     """Return Lightning's Trainer; `step` is where a resumed run goes on."""
     settings = asdict(config.trainer)
     del settings["early_stopping"]
     threads = settings.pop("threads") or _threads(config, data)
     settings["log_every_n_steps"] = _log_every_n_steps(config, data)
-    settings["profiler"] = settings["profiler"] or phases
+    settings["profiler"] = settings["profiler"] or Phases()
     if not len(data.val):
         settings["limit_val_batches"] = 0
     callbacks = [
