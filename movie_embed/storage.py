@@ -79,7 +79,7 @@ def write_columns(
             "kind": kind,
             "version": FORMAT_VERSION,
             "texts": [name for name, column in columns.items() if isinstance(column, list)],
-            "digests": {name: _digest(array) for name, array in arrays.items()},
+            "digests": {name: digest_of(array) for name, array in arrays.items()},
             "metadata": dict(metadata),
         }
     )
@@ -123,7 +123,7 @@ def read_columns(
     except (OSError, SafetensorError) as error:
         raise MovieEmbedError(f"{path} cannot be read as {kind}: {error}") from error
     for name, array in arrays.items():
-        if _digest(array) != header["digests"][name]:
+        if digest_of(array) != header["digests"][name]:
             raise MovieEmbedError(f"{path} is damaged: {name} does not match its checksum")
     texts = set(header["texts"])
     columns = {name: _as_texts(a) if name in texts else a for name, a in arrays.items()}
@@ -164,7 +164,8 @@ def _text_digest(text: str) -> str:
     return xxhash.xxh3_128_hexdigest(text.encode())
 
 
-def _digest(array: NDArray[Any]) -> str:
+def digest_of(array: NDArray[Any]) -> str:
+    """Return a checksum of an array's bytes, type and shape."""
     digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

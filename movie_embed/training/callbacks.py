@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.profilers import Profiler
 
@@ -183,7 +184,7 @@ class FlushEvents(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the last epoch logged."""
-        if trainer.is_global_zero and trainer.logger:
+        if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.flush()
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from movie_embed.config import DataConfig
 from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples, load_triples
 from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import digest_of
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
@@ -78,7 +78,8 @@ class Batches:
         for packed in self._parts(self._done):
             mine = self.triples.unpack(packed[self.rank :: self.world_size])
             self._done += 1
-            yield Batch(*(torch.from_numpy(array) for array in mine), total=len(packed))
+            users, movies, ratings = map(torch.from_numpy, mine)
+            yield Batch(users, movies, ratings, total=len(packed))
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches are done: Lightning keeps it in its checkpoints."""
@@ -183,11 +184,10 @@ class RatingsDataModule(pl.LightningDataModule):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the triples and of the ids behind their indices."""
-        digest = xxhash.xxh3_128(self.triples.packed)
-        digest.update(self.triples.user_ids)
-        digest.update(self.triples.movies.ids)
-        return digest.hexdigest()
+        """Checksums of the triples and of the ids behind their indices."""
+        triples = self.triples
+        arrays = (triples.packed, triples.user_ids, triples.movies.ids)
+        return " ".join(digest_of(array) for array in arrays)
 
     def state_dict(self) -> dict[str, str]:
         """Return the fingerprint: a run only goes on with the data it began with."""

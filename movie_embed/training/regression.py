@@ -97,7 +97,7 @@ class RatingRegression(pl.LightningModule):
         self._start_sums(0.0, 0)
 
     def _start_sums(self, squared_error: float, trained: int) -> None:
-        self._squared_error = torch.tensor(squared_error, dtype=self.dtype, device=self.device)
+        self._squared_error = torch.tensor(squared_error, device=self.device)
         self._trained = trained
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

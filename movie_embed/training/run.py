@@ -16,6 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from movie_embed.config import TrainConfig
 from movie_embed.data.packing import Packed
@@ -42,6 +43,11 @@ from movie_embed.training.saving import save_embeddings
 
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
+_PROFILERS: dict[str | None, type[Profiler]] = {
+    None: Phases,
+    "simple": SimpleProfiler,
+    "advanced": AdvancedProfiler,
+}
 
 
 def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
@@ -73,8 +79,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     module = _module(config, data)
     last = run / "checkpoints" / "last.ckpt"
     step = _resumed_step(config, data, last) if config.resume else None
-    throughput = Throughput()
-    trainer = _trainer(config, data, run, step, throughput)
+    throughput, profiler = Throughput(), _PROFILERS[config.trainer.profiler]()
+    trainer = _trainer(config, data, run, step, throughput, profiler)
     if trainer.is_global_zero:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
         settings = OmegaConf.structured(replace(config, resume=None))
@@ -101,7 +107,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     write_text(LATEST, f"{run.resolve()}\n")
     dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
-    print(describe_result(data.triples, metrics, run, how, trainer.profiler.summary()))
+    print(describe_result(data.triples, metrics, run, how, profiler.summary()))
     return metrics
 
 
@@ -190,13 +196,14 @@ def _trainer(
     run: Path,
     step: int | None,
     throughput: Throughput,
+    profiler: Profiler,
 ) -> pl.Trainer:
     """Return Lightning's Trainer; `step` is where a resumed run goes on."""
     settings = asdict(config.trainer)
     del settings["early_stopping"]
     threads = settings.pop("threads") or _threads(config, data)
     settings["log_every_n_steps"] = _log_every_n_steps(config, data)
-    settings["profiler"] = settings["profiler"] or Phases()
+    settings["profiler"] = profiler
     if not len(data.val):
         settings["limit_val_batches"] = 0
     callbacks = [
