@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _TAGS_FILES = ("tags.csv", "tag.csv", "tags.dat")
 _OWN_FILES = (".csv", ".parquet")
 _BOMB_RATIO, _BOMB_SIZE = 200, 2**26
 _LONGEST_LINE = 2**12
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _READ_ERRORS = (
     OSError,
     EOFError,
@@ -150,15 +152,26 @@ def open_text(path: AnyPath) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_bytes(path), "utf-8-sig", errors="replace", newline="")
 
 
-def open_titles(path: AnyPath) -> io.StringIO:
-    """Read a file of titles: UTF-8 with or without a byte-order mark, else Latin-1."""
-    with open_bytes(path) as file:
-        content = file.read()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return io.StringIO(text, newline="")
+def open_without(path: AnyPath, left_out: Set[int]) -> IO[bytes]:
+    """Open a file of numbers, leaving out the lines of these numbers, from 1."""
+    if not left_out:
+        return open_bytes(path)
+    kept = io.BytesIO()
+    with open_text(path) as file:
+        lines = enumerate(file, start=1)
+        kept.writelines(line.encode() for number, line in lines if number not in left_out)
+    kept.seek(0)
+    return kept
+
+
+def text_lines(path: AnyPath) -> Iterator[str]:
+    """Yield the lines of a file of titles or tags: each is UTF-8 if it can be, else Latin-1."""
+    with io.TextIOWrapper(
+        open_bytes(path), "utf-8-sig", errors="surrogateescape", newline=""
+    ) as file:
+        for line in file:
+            odd = not line.isascii() and _ESCAPED.search(line)
+            yield line.encode("utf-8", "surrogateescape").decode("latin-1") if odd else line
 
 
 class WatchedFile:
