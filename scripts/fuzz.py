@@ -221,10 +221,13 @@ def says_ratings_bare(separator: str) -> Callable[[bytes], Rows | None]:
 
     def says(content: bytes) -> Rows:
         rows: Rows = {}
-        for number, line in lines_of(content, as_numbers):
+        lines = list(lines_of(content, as_numbers))
+        separators = [line.count(separator) for _, line in lines[:99]]
+        width = 3 if separators.count(2) > separators.count(3) else 4
+        for number, line in lines:
             fields = line.split(separator)
             stray = separator == "::" and any(":" in field for field in fields)
-            rows[number] = None if len(fields) != 4 or stray else rated(*fields)
+            rows[number] = None if len(fields) != width or stray else rated(*fields)
         return rows
 
     return says

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
-import os
+import errno
 import random
 import re
+import stat
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import (
     HALVES,
@@ -30,7 +31,6 @@ from synthetic import (
     ratings_csv,
     ratings_kaggle,
     rows_of,
-    whole_stars,
     write_folder,
     write_zip,
 )
@@ -257,9 +257,7 @@ def test_twenty_bad_lines_are_listed_and_more_are_counted(tmp_path: Path) -> Non
 def test_lines_are_counted_far_into_a_file(tmp_path: Path) -> None:
     rows: list[Row] = [(user, 10, 3.0, 5) for user in range(200_000)]
     data_set(tmp_path, ratings_csv(rows) + b"1,10,6.0,5\n")
-    assert refusal(tmp_path).endswith(
-        f"line 200002: rating 6.0 is not between 0.5 and 5{HINT}"
-    )
+    assert refusal(tmp_path).endswith(f"line 200002: rating 6.0 is not between 0.5 and 5{HINT}")
 
 
 def test_without_a_scale_any_finite_star_will_do(tmp_path: Path) -> None:
@@ -268,6 +266,21 @@ def test_without_a_scale_any_finite_star_will_do(tmp_path: Path) -> None:
     assert ratings.values.tolist() == [-7.25, 1e6]
     data_set(tmp_path, ratings_csv() + b"1,2,1e39,4\n")
     assert "line 7: rating 1e39 is not between" in refusal(tmp_path, None)
+
+
+def test_a_headerless_file_has_the_width_of_most_lines(tmp_path: Path) -> None:
+    for width, odd in ((3, b"1\t10\t4\t7\n"), (4, b"1\t10\t4\n")):
+        good = ratings_bare(delimiter="\t", width=width)
+        write_folder(tmp_path, {"u.data": odd + good})
+        told = f"u.data, line 1: expected {width} fields, got {7 - width}"
+        assert told in refusal(tmp_path)
+
+
+def test_each_title_is_utf_8_or_else_latin_1(tmp_path: Path) -> None:
+    lines = "1::Am\u00e9lie::Comedy\n".encode(), "2::Caf\u00e9::Drama\n".encode("latin-1")
+    write_folder(tmp_path, {"ratings.dat": ratings_bare(), "movies.dat": b"".join(lines)})
+    titles = [movie.title for movie in read_movies(locate(tmp_path)).values()]
+    assert titles == ["Am\u00e9lie", "Caf\u00e9"]
 
 
 ACCEPTED = {
@@ -308,7 +321,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "another name": (b"user_id,movieId,rating\n1,2,3\n", r"did you mean user_id\?.*columns\.user"),
     "a name twice": (b"userId,movieId,rating,rating\n1,2,3,3\n", r"2 columns 'rating'"),
     "binary": (random.Random(0).randbytes(300_000), r"ratings\.csv"),
-    "binary, one line": (b"\x89PNG" * 100_000, r"ratings\.csv: no column 'userId', it has '"),
+    "binary, one line": (b"\x89PNG" * 100_000, r"ratings\.csv, line 1: it is too long"),
     "nul": (bytes(1_000), r"no column 'userId', it has '"),
 }
 
@@ -351,10 +364,19 @@ def test_a_folder_in_place_of_the_movies(folder: Path) -> None:
     assert "movies.csv cannot be read: Is a directory" in refusal(folder)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
-def test_a_file_without_permission(folder: Path) -> None:
-    (folder / "ratings.csv").chmod(0)
-    assert "ratings.csv cannot be read: Permission denied" in refusal(folder)
+@pytest.mark.parametrize("name", ["ratings.csv", "movies.csv"])
+def test_a_file_without_permission(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def denied(path: Path, *arguments: Any, **settings: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **settings)
+
+    monkeypatch.setattr(Path, "open", denied)  # chmod would not stop root
+    assert f"{name} cannot be read: Permission denied" in refusal(folder)
 
 
 def test_damaged_zips_are_refused_or_harmless(tmp_path: Path) -> None:
@@ -391,6 +413,35 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 def test_a_zip_bomb_is_refused(name: str, tmp_path: Path) -> None:
     members = {**LAYOUTS["20m"], name: bytes(2**26 + 1)}
     assert "refused as a zip bomb" in refusal(write_zip(tmp_path / "data.zip", members))
+
+
+@pytest.mark.parametrize(
+    "name", ["../ratings.csv", "/ratings.csv", "//ratings.csv", "a/../../ratings.csv",
+             "..\\ratings.csv", "C:/ratings.csv", "C:\\ratings.csv", "a//ratings.csv"]
+)  # fmt: skip
+def test_members_that_point_out_of_a_zip_are_refused(name: str, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "data.zip", {**LAYOUTS["20m"], name: ratings_csv()})
+    assert f"{path} has a member {name!r}: names must be relative" in refusal(path)
+    assert sorted(tmp_path.rglob("*")) == [path]
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("movies.csv")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    path = write_zip(tmp_path / "data.zip", {"ratings.csv": ratings_csv()})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    assert f"{path} has a member 'movies.csv': names must be relative" in refusal(path)
+
+
+def test_a_zip_that_lies_about_sizes_is_refused(tmp_path: Path) -> None:
+    for size, told in ((10 * 2**30, "refused as a zip bomb"), (100, "Bad CRC-32")):
+        path = tmp_path / "data.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("ratings.csv", ratings_csv() + b"\n" * 2**20)
+            archive.infolist()[0].file_size = size
+        assert told in refusal(path)
+        assert sorted(tmp_path.rglob("*")) == [path]
 
 
 PARQUET_FAULTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -6,6 +6,7 @@ import csv
 import io
 import lzma
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence, Set
@@ -90,13 +91,27 @@ def find_files(path: Path, columns: ColumnNames) -> RatingsFiles:
 
 
 def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
-    root: AnyPath = path if path.is_dir() else zipfile.Path(path)
+    root: AnyPath = path if path.is_dir() else _open_zip(path)
     folders = sorted((child for child in root.iterdir() if child.is_dir()), key=str)
     for folder in (root, *folders):
         ratings = _first_present(folder, _RATINGS_FILES)
         if ratings:
             return _with_tables(ratings, folder, columns)
     raise MovieEmbedError(f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}")
+
+
+def _open_zip(path: Path) -> zipfile.Path:
+    """Open a zip whose members all lie inside it; a name like ``//x`` would hang `zipfile.Path`."""
+    archive = zipfile.ZipFile(path)
+    for member in archive.infolist():
+        parts = member.filename.removesuffix("/").split("/")
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if link or not {"", ".."}.isdisjoint(parts) or re.search(r"\\|^\w:", member.filename):
+            raise MovieEmbedError(
+                f"{path} has a member {printable(member.filename)!r}: names must be relative, with "
+                "'/', without '..', and none a link"
+            )
+    return zipfile.Path(archive)
 
 
 def _with_tables(ratings: AnyPath, folder: AnyPath, columns: ColumnNames) -> RatingsFiles:

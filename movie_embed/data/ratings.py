@@ -263,9 +263,9 @@ def _bare_layout(path: AnyPath, delimiter: str, left_out: Set[int]) -> _Layout:
     """Lay out a file without a header: ``::`` of 1M and 10M, tabs of 100K."""
     with open_text(path) as file:
         lines = islice((line for line in file if line.strip("\r\n")), 99)
-        widths = sorted(len(line.split(delimiter)) for line in lines)
-    width = widths[len(widths) // 2] if widths else 4
-    names = ["user", "movie", "rating", "timestamp"][: max(width, 3)]
+        widths = [len(line.split(delimiter)) for line in lines]
+    names = ["user", "movie", "rating", "timestamp"]
+    names = names[:3] if widths.count(3) > widths.count(4) else names
     # PyArrow splits at one character, so '::' is ':' with an empty column in each gap.
     gapped = [name for field in names for name in (field, f"{field} gap")][:-1]
     arrow_names = gapped if delimiter == "::" else names
