@@ -46,9 +46,13 @@ def main(cfg: DictConfig) -> None:
     """Answer one question."""
     with one_line_errors(RecommendConfig):
         config = read_settings(cfg)
-        query, answers = ask(Recommender.load(config.run), config)
+        recommender = Recommender.load(config.run)
+        query, answers = ask(recommender, config)
         if not answers:
-            raise MovieEmbedError("no movie passes the filters")
+            raise MovieEmbedError(
+                f"no movie to answer with: of {recommender.embeddings.movies.embedded:,} with "
+                "vectors all are asked about, rated already or kept out by filters"
+            )
         if config.format == "table":
             print(f"Recommendations for {query}\n")
         elif "(from content" in query:

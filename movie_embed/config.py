@@ -72,6 +72,7 @@ class DataConfig:
     download: bool = True
     columns: ColumnNames = field(default_factory=ColumnNames)
     rating_range: list[float] | None = None
+    on_bad_rows: str = "fail"
     min_ratings: int = 1
     val_fraction: float = 0.05
     batch_size: int | None = None
@@ -80,6 +81,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _choose("data.name", self.name, DATA_SETS)
+        _choose("data.on_bad_rows", self.on_bad_rows, ("fail", "skip"))
         _require(self.min_ratings >= 1, "data.min_ratings", self.min_ratings, "at least 1")
         _require(
             0 <= self.val_fraction < 1,

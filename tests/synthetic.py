@@ -66,11 +66,6 @@ def movies_dat(encoding: str, movies: dict[int, Movie] = MOVIES) -> bytes:
     return "".join(lines).encode(encoding)
 
 
-def whole_stars(rows: list[Row] = ROWS) -> list[Row]:
-    """Return the rows with stars rounded up to whole ones."""
-    return [(user, movie, int(stars + 0.5), time) for user, movie, stars, time in rows]
-
-
 def write_zip(path: Path, members: dict[str, bytes]) -> Path:
     """Write a zip with these members."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import re
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ _TAGS_FILES = ("tags.csv", "tag.csv", "tags.dat")
 _OWN_FILES = (".csv", ".parquet")
 _BOMB_RATIO, _BOMB_SIZE = 200, 2**26
 _LONGEST_LINE = 2**12
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _READ_ERRORS = (
     OSError,
     EOFError,
@@ -88,13 +91,27 @@ def find_files(path: Path, columns: ColumnNames) -> RatingsFiles:
 
 
 def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
-    root: AnyPath = path if path.is_dir() else zipfile.Path(path)
+    root: AnyPath = path if path.is_dir() else _open_zip(path)
     folders = sorted((child for child in root.iterdir() if child.is_dir()), key=str)
     for folder in (root, *folders):
         ratings = _first_present(folder, _RATINGS_FILES)
         if ratings:
             return _with_tables(ratings, folder, columns)
     raise MovieEmbedError(f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}")
+
+
+def _open_zip(path: Path) -> zipfile.Path:
+    """Open a zip whose members all lie inside it; a name like ``//x`` would hang `zipfile.Path`."""
+    archive = zipfile.ZipFile(path)
+    for member in archive.infolist():
+        parts = member.filename.removesuffix("/").split("/")
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if link or not {"", ".."}.isdisjoint(parts) or re.search(r"\\|^\w:", member.filename):
+            raise MovieEmbedError(
+                f"{path} has a member {printable(member.filename)!r}: names must be relative, with "
+                "'/', without '..', and none a link"
+            )
+    return zipfile.Path(archive)
 
 
 def _with_tables(ratings: AnyPath, folder: AnyPath, columns: ColumnNames) -> RatingsFiles:
@@ -150,15 +167,26 @@ def open_text(path: AnyPath) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_bytes(path), "utf-8-sig", errors="replace", newline="")
 
 
-def open_titles(path: AnyPath) -> io.StringIO:
-    """Read a file of titles: UTF-8 with or without a byte-order mark, else Latin-1."""
-    with open_bytes(path) as file:
-        content = file.read()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return io.StringIO(text, newline="")
+def open_without(path: AnyPath, left_out: Set[int]) -> IO[bytes]:
+    """Open a file of numbers, leaving out the lines of these numbers, from 1."""
+    if not left_out:
+        return open_bytes(path)
+    kept = io.BytesIO()
+    with open_text(path) as file:
+        lines = enumerate(file, start=1)
+        kept.writelines(line.encode() for number, line in lines if number not in left_out)
+    kept.seek(0)
+    return kept
+
+
+def text_lines(path: AnyPath) -> Iterator[str]:
+    """Yield the lines of a file of titles or tags: each is UTF-8 if it can be, else Latin-1."""
+    with io.TextIOWrapper(
+        open_bytes(path), "utf-8-sig", errors="surrogateescape", newline=""
+    ) as file:
+        for line in file:
+            odd = not line.isascii() and _ESCAPED.search(line)
+            yield line.encode("utf-8", "surrogateescape").decode("latin-1") if odd else line
 
 
 class WatchedFile:

@@ -8,10 +8,11 @@ take for something else, is the file walked again, slowly, by the rules written 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,14 +29,24 @@ from movie_embed.data.files import (
     listed,
     open_bytes,
     open_text,
+    open_without,
     printable,
     reading,
     unreadable,
 )
-from movie_embed.data.rows import Limits, Row, numbered_rows, rating_problem, time_kind
+from movie_embed.data.rows import (
+    BadRows,
+    Limits,
+    Row,
+    numbered_rows,
+    rating_problem,
+    split_lines,
+    time_kind,
+)
 from movie_embed.errors import MovieEmbedError, did_you_mean
 
 _OLDEST = np.iinfo(np.int64).min
+_BAD_TIME = "is not like the others: all must be seconds or all YYYY-MM-DD HH:MM:SS"
 
 _Types = dict[str, Any]
 
@@ -80,7 +91,11 @@ class _Layout:
     unit: str = "line"
 
 
-def read_ratings(files: RatingsFiles, rating_range: tuple[float, float] | None) -> Ratings:
+def read_ratings(
+    files: RatingsFiles,
+    rating_range: tuple[float, float] | None,
+    bad_rows: BadRows | None = None,
+) -> Ratings:
     """Read users, movies and stars.
 
     Parameters
@@ -89,55 +104,75 @@ def read_ratings(files: RatingsFiles, rating_range: tuple[float, float] | None) 
         What `find_files` found.
     rating_range
         The lowest and highest star allowed; None allows any finite number.
+    bad_rows
+        Whether bad rows are left out, and where they are noted; by default they are refused.
 
     Raises
     ------
     MovieEmbedError
-        The file cannot be read, has no ratings, or has a bad row: the first one by file and
-        line, and how many more there are.
+        The file cannot be read, has no ratings, or has bad rows: the first by file and line, and
+        how many more there are.
     """
+    bad_rows = bad_rows or BadRows()
     with reading(files.ratings):
         layout, limits = _layout(files), _limits(rating_range)
-        try:
-            parsed = _read_required(layout)
-        except pa.ArrowInvalid:
-            _walk(layout, limits)
-            raise
-        table = parsed.table
-        users, movies, values = (table[name].to_numpy() for name in layout.required)
-        if parsed.doubtful or not _plain(table, values, limits):
-            rows = _walk(layout, limits)
-            if rows != len(table):
-                raise unreadable(layout.path, f"it has {rows:,} rows or {len(table):,}")
-    return Ratings(users, movies, values)
+        ratings = _trusted(layout, limits)
+        if ratings is None:
+            rows = _walk(layout, limits, bad_rows)
+            layout = _layout(files, bad_rows.numbers(files.ratings))
+            ratings = _to_ratings(_read_required(layout).table)
+            if rows != len(ratings):
+                raise unreadable(layout.path, f"it has {rows:,} rows or {len(ratings):,}")
+    return ratings
 
 
-def _plain(table: pa.Table, values: NDArray[np.float32], limits: Limits) -> bool:
-    if len(table) == 0 or any(column.null_count for column in table.columns):
-        return False
-    return bool(values.min() >= limits[0] and values.max() <= limits[1])
+def _trusted(layout: _Layout, limits: Limits) -> Ratings | None:
+    """Return what PyArrow reads, unless there may be more to say about it."""
+    try:
+        table, doubtful = _read_required(layout)
+    except pa.ArrowInvalid:
+        return None
+    if doubtful or len(table) == 0 or any(column.null_count for column in table.columns):
+        return None
+    ratings = _to_ratings(table)
+    good = ratings.values.min() >= limits[0] and ratings.values.max() <= limits[1]
+    return ratings if good else None
 
 
-def read_timestamps(files: RatingsFiles) -> NDArray[np.int64] | None:
+def _to_ratings(table: pa.Table) -> Ratings:
+    return Ratings(*(column.to_numpy() for column in table.columns[:3]))
+
+
+def read_timestamps(
+    files: RatingsFiles, bad_rows: BadRows | None = None
+) -> NDArray[np.int64] | None:
     """Read when each rating was given, as numbers to compare, or None without such a column.
 
     Whole seconds and date-times (``2005-04-02 23:53:47``) are understood; a missing one
     counts as older than any other.
+
+    Parameters
+    ----------
+    files
+        What `find_files` found.
+    bad_rows
+        Which rows `read_ratings` left out. If it leaves out bad rows, a timestamp that is none
+        counts as missing.
 
     Raises
     ------
     MovieEmbedError
         The column holds something else.
     """
+    bad_rows = bad_rows or BadRows()
     with reading(files.ratings):
-        layout = _layout(files)
+        layout = _layout(files, bad_rows.numbers(files.ratings))
         if layout.timestamp not in layout.names:
             return None
         try:
             return _seconds(layout.read({layout.timestamp: None}).table[layout.timestamp])
         except pa.ArrowInvalid:
-            _refuse_bad_times(layout)
-            raise
+            return _seconds(_judged_times(layout, bad_rows.skip))
 
 
 def _seconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -148,17 +183,22 @@ def _seconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return filled
 
 
-def _refuse_bad_times(layout: _Layout) -> None:
-    """Walk the file and raise for the first time that is not of the kind of those before."""
+def _judged_times(layout: _Layout, skip: bool) -> pa.ChunkedArray:
+    """Walk the file and refuse, or empty, each time that is not of the kind of those before."""
     where, known = layout.names.index(layout.timestamp), {"missing"}
+    times, bad = [], BadRows(skip)
     for number, row in layout.rows():
         kind = time_kind(row[where])
-        if kind == "unknown" or (kind not in known and len(known) == 2):
-            raise MovieEmbedError(
-                f"{layout.path}, {layout.unit} {number}: timestamp {reprlib.repr(row[where])} "
-                "is not like the others: all must be seconds or all YYYY-MM-DD HH:MM:SS"
-            )
-        known.add(kind)
+        good = kind != "unknown" and (kind in known or len(known) == 1)
+        times.append(row[where] if good and row[where] else None)
+        if good:
+            known.add(kind)
+        else:
+            problem = f"timestamp {reprlib.repr(row[where])} {_BAD_TIME}"
+            bad.note(layout.path, number, problem, layout.unit)
+    bad.settle(layout.path, 1, "timestamps that count as missing")
+    column = pa.chunked_array([pa.array(times, pa.string())])
+    return column.cast(pa.float64()) if "seconds" in known else column
 
 
 def _limits(rating_range: tuple[float, float] | None) -> Limits:
@@ -179,28 +219,34 @@ def _types(layout: _Layout, id_type: pa.DataType) -> _Types:
     return dict(zip(layout.required, (id_type, id_type, pa.float32()), strict=True))
 
 
-def _layout(files: RatingsFiles) -> _Layout:
+def _layout(files: RatingsFiles, left_out: Set[int] = frozenset()) -> _Layout:
+    """Lay out a file without the rows of these numbers."""
     path, columns = files.ratings, files.columns
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _parquet_layout(path, columns)
+        return _parquet_layout(path, columns, left_out)
     if suffix == ".csv":
-        return _csv_layout(path, columns)
-    return _bare_layout(path, "::" if suffix == ".dat" else "\t")
+        return _csv_layout(path, columns, left_out)
+    return _bare_layout(path, "::" if suffix == ".dat" else "\t", left_out)
 
 
-def _csv_layout(path: AnyPath, columns: ColumnNames) -> _Layout:
+def _csv_layout(path: AnyPath, columns: ColumnNames, left_out: Set[int]) -> _Layout:
     names = _header(path)
     required = _required(path, names, columns)
 
     def read(types: _Types) -> _Parsed:
-        return _read_csv(path, types, names, pa_csv.ParseOptions(), header_lines=1)
+        with open_without(path, left_out) as file:
+            return _read_csv(file, types, names, pa_csv.ParseOptions(), header_lines=1)
 
     def rows() -> Iterator[tuple[int, Row]]:
         with open_text(path) as file:
-            yield from numbered_rows(file, skip=1)
+            yield from _without(left_out, numbered_rows(file, skip=1))
 
     return _Layout(path, names, required, columns.timestamp, read, rows)
+
+
+def _without(left_out: Set[int], rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    return ((number, row) for number, row in rows if number not in left_out)
 
 
 def _header(path: AnyPath) -> list[str]:
@@ -213,13 +259,13 @@ def _header(path: AnyPath) -> list[str]:
     return names
 
 
-def _bare_layout(path: AnyPath, delimiter: str) -> _Layout:
+def _bare_layout(path: AnyPath, delimiter: str, left_out: Set[int]) -> _Layout:
     """Lay out a file without a header: ``::`` of 1M and 10M, tabs of 100K."""
     with open_text(path) as file:
-        lines = islice((line for line in file if line.strip("\r\n")), 3)
-        widths = sorted(len(line.split(delimiter)) for line in lines)
-    width = widths[len(widths) // 2] if widths else 4
-    names = ["user", "movie", "rating", "timestamp"][: max(width, 3)]
+        lines = islice((line for line in file if line.strip("\r\n")), 99)
+        widths = [len(line.split(delimiter)) for line in lines]
+    names = ["user", "movie", "rating", "timestamp"]
+    names = names[:3] if widths.count(3) > widths.count(4) else names
     # PyArrow splits at one character, so '::' is ':' with an empty column in each gap.
     gapped = [name for field in names for name in (field, f"{field} gap")][:-1]
     arrow_names = gapped if delimiter == "::" else names
@@ -227,13 +273,13 @@ def _bare_layout(path: AnyPath, delimiter: str) -> _Layout:
     options = pa_csv.ParseOptions(delimiter=delimiter[0], quote_char=False)
 
     def read(types: _Types) -> _Parsed:
-        return _read_csv(path, types | gaps, arrow_names, options)
+        with open_without(path, left_out) as file:
+            return _read_csv(file, types | gaps, arrow_names, options)
 
     def rows() -> Iterator[tuple[int, Row]]:
         with open_text(path) as file:
-            for number, line in enumerate(file, start=1):
-                if text := line.rstrip("\r\n"):
-                    yield number, _split(text, delimiter)
+            split = partial(_split, delimiter=delimiter)
+            yield from _without(left_out, split_lines(file, split))
 
     return _Layout(path, names, ("user", "movie", "rating"), "timestamp", read, rows)
 
@@ -244,7 +290,7 @@ def _split(line: str, delimiter: str) -> Row:
     return "a ':' that is not one of '::'" if stray else fields
 
 
-def _parquet_layout(path: AnyPath, columns: ColumnNames) -> _Layout:
+def _parquet_layout(path: AnyPath, columns: ColumnNames, left_out: Set[int]) -> _Layout:
     with open_bytes(path) as file:
         schema = pq.read_schema(file)
     required = _required(path, schema.names, columns)
@@ -254,7 +300,10 @@ def _parquet_layout(path: AnyPath, columns: ColumnNames) -> _Layout:
 
     def load(names: list[str]) -> pa.Table:
         with open_bytes(path) as file:
-            return pq.read_table(file, columns=names)
+            table = pq.read_table(file, columns=names)
+        if not left_out:
+            return table
+        return table.take([row for row in range(len(table)) if row + 1 not in left_out])
 
     def read(types: _Types) -> _Parsed:
         table = load(list(types))
@@ -291,7 +340,7 @@ def _required(path: AnyPath, names: list[str], columns: ColumnNames) -> tuple[st
 
 
 def _read_csv(
-    path: AnyPath,
+    file: IO[bytes],
     types: _Types,
     names: list[str],
     parse: pa_csv.ParseOptions,
@@ -304,27 +353,24 @@ def _read_csv(
         strings_can_be_null=True,
     )
     read = pa_csv.ReadOptions(column_names=names, skip_rows=header_lines)
-    with open_bytes(path) as file:
-        watched = WatchedFile(file)
-        table = pa_csv.read_csv(
-            watched, read_options=read, parse_options=parse, convert_options=convert
-        )
+    watched = WatchedFile(file)
+    table = pa_csv.read_csv(
+        watched, read_options=read, parse_options=parse, convert_options=convert
+    )
     return _Parsed(table, watched.doubtful(len(table) + header_lines))
 
 
-def _walk(layout: _Layout, limits: Limits) -> int:
-    """Check a file row by row and return how many rows it has, or raise for the bad ones."""
-    total = bad = 0
-    first = ""
+def _walk(layout: _Layout, limits: Limits, bad_rows: BadRows) -> int:
+    """Check a file row by row, settle its bad rows and return how many good ones it has."""
+    good = 0
     where = [layout.names.index(name) for name in layout.required]
     with np.errstate(over="ignore"):
         for number, row in layout.rows():
-            problem = rating_problem(row, len(layout.names), where, limits)
-            if problem and not bad:
-                first = f"{layout.path}, {layout.unit} {number}: {problem}"
-            total, bad = total + 1, bad + bool(problem)
-    if bad:
-        raise MovieEmbedError(first + (f" (and {bad - 1:,} more bad rows)" if bad > 1 else ""))
-    if total == 0:
+            if problem := rating_problem(row, len(layout.names), where, limits):
+                bad_rows.note(layout.path, number, problem, layout.unit)
+            else:
+                good += 1
+    bad_rows.settle(layout.path, good)
+    if good == 0:
         raise MovieEmbedError(f"{layout.path} has no ratings")
-    return total
+    return good

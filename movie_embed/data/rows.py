@@ -1,21 +1,28 @@
-"""What a row of a raw file must look like, and how its line is counted."""
+"""What a row of a raw file must look like, how lines are counted, what becomes of bad rows."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from movie_embed.errors import MovieEmbedError
+
 Limits = tuple[np.float32, np.float32]
 Row = list[Any] | str  # its fields, or what is wrong with it
 
+_LISTED = 20
 _UNCLOSED = "a quoted field does not end on its line"
-_BREAK = re.compile(r"[\r\n]")
+_log = logging.getLogger(__name__)
+
 _ID = re.compile(r"[ \t]*-?0*[0-9]{1,19}[ \t]*")
 _NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
 
@@ -23,27 +30,88 @@ _NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ 
 def numbered_rows(
     lines: Iterable[str], skip: int = 0, strict: bool = False
 ) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of CSV and the lines they begin on, leaving out blank lines.
+    """Yield the numbers of the lines of CSV and the row on each, leaving out blank lines.
 
     Parameters
     ----------
     lines
-        The text, line ends as they are.
+        The lines, with or without their ends.
     skip
         How many lines to leave out at the start.
     strict
         Whether to refuse text after a closing quote.
     """
-    number = 1
-    ended = (line if line.endswith(("\r", "\n")) else f"{line}\n" for line in lines)
-    reader = csv.reader(ended, strict=strict)
+    for number, line in enumerate(lines, start=1):
+        if number > skip and (text := line.rstrip("\r\n")):
+            yield number, _split_csv(text, strict)
+
+
+def _split_csv(text: str, strict: bool) -> Row:
+    """Split one line, so that an open quote costs that line and not those after it."""
     try:
-        for row in reader:
-            if row and number > skip:
-                yield number, _UNCLOSED if _BREAK.search("".join(row)) else row
-            number = reader.line_num + 1
+        row = next(csv.reader([f"{text}\n"], strict=strict))
     except csv.Error:
-        yield number, _UNCLOSED
+        return _UNCLOSED if len(text) < csv.field_size_limit() else "it is too long"
+    return _UNCLOSED if row[-1].endswith("\n") else row
+
+
+def split_lines(lines: Iterable[str], split: Callable[[str], Row]) -> Iterator[tuple[int, Row]]:
+    """Yield the numbers of lines and what they are split to, leaving out blank lines."""
+    for number, line in enumerate(lines, start=1):
+        if text := line.rstrip("\r\n"):
+            yield number, split(text)
+
+
+class BadRows:
+    """The rows that are not as they must be: the run ends with a list of them, or goes without.
+
+    Parameters
+    ----------
+    skip
+        Whether they are left out.
+    """
+
+    def __init__(self, skip: bool = False) -> None:
+        self.skip = skip
+        self._numbers: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._listed: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """How many there are, in all files."""
+        return sum(map(len, self._numbers.values()))
+
+    def numbers(self, path: object) -> frozenset[int]:
+        """Return the numbers of a file's bad rows."""
+        return frozenset(self._numbers[str(path)])
+
+    def note(self, path: object, number: int, problem: str, unit: str = "line") -> None:
+        """Take down what is wrong with a row."""
+        numbers = self._numbers[str(path)]
+        numbers.append(number)
+        if len(numbers) <= _LISTED:
+            self._listed.append(f"{path}, {unit} {number}: {problem}")
+
+    def settle(self, path: object, good: int, fate: str = "bad rows left out") -> None:
+        """Leave the bad rows of a file out, with a warning, or raise for them.
+
+        Parameters
+        ----------
+        path
+            The file, which has been read to its end.
+        good
+            How many good rows it has; without any it is refused even if bad ones are left out.
+        fate
+            What the warning calls them.
+        """
+        bad, self._listed, told = len(self._numbers[str(path)]), [], self._listed
+        if bad > _LISTED:
+            told.append(f"and {bad - _LISTED:,} more bad rows")
+        if bad and self.skip and good:
+            _log.warning("%s", "\n".join([f"{path}: {bad:,} {fate}", *told]))
+        elif bad:
+            way = "it has no good row" if self.skip else "data.on_bad_rows=skip leaves bad rows out"
+            raise MovieEmbedError("\n".join(told) + f"; {way}")
 
 
 def rating_problem(row: Row, width: int, where: list[int], limits: Limits) -> str:

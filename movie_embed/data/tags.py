@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from movie_embed.config import ColumnNames
-from movie_embed.data.files import AnyPath, RatingsFiles, open_text, reading
-from movie_embed.data.rows import Row, id_problem, numbered_rows, shape_problem
+from movie_embed.data.files import AnyPath, RatingsFiles, reading, text_lines
+from movie_embed.data.rows import (
+    BadRows,
+    Row,
+    id_problem,
+    numbered_rows,
+    shape_problem,
+    split_lines,
+)
 from movie_embed.data.titles import movie_columns
-from movie_embed.errors import MovieEmbedError
 
 
 class _Rows(NamedTuple):
@@ -21,8 +27,15 @@ class _Rows(NamedTuple):
     tag: int
 
 
-def read_tags(files: RatingsFiles) -> dict[int, str]:
+def read_tags(files: RatingsFiles, bad_rows: BadRows | None = None) -> dict[int, str]:
     """Read the distinct tags of each movie; empty if the data set has none.
+
+    Parameters
+    ----------
+    files
+        What `find_files` found.
+    bad_rows
+        Whether bad rows are left out, and where they are noted; by default they are refused.
 
     Returns
     -------
@@ -36,31 +49,34 @@ def read_tags(files: RatingsFiles) -> dict[int, str]:
     """
     if files.tags is None:
         return {}
+    bad_rows = bad_rows or BadRows()
     tags: dict[int, set[str]] = {}
-    with reading(files.tags), open_text(files.tags) as file:
-        layout = _layout(files.tags, file, files.columns)
+    with reading(files.tags):
+        layout = _layout(files.tags, files.columns)
         for number, row in layout.rows:
             if problem := _problem(row, layout):
-                raise MovieEmbedError(f"{files.tags}, line {number}: {problem}")
-            if tag := " ".join(row[layout.tag].lower().replace("|", " ").split()):
+                bad_rows.note(files.tags, number, problem)
+            else:
+                tag = " ".join(row[layout.tag].lower().replace("|", " ").split())
                 tags.setdefault(int(row[layout.movie]), set()).add(tag)
-    return {movie_id: "|".join(sorted(given)) for movie_id, given in tags.items()}
+        bad_rows.settle(files.tags, len(tags))
+    named = {movie_id: sorted(given - {""}) for movie_id, given in tags.items()}
+    return {movie_id: "|".join(given) for movie_id, given in named.items() if given}
 
 
-def _layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
+def _layout(path: AnyPath, columns: ColumnNames) -> _Rows:
+    lines = text_lines(path)
     if path.suffix.lower() == ".dat":
-        return _Rows(_dat_rows(file), 4, movie=1, tag=2)
-    rows = numbered_rows(file, strict=True)
+        return _Rows(split_lines(lines, _split_dat), 4, movie=1, tag=2)
+    rows = numbered_rows(lines, strict=True)
     names, movie, tag = movie_columns(path, rows, columns, "tag")
     return _Rows(rows, len(names), movie, tag)
 
 
-def _dat_rows(file: IO[str]) -> Iterator[tuple[int, Row]]:
+def _split_dat(line: str) -> Row:
     """Split at the first two ``::`` and the last, since a tag may hold it too."""
-    for number, line in enumerate(file, start=1):
-        if text := line.rstrip("\r\n"):
-            *ids, rest = text.split("::", 2)
-            yield number, [*ids, *rest.rsplit("::", 1)]
+    *ids, rest = line.split("::", 2)
+    return [*ids, *rest.rsplit("::", 1)]
 
 
 def _problem(row: Row, layout: _Rows) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import IO, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from movie_embed.config import ColumnNames
-from movie_embed.data.files import AnyPath, RatingsFiles, listed, open_titles, reading
-from movie_embed.data.rows import Row, id_problem, numbered_rows, shape_problem
+from movie_embed.data.files import AnyPath, RatingsFiles, listed, reading, text_lines
+from movie_embed.data.rows import (
+    BadRows,
+    Row,
+    id_problem,
+    numbered_rows,
+    shape_problem,
+    split_lines,
+)
 from movie_embed.errors import MovieEmbedError
 
 _GENRES_100K = (
@@ -35,8 +42,15 @@ class _Rows(NamedTuple):
     genres: int | slice | None
 
 
-def read_movies(files: RatingsFiles) -> dict[int, Movie]:
+def read_movies(files: RatingsFiles, bad_rows: BadRows | None = None) -> dict[int, Movie]:
     """Read the table of movies: id to title and genres; empty if the data set has none.
+
+    Parameters
+    ----------
+    files
+        What `find_files` found.
+    bad_rows
+        Whether bad rows are left out, and where they are noted; by default they are refused.
 
     Raises
     ------
@@ -47,27 +61,31 @@ def read_movies(files: RatingsFiles) -> dict[int, Movie]:
     movies: dict[int, Movie] = {}
     if files.movies is None:
         return movies
-    with reading(files.movies), open_titles(files.movies) as file:
-        layout = _layout(files.movies, file, files.columns)
+    bad_rows = bad_rows or BadRows()
+    with reading(files.movies):
+        layout = _layout(files.movies, files.columns)
         for number, row in layout.rows:
             if problem := _problem(row, layout, movies):
-                raise MovieEmbedError(f"{files.movies}, line {number}: {problem}")
-            movies[int(row[layout.movie])] = Movie(row[layout.title], _genres(row, layout.genres))
+                bad_rows.note(files.movies, number, problem)
+            else:
+                genres = _genres(row, layout.genres)
+                movies[int(row[layout.movie])] = Movie(row[layout.title], genres)
+        bad_rows.settle(files.movies, len(movies))
     return movies
 
 
-def _layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
-    suffix = path.suffix.lower()
+def _layout(path: AnyPath, columns: ColumnNames) -> _Rows:
+    suffix, lines = path.suffix.lower(), text_lines(path)
     if suffix == ".csv":
-        return _csv_layout(path, file, columns)
+        return _csv_layout(path, lines, columns)
     if suffix == ".dat":
-        return _Rows(_split_lines(file, _split_dat), 3, movie=0, title=1, genres=2)
-    rows = _split_lines(file, lambda line: line.split("|"))
+        return _Rows(split_lines(lines, _split_dat), 3, movie=0, title=1, genres=2)
+    rows = split_lines(lines, lambda line: line.split("|"))
     return _Rows(rows, _FLAGS.stop, movie=0, title=1, genres=_FLAGS)
 
 
-def _csv_layout(path: AnyPath, file: IO[str], columns: ColumnNames) -> _Rows:
-    rows = numbered_rows(file, strict=True)
+def _csv_layout(path: AnyPath, lines: Iterator[str], columns: ColumnNames) -> _Rows:
+    rows = numbered_rows(lines, strict=True)
     names, movie, title = movie_columns(path, rows, columns, "title")
     genres = names.index("genres") if "genres" in names else None
     return _Rows(rows, len(names), movie, title, genres)
@@ -93,13 +111,7 @@ def movie_columns(
     return names, names.index(movie), names.index(told)
 
 
-def _split_lines(file: IO[str], split: Callable[[str], list[str]]) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(file, start=1):
-        if text := line.rstrip("\r\n"):
-            yield number, split(text)
-
-
-def _split_dat(line: str) -> list[str]:
+def _split_dat(line: str) -> Row:
     """Split at the first and the last ``::``, since titles may hold it too."""
     movie_id, *rest = line.split("::", 1)
     return [movie_id, *(part for text in rest for part in text.rsplit("::", 1))]

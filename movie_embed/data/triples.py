@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from movie_embed.data.packing import (
     star_levels,
 )
 from movie_embed.data.ratings import Ratings, read_ratings, read_timestamps
+from movie_embed.data.rows import BadRows
 from movie_embed.data.tags import read_tags
 from movie_embed.data.titles import Movie, read_movies
 from movie_embed.errors import MovieEmbedError
@@ -75,6 +76,8 @@ class Triples:
         Counts before the threshold.
     duplicates
         Ratings dropped because the user rated the movie again later.
+    bad_rows
+        Rows of the raw files that were left out, as ``data.on_bad_rows=skip`` asks for.
     """
 
     packed: Packed
@@ -85,6 +88,7 @@ class Triples:
     rating_range: tuple[float, float]
     before: Counts
     duplicates: int
+    bad_rows: int = 0
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -204,15 +208,17 @@ def _read_demo(config: DataConfig) -> Triples:
 def _read_files(config: DataConfig, files: RatingsFiles) -> Triples:
     low_high = config.rating_range
     rating_range = (float(low_high[0]), float(low_high[1])) if low_high else None
-    ratings = read_ratings(files, rating_range)
-    return pack_ratings(
+    bad_rows = BadRows(skip=config.on_bad_rows == "skip")
+    ratings = read_ratings(files, rating_range, bad_rows)
+    triples = pack_ratings(
         ratings,
-        read_movies(files),
+        read_movies(files, bad_rows),
         config.min_ratings,
         rating_range or _observed_range(ratings),
-        timestamps=lambda: read_timestamps(files),
-        tags=read_tags(files),
+        timestamps=lambda: read_timestamps(files, bad_rows),
+        tags=read_tags(files, bad_rows),
     )
+    return replace(triples, bad_rows=bad_rows.count)
 
 
 def _observed_range(ratings: Ratings) -> tuple[float, float]:
@@ -307,7 +313,8 @@ def _movie_table(
 
 
 def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
-    shaping = (config.name, config.min_ratings, config.rating_range, config.columns, config.users)
+    reading_of = (config.name, config.columns, config.rating_range, config.on_bad_rows)
+    shaping = (*reading_of, config.min_ratings, config.users)
     digest = xxhash.xxh3_128(repr((_CACHE_VERSION, shaping)).encode())
     for source in sources:
         with reading(source), source.open("rb") as file:
@@ -333,6 +340,7 @@ def _write_cache(path: Path, triples: Triples) -> None:
             "rating_range": triples.rating_range,
             "before": asdict(triples.before),
             "duplicates": triples.duplicates,
+            "bad_rows": triples.bad_rows,
         },
     )
 
@@ -349,4 +357,5 @@ def _read_cache(path: Path) -> Triples:
         rating_range=(low, high),
         before=Counts(**metadata["before"]),
         duplicates=metadata["duplicates"],
+        bad_rows=metadata.get("bad_rows", 0),
     )

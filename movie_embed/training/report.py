@@ -33,6 +33,8 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
         lines.insert(0, "Simulated ratings, for trying things out: no real person's opinions.\n")
     if triples.duplicates:
         lines.append(f"{triples.duplicates:,} ratings replaced by a later one of the same movie")
+    if triples.bad_rows:
+        lines.append(f"{triples.bad_rows:,} bad rows left out (data.on_bad_rows=skip)")
     return "\n".join(lines)
 
 
