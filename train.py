@@ -4,24 +4,32 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import TrainConfig, register_schemas
+from movie_embed.training.sweep import failure_noted, swept_values, table_at_the_end
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(cfg: DictConfig) -> None:
-    """Train one run."""
-    with one_line_errors(TrainConfig):
+def main(cfg: DictConfig) -> float | None:
+    """Train one run and return its objective; None is for a run of a sweep that failed."""
+    job = HydraConfig.get()
+    run = Path(job.runtime.output_dir)
+    sweeps = job.mode == RunMode.MULTIRUN
+    with failure_noted(run, TrainConfig) if sweeps else one_line_errors(TrainConfig):
         config = read_settings(cfg)
+        if sweeps:
+            config.check_objective()
         # Imported only now: a mistake in a setting is told before torch has loaded.
         from movie_embed.training.run import train
 
-        train(config, Path(HydraConfig.get().runtime.output_dir))
+        return train(config, run, swept_values(job) if sweeps else {})[config.objective]
+    return None
 
 
 if __name__ == "__main__":
     register_schemas()
-    with one_line_errors(TrainConfig):
+    with one_line_errors(TrainConfig), table_at_the_end():
         main()

@@ -27,6 +27,9 @@ DATA_SETS = (
     "ml-latest-small",
 )
 
+# Metrics that a sweep can compare its runs by: less is better in each.
+OBJECTIVES = ("val_rmse", "val_mae", "train_rmse", "train_seconds")
+
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 
 
@@ -181,11 +184,25 @@ class TrainConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     save: SaveConfig = field(default_factory=SaveConfig)
     seed: int = 0
+    objective: str = "val_rmse"
 
     def __post_init__(self) -> None:
+        _choose("objective", self.objective, OBJECTIVES)
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         needs_split = self.save.epoch == "best" and self.data.val_fraction == 0
         _require(not needs_split, "save.epoch", "best", "auto or last when data.val_fraction=0")
+
+    def check_objective(self) -> None:
+        """Refuse an objective that the runs will not have; only a sweep needs one.
+
+        Raises
+        ------
+        MovieEmbedError
+            It is an error on ratings held out, and none are.
+        """
+        measured = self.data.val_fraction > 0 or not self.objective.startswith("val_")
+        allowed = "train_rmse or train_seconds in a sweep with data.val_fraction=0"
+        _require(measured, "objective", self.objective, allowed)
 
 
 @dataclass

@@ -8,8 +8,11 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -33,9 +36,20 @@ from movie_embed.training.saving import save_embeddings
 
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
+_MAIN_SETTINGS = (
+    "data.name",
+    "data.min_ratings",
+    "model.dim",
+    "model.ridge",
+    "optimizer.learning_rate",
+    "trainer.max_epochs",
+)
+_FINAL_METRICS = ("val_rmse", "train_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
 
 
-def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
+def train(
+    config: TrainConfig, run: Path, swept: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, float | int | None]:
     """Train on the configured data and leave a run folder behind.
 
     Parameters
@@ -45,6 +59,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
         ``embeddings.safetensors`` and TensorBoard events.
+    swept
+        What tells this run of a sweep from the others, for TensorBoard's table of runs.
 
     Returns
     -------
@@ -82,6 +98,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
+    _log_outcome(logger, config, swept, metrics, trainer.global_step)
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
@@ -90,6 +107,24 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
     print(describe_result(data.triples, metrics, run, how))
     return metrics
+
+
+def _log_outcome(
+    logger: TensorBoardLogger,
+    config: TrainConfig,
+    swept: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    step: int,
+) -> None:
+    """Fill TensorBoard's HParams tab: the settings that matter most, and the saved model's metrics.
+
+    The curves have their last epoch's values; these are the saved one's, hence other tags.
+    """
+    settings = OmegaConf.structured(config)
+    main = {key: OmegaConf.select(settings, key) for key in _MAIN_SETTINGS if key not in swept}
+    final = {f"final/{k}": metrics[k] for k in _FINAL_METRICS if metrics[k] is not None}
+    logger.log_hyperparams({**swept, **main}, final, step)
+    logger.finalize("success")
 
 
 def _quiet_lightning() -> None:
