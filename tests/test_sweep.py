@@ -76,10 +76,10 @@ def test_the_table_has_every_run_best_first_and_says_why_others_failed(folder: P
         "folder",
     ]
     with (folder / "grid/sweep.csv").open(newline="") as file:
-        as_text = [{k: str(v or "") for k, v in row.items()} for row in rows]
-        assert [
-            {**row, "model.dim": row["model.dim"].strip("0")} for row in csv.DictReader(file)
-        ] == as_text
+        written = list(csv.DictReader(file))
+    assert [{k: v or None for k, v in row.items()} for row in written] == [
+        {k: v if v is None else str(v) for k, v in row.items()} for row in rows
+    ]
     shown = (folder / "stdout").read_text().partition("4 runs in grid, 2 failed")[2]
     assert 0 < shown.index(good["folder"]) < shown.index(other["folder"])
     assert shown.count("failed: model.dim=0: must be at least 1") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from movie_embed.storage import atomic_path
@@ -51,6 +53,14 @@ class Throughput(pl.Callback):
         ratings, seconds = self.ratings - self._epoch[0], self.seconds - self._epoch[1]
         if seconds > 0:
             pl_module.log("ratings_per_second", ratings / seconds)
+
+
+class Curves(TensorBoardLogger):
+    """TensorBoard's logger, without the epoch's number that Lightning adds each time it logs."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics, each once a step."""
+        super().log_metrics({k: v for k, v in metrics.items() if k != "epoch"}, step)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -26,7 +26,13 @@ from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST
 from movie_embed.storage import write_text
 from movie_embed.training.baseline import bias_only_rmse
-from movie_embed.training.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
+from movie_embed.training.callbacks import (
+    AtomicCheckpointIO,
+    Curves,
+    EpochLines,
+    ProgressBar,
+    Throughput,
+)
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.dot import in_blocks
 from movie_embed.training.model import MovieEmbedding
@@ -79,7 +85,7 @@ def train(
     module = _module(config, data)
     print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
     throughput = Throughput()
-    logger = TensorBoardLogger(run, name="", version="", default_hp_metric=False)
+    logger = Curves(run, name="", version="", default_hp_metric=False)
     logger.log_hyperparams(asdict(config))
     trainer = _trainer(config, data, logger, [throughput, *_checkpoints(run, len(data.val) > 0)])
     started = time.perf_counter()

@@ -155,7 +155,8 @@ def _report(folder: Path, runs: list[dict[str, Any]]) -> None:
     table = pd.DataFrame(runs).convert_dtypes()
     table = table.sort_values(SweepStart.objective, kind="stable", na_position="last")
     write_text(folder / "sweep.csv", table.to_csv(index=False))
-    write_text(folder / "sweep.json", table.to_json(orient="records", indent=2) + "\n")
+    rows = [runs[row] for row in table.index]
+    write_text(folder / "sweep.json", json.dumps(rows, indent=2) + "\n")
     failed = table["failure"].notna()
     print(
         f"\n{len(runs)} runs in {folder}, {failed.sum()} failed; best {SweepStart.objective} first"
