@@ -139,7 +139,7 @@ def _read_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _result(run: Path) -> dict[str, Any]:
-    shown = dict.fromkeys(dict.fromkeys((SweepStart.objective, *_SHOWN)))
+    shown = dict.fromkeys((SweepStart.objective, *_SHOWN))
     if (run / "metrics.json").exists():
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         return {key: metrics[key] for key in shown} | {"failure": None}
@@ -158,15 +158,11 @@ def _report(folder: Path, runs: list[dict[str, Any]]) -> None:
     rows = [runs[row] for row in table.index]
     write_text(folder / "sweep.json", json.dumps(rows, indent=2) + "\n")
     failed = table["failure"].notna()
-    print(
-        f"\n{len(runs)} runs in {folder}, {failed.sum()} failed; best {SweepStart.objective} first"
-    )
+    best = f"best {SweepStart.objective} first"
+    print(f"\n{len(runs)} runs in {folder}, {failed.sum()} failed; {best}")
     if not failed.all():
-        print(
-            table[~failed]
-            .drop(columns="failure")
-            .to_string(index=False, float_format="{:.5g}".format)
-        )
+        shown = table[~failed].drop(columns="failure")
+        print(shown.to_string(index=False, float_format="{:.5g}".format))
     for run in table[failed].itertuples():
         print(f"{run.folder} failed: {run.failure}")
     print("The same is in sweep.csv and sweep.json there.", flush=True)
