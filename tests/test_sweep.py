@@ -36,7 +36,7 @@ def sweep(arguments: str, folder: Path, **env: str) -> subprocess.CompletedProce
         env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"} | env,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
 
@@ -190,7 +190,7 @@ def test_a_search_in_two_processes_shares_the_cores_and_survives_failures(tmp_pa
 
 def test_names_are_safe_for_file_systems() -> None:
     overrides = [
-        "data.path=/a folder/ä.zip",
+        "data.path='/a folder/ä.zip'",
         "optimizer.learning_rate=0.0034269762466825095",
         "data.rating_range=[1,5]",
         "seed=1",
