@@ -4,30 +4,35 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import TrainConfig, register_schemas
-from movie_embed.training.resume import resumed_settings, run_folder
+from movie_embed.training.resume import resumed_settings
+from movie_embed.training.sweep import failure_noted, swept_values, table_at_the_end
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(cfg: DictConfig) -> None:
-    """Train one run."""
-    with one_line_errors(TrainConfig):
-        hydra_config = HydraConfig.get()
-        run = Path(hydra_config.runtime.output_dir)
-        if cfg.resume is not None:
-            cfg = resumed_settings(cfg, hydra_config.overrides.task, run)
+def main(cfg: DictConfig) -> float | None:
+    """Train one run and return its objective; None is for a run of a sweep that failed."""
+    job = HydraConfig.get()
+    run = Path(job.runtime.output_dir)
+    sweeps = job.mode == RunMode.MULTIRUN
+    with failure_noted(run, TrainConfig) if sweeps else one_line_errors(TrainConfig):
+        if cfg.resume is not None and not sweeps:
+            cfg = resumed_settings(cfg, job.overrides.task, run)
         config = read_settings(cfg)
+        if sweeps:
+            config.check_sweep()
         # Imported only now: a mistake in a setting is told before torch has loaded.
         from movie_embed.training.run import train
 
-        train(config, run)
+        return train(config, run, swept_values(job) if sweeps else {}).get(config.objective)
+    return None
 
 
 if __name__ == "__main__":
     register_schemas()
-    OmegaConf.register_new_resolver("run_folder", run_folder)
-    with one_line_errors(TrainConfig):
+    with one_line_errors(TrainConfig), table_at_the_end():
         main()

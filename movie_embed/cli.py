@@ -46,14 +46,19 @@ def one_line_errors(schema: type) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
-    except MovieEmbedError as error:
-        sys.exit(f"error: {error}")
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {_explain(error, schema)}")
+    except Exception as error:
+        if line := explain(error, schema):
+            sys.exit(f"error: {line}")
+        raise
 
 
-def _explain(error: Exception, schema: type) -> str:
+def explain(error: Exception, schema: type) -> str | None:
+    """Return a user's mistake in one line, and None for a bug."""
     text = str(error)
+    if isinstance(error, MovieEmbedError):
+        return text
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], schema)
     if found := re.search(r"Error merging override (.+)", text):

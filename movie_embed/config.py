@@ -28,6 +28,9 @@ DATA_SETS = (
 )
 
 SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
+# Metrics that a sweep can compare its runs by: less is better in each.
+OBJECTIVES = ("val_rmse", "val_mae", "train_rmse", "train_seconds")
+
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 
 _AT_LEAST_ONE = (
@@ -213,8 +216,10 @@ class TrainConfig:
     save: SaveConfig = field(default_factory=SaveConfig)
     seed: int = 0
     resume: str | None = None
+    objective: str = "val_rmse"
 
     def __post_init__(self) -> None:
+        _choose("objective", self.objective, OBJECTIVES)
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         splits = self.data.val_fraction > 0
         best = self.save.epoch == "best"
@@ -222,6 +227,21 @@ class TrainConfig:
         stop = self.trainer.early_stopping
         allowed = "left out when data.val_fraction=0"
         _require(splits or stop is None, "trainer.early_stopping", stop, allowed)
+
+    def check_sweep(self) -> None:
+        """Refuse what the runs of a sweep cannot have.
+
+        Raises
+        ------
+        MovieEmbedError
+            The objective is an error on ratings held out, and none are; runs of several
+            processes, or to be resumed.
+        """
+        _require(self.resume is None, "resume", self.resume, "left out in a sweep")
+        _require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
+        measured = self.data.val_fraction > 0 or not self.objective.startswith("val_")
+        allowed = "train_rmse or train_seconds in a sweep with data.val_fraction=0"
+        _require(measured, "objective", self.objective, allowed)
 
 
 @dataclass

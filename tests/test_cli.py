@@ -194,6 +194,7 @@ def test_sweep_runs_the_grid_each_run_in_its_own_folder(trained: Path) -> None:
         ("save.epoch=best data.val_fraction=0", "save.epoch"),
         ("seed=null", "seed"),
         ("seed=-1", "seed"),
+        ("objective=loss", "one of val_rmse"),
     ],
 )
 def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, told: str) -> None:

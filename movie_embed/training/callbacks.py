@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -186,6 +187,14 @@ class FlushEvents(pl.Callback):
         """Write what the last epoch logged."""
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.flush()
+
+
+class Curves(TensorBoardLogger):
+    """TensorBoard's logger, without the epoch's number that Lightning adds each time it logs."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics, each once a step."""
+        super().log_metrics({k: v for k, v in metrics.items() if k != "epoch"}, step)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -39,6 +39,9 @@ def run_folder(resume: str | None, new: str) -> str:
     return str(run) if run is not None and (run / "config.yaml").is_file() else new
 
 
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+
+
 def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> DictConfig:
     """Return the settings a run began with, with those changed that the command line changes.
 

@@ -7,9 +7,12 @@ import logging
 import math
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -27,6 +30,7 @@ from movie_embed.storage import write_text
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     AtomicCheckpointIO,
+    Curves,
     EpochLines,
     FlushEvents,
     Phases,
@@ -48,9 +52,20 @@ _PROFILERS: dict[str | None, type[Profiler]] = {
     "simple": SimpleProfiler,
     "advanced": AdvancedProfiler,
 }
+_MAIN_SETTINGS = (
+    "data.name",
+    "data.min_ratings",
+    "model.dim",
+    "model.ridge",
+    "optimizer.learning_rate",
+    "trainer.max_epochs",
+)
+_FINAL_METRICS = ("val_rmse", "train_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
 
 
-def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
+def train(
+    config: TrainConfig, run: Path, swept: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, float | int | None]:
     """Train on the configured data and leave a run folder behind.
 
     Parameters
@@ -60,6 +75,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
         ``embeddings.safetensors`` and TensorBoard events.
+    swept
+        What tells this run of a sweep from the others, for TensorBoard's table of runs.
 
     Returns
     -------
@@ -85,7 +102,6 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
         settings = OmegaConf.structured(replace(config, resume=None))
         write_text(run / "config.yaml", OmegaConf.to_yaml(settings))
-        trainer.loggers[0].log_hyperparams(asdict(config))
     trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
     if not trainer.is_global_zero:
         return {}
@@ -102,6 +118,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
+    _log_outcome(trainer.loggers[0], config, swept, metrics, trainer.global_step)
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
@@ -128,6 +145,24 @@ def _resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> i
             f"go on with trainer.max_epochs={epochs + 5} or the like"
         )
     return int(state["global_step"])
+
+
+def _log_outcome(
+    logger: TensorBoardLogger,
+    config: TrainConfig,
+    swept: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    step: int,
+) -> None:
+    """Fill TensorBoard's HParams tab: the settings that matter most, and the saved model's metrics.
+
+    The curves have their last epoch's values; these are the saved one's, hence other tags.
+    """
+    settings = OmegaConf.structured(config)
+    main = {key: OmegaConf.select(settings, key) for key in _MAIN_SETTINGS if key not in swept}
+    final = {f"final/{k}": metrics[k] for k in _FINAL_METRICS if metrics[k] is not None}
+    logger.log_hyperparams({**swept, **main}, final, step)
+    logger.finalize("success")
 
 
 def _quiet_lightning() -> None:
@@ -222,9 +257,7 @@ def _trainer(
         **settings,
         callbacks=callbacks,
         # What a killed run logged after its last checkpoint is logged anew.
-        logger=TensorBoardLogger(
-            run, name="", version="", default_hp_metric=False, purge_step=step
-        ),
+        logger=Curves(run, name="", version="", default_hp_metric=False, purge_step=step),
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,
         # Every epoch asks for its batches anew: their order is a function of the epoch.

@@ -1,0 +1,170 @@
+"""Sweeps: names of their runs, runs that fail without ending them, and the table at the end.
+
+Every run of a sweep leaves its result or the reason of its failure in its own folder, and the
+table is read back from there: it does not matter which process or machine a run was in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from movie_embed.cli import explain
+from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import write_text
+
+_SHOWN = ("val_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
+_FAILURE = "failure.txt"
+_LONGEST_NAME = 120
+
+
+class SweepStart(Callback):
+    """What Hydra calls before the first run of a sweep: tell the runs which keys are swept.
+
+    Attributes
+    ----------
+    folder
+        The folder of the sweep that this process has started, if any.
+    objective
+        The metric that its runs are compared by.
+    """
+
+    folder: ClassVar[Path | None] = None
+    objective: ClassVar[str]
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep what is the same in all runs out of their names."""
+        SweepStart.folder = Path(config.hydra.sweep.dir)
+        SweepStart.objective = config.objective
+        searched = OmegaConf.select(config, "hydra.sweeper.params") or {}
+        given = [f"{key}={value}" for key, value in searched.items()] + config.hydra.overrides.task
+        swept = {o.key_or_group: o.is_sweep_override() for o in _parse(given)}
+        fixed = json.dumps([key for key, varies in swept.items() if not varies])
+        # Of this config only these overrides reach the runs, which may be in other processes.
+        config.hydra.overrides.hydra.append(
+            f"hydra.job.config.override_dirname.exclude_keys={fixed}"
+        )
+
+
+def run_name(config: DictConfig) -> str:
+    """Return a run's folder, ``3_dim=50,min_ratings=300``, safe for every file system.
+
+    The number makes it unique where a search tries the same values again, or the name is long.
+    """
+    swept = swept_values(config.hydra).items()
+    pairs = ",".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in swept)
+    safe = re.sub(r"[^\w.=,+-]+", "-", f"{config.hydra.job.num}_{pairs}", flags=re.ASCII)
+    return safe[:_LONGEST_NAME].rstrip("_-.")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# Here, since the processes of a parallel sweep import this module and run no script.
+OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
+
+
+def swept_values(hydra: HydraConf | DictConfig) -> dict[str, Any]:
+    """Return the swept keys of one run of a sweep, and their values."""
+    fixed = hydra.job.config.override_dirname.exclude_keys
+    overrides = _parse(list(hydra.overrides.task))
+    return {o.key_or_group: o.value() for o in overrides if o.key_or_group not in fixed}
+
+
+def _parse(overrides: list[str]) -> list[Any]:
+    return OverridesParser.create().parse_overrides(overrides)
+
+
+@contextmanager
+def failure_noted(run: Path, schema: type) -> Iterator[None]:
+    """Let a run that fails leave the reason in its folder, and the sweep go on.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    schema
+        The dataclass of the settings, for near matches of unknown keys.
+    """
+    for name in ("metrics.json", _FAILURE):  # of an earlier sweep in the same folder
+        (run / name).unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        reason = explain(error, schema)
+        trace = "" if reason else traceback.format_exc()
+        reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"{trace}error: {reason}", file=sys.stderr, flush=True)
+        write_text(run / _FAILURE, f"{reason}\n{trace}")
+
+
+@contextmanager
+def table_at_the_end() -> Iterator[None]:
+    """Show and write the table of the sweep that has run inside, also if it was interrupted.
+
+    Raises
+    ------
+    MovieEmbedError
+        No run succeeded.
+    """
+    try:
+        yield
+    finally:
+        folder = SweepStart.folder
+        runs = _read_runs(folder) if folder else []
+        if folder and runs:
+            _report(folder, runs)
+
+
+def _read_runs(folder: Path) -> list[dict[str, Any]]:
+    """Return all runs in a folder by number, each with its swept keys, metrics and failure."""
+    found = [(OmegaConf.load(path), path.parents[1]) for path in folder.rglob(".hydra/hydra.yaml")]
+    found.sort(key=lambda each: int(each[0].hydra.job.num))
+    return [
+        {**swept_values(cfg.hydra), **_result(run), "folder": str(run.relative_to(folder))}
+        for cfg, run in found
+    ]
+
+
+def _result(run: Path) -> dict[str, Any]:
+    shown = dict.fromkeys((SweepStart.objective, *_SHOWN))
+    if (run / "metrics.json").exists():
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        return {key: metrics[key] for key in shown} | {"failure": None}
+    reason = "did not finish"
+    if (run / _FAILURE).exists():
+        reason = (run / _FAILURE).read_text(encoding="utf-8").splitlines()[0]
+    return {**shown, "failure": reason}
+
+
+def _report(folder: Path, runs: list[dict[str, Any]]) -> None:
+    import pandas as pd  # only now: a mistake in a setting is told before it has loaded
+
+    table = pd.DataFrame(runs).convert_dtypes()
+    table = table.sort_values(SweepStart.objective, kind="stable", na_position="last")
+    write_text(folder / "sweep.csv", table.to_csv(index=False))
+    rows = [runs[row] for row in table.index]
+    write_text(folder / "sweep.json", json.dumps(rows, indent=2) + "\n")
+    failed = table["failure"].notna()
+    best = f"best {SweepStart.objective} first"
+    print(f"\n{len(runs)} runs in {folder}, {failed.sum()} failed; {best}")
+    if not failed.all():
+        shown = table[~failed].drop(columns="failure")
+        print(shown.to_string(index=False, float_format="{:.5g}".format))
+    for run in table[failed].itertuples():
+        print(f"{run.folder} failed: {run.failure}")
+    print("The same is in sweep.csv and sweep.json there.", flush=True)
+    if failed.all():
+        raise MovieEmbedError(f"none of the {len(runs)} runs succeeded")

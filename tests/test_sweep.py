@@ -1,0 +1,218 @@
+"""Sweeps as a user starts them: names, failures, the table, searches and parallel runs."""
+
+import csv
+import json
+import os
+import runpy
+import shlex
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from movie_embed.config import TrainConfig
+from movie_embed.data import demo
+from movie_embed.training.sweep import failure_noted, run_name
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = (
+    "data.users=200 data.cache_dir=cache data.batch_size=8192 trainer.max_epochs=1 "
+    "trainer.enable_progress_bar=false hydra.sweep.dir=grid"
+)
+
+
+def sweep(arguments: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "-m", *shlex.split(f"{QUICK} {arguments}")],
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"} | env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def read_table(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((folder / "grid/sweep.json").read_text())
+    return rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which a sweep of four runs has finished; two had a wrong setting."""
+    folder = tmp_path_factory.mktemp("sweep")
+    result = sweep("model.dim=0,4 data.min_ratings=5,20", folder, OMP_NUM_THREADS="1")
+    assert result.returncode == 0, result.stderr
+    (folder / "stdout").write_text(result.stdout)
+    (folder / "stderr").write_text(result.stderr)
+    return folder
+
+
+def test_the_table_has_every_run_best_first_and_says_why_others_failed(folder: Path) -> None:
+    good, other, *failed = rows = read_table(folder)
+    assert [row["failure"] for row in failed] == ["model.dim=0: must be at least 1"] * 2
+    assert good["val_rmse"] < other["val_rmse"]
+    for row in (good, other):
+        metrics = json.loads((folder / "grid" / row["folder"] / "metrics.json").read_text())
+        assert row | metrics | {"model.dim": 4} == row | metrics
+        assert row["failure"] is None
+    assert list(good) == [
+        "model.dim",
+        "data.min_ratings",
+        "val_rmse",
+        "bias_only_rmse",
+        "train_seconds",
+        "ratings_per_second",
+        "failure",
+        "folder",
+    ]
+    with (folder / "grid/sweep.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [{k: v or None for k, v in row.items()} for row in written] == [
+        {k: v if v is None else str(v) for k, v in row.items()} for row in rows
+    ]
+    shown = (folder / "stdout").read_text().partition("4 runs in grid, 2 failed")[2]
+    assert 0 < shown.index(good["folder"]) < shown.index(other["folder"])
+    assert shown.count("failed: model.dim=0: must be at least 1") == 2
+    assert "Traceback" not in (folder / "stderr").read_text()
+
+
+def test_runs_are_named_by_what_differs(folder: Path) -> None:
+    assert {row["folder"] for row in read_table(folder)} == {
+        "0_dim=0,min_ratings=5",
+        "1_dim=0,min_ratings=20",
+        "2_dim=4,min_ratings=5",
+        "3_dim=4,min_ratings=20",
+    }
+
+
+def test_tensorboard_has_swept_keys_and_final_metrics_and_no_value_twice(folder: Path) -> None:
+    for row in read_table(folder)[:2]:
+        events = EventAccumulator(str(folder / "grid" / row["folder"])).Reload()
+        tags = events.Tags()["scalars"]
+        assert {"val_rmse", "train_loss_epoch", "final/val_rmse"} <= set(tags)
+        for tag in tags:
+            assert max(Counter(event.step for event in events.Scalars(tag)).values()) == 1, tag
+        assert events.Scalars("final/val_rmse")[0].value == pytest.approx(row["val_rmse"])
+
+        logged = {
+            tag: HParamsPluginData.FromString(content)
+            for tag, content in events.PluginTagToContent("hparams").items()
+        }
+        settings = logged["_hparams_/session_start_info"].session_start_info.hparams
+        assert settings["model.dim"].number_value == 4
+        assert settings["data.min_ratings"].number_value == row["data.min_ratings"]
+        assert len(settings) < 10
+        columns = logged["_hparams_/experiment"].experiment
+        assert [info.name for info in columns.hparam_infos][:2] == ["model.dim", "data.min_ratings"]
+        metrics = {info.name.tag for info in columns.metric_infos}
+        assert {"final/val_rmse", "final/bias_only_rmse"} <= metrics <= set(tags)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs", "told"),
+    [
+        ("model.dim=0,-1", 2, "model.dim=-1: must be at least 1"),
+        ("data.val_fraction=0 seed=1", 1, "objective=val_rmse: must be train_rmse"),
+        ("+extra=1,2", 2, "unknown setting extra"),
+    ],
+)
+def test_a_sweep_without_a_success_fails(
+    tmp_path: Path, arguments: str, runs: int, told: str
+) -> None:
+    result = sweep(arguments, tmp_path)
+    assert result.returncode == 1
+    assert told in result.stdout
+    assert result.stderr.splitlines()[-1] == f"error: none of the {runs} runs succeeded"
+    assert len(result.stderr.splitlines()) == runs + 1
+    assert len(read_table(tmp_path)) == runs
+
+
+def test_a_sweep_that_cannot_start_is_told_in_one_line(tmp_path: Path) -> None:
+    result = sweep("model.dim=4,fifty", tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("error: model.dim=fifty")
+
+
+def test_one_process_parses_each_threshold_once_and_keeps_no_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    draw = demo.draw_ratings
+    monkeypatch.setattr(demo, "draw_ratings", lambda users: drawn.append(users) or draw(users))
+    monkeypatch.chdir(tmp_path)
+    quiet = "hydra/job_logging=disabled hydra/hydra_logging=disabled"
+    arguments = f"-m {QUICK} {quiet} model.dim=4,8,4 data.min_ratings=5,20"
+    monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(arguments)])
+    threads = threading.active_count()
+    try:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    finally:
+        GlobalHydra.instance().clear()
+    rows = read_table(tmp_path)
+    assert len(rows) == 6
+    assert len({row["folder"] for row in rows}) == 6
+    assert all(row["failure"] is None for row in rows)
+    assert drawn == [200, 200]
+    assert threading.active_count() == threads
+
+
+def test_a_search_in_two_processes_shares_the_cores_and_survives_failures(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    joblib = pytest.importorskip("joblib")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    result = sweep(
+        "sweep=optuna hydra.sweeper.n_trials=4 hydra.sweeper.n_jobs=2 'model.dim=choice(0,4)' "
+        "hydra/launcher=joblib hydra.launcher.n_jobs=2",
+        tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    rows = read_table(tmp_path)
+    dims = [row["model.dim"] for row in rows]
+    assert sorted(set(dims)) == [0, 4]
+    assert len(rows) == 4
+    assert [row["failure"] is None for row in rows] == [dim == 4 for dim in dims]
+    assert {"model.ridge", "optimizer.learning_rate"} < set(rows[0])
+    best = OmegaConf.load(tmp_path / "grid/optimization_results.yaml")
+    assert best.best_value == rows[0]["val_rmse"]
+    threads = max(joblib.cpu_count() // 2, 1)
+    assert result.stdout.count(f"{threads} CPU threads") == dims.count(4)
+
+
+def test_names_are_safe_for_file_systems() -> None:
+    overrides = [
+        "data.path='/a folder/ä.zip'",
+        "optimizer.learning_rate=0.0034269762466825095",
+        "data.rating_range=[1,5]",
+        "seed=1",
+        f"data.cache_dir={'x' * 300}",
+    ]
+    fixed = {"config": {"override_dirname": {"exclude_keys": ["seed"]}}}
+    hydra = {"job": {"num": 7, **fixed}, "overrides": {"task": overrides}}
+    name = run_name(OmegaConf.create({"hydra": hydra}))
+    assert name.startswith("7_path=-a-folder-.zip,learning_rate=0.003427,rating_range=-1,-5-,")
+    assert len(name) == 120
+
+
+def test_a_bug_in_one_run_leaves_its_trace_and_ends_no_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.json").write_text("of an earlier sweep")
+    with failure_noted(tmp_path, TrainConfig):
+        raise RuntimeError("out of memory\nand more")
+    kept = (tmp_path / "failure.txt").read_text()
+    assert kept.startswith("RuntimeError: out of memory\nTraceback")
+    assert "Traceback" in capsys.readouterr().err
+    assert not (tmp_path / "metrics.json").exists()
+    with pytest.raises(KeyboardInterrupt), failure_noted(tmp_path, TrainConfig):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "failure.txt").exists()
