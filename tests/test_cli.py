@@ -240,6 +240,10 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
         ("movie_id=101 format=xml", "table, json, csv"),
         ("movie_id=101 run=nowhere", "python train.py"),
         ("movi=101", "did you mean movie"),
+        ("show=vector", "needs a movie"),
+        ("show=vector user_id=1", "needs a movie"),
+        ("show=vector movie_id=101 k=3", "k=3: must be left out with show=vector"),
+        ("show=numbers movie_id=101", "answers, vector"),
     ],
 )
 def test_bad_questions_fail_in_one_line(trained: Path, arguments: str, told: str) -> None:
