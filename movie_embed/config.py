@@ -168,6 +168,7 @@ class SaveConfig:
 
     epoch: str = "auto"
     users: bool = True
+    figures: bool = True
 
     def __post_init__(self) -> None:
         _choose("save.epoch", self.epoch, ("auto", "best", "last"))
@@ -299,6 +300,13 @@ class ExportConfig:
             _choose("to", str(kind), EXPORT_FORMATS)
 
 
+@dataclass
+class PlotConfig:
+    """All settings of `plot.py`."""
+
+    run: str = "outputs/latest"
+
+
 def _listed(value: Any) -> list[Any]:
     """Return a list as it is, one value as a list of it, and None as an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]
@@ -318,3 +326,4 @@ def register_schemas() -> None:
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="recommend_schema", node=RecommendConfig)
     store.store(name="export_schema", node=ExportConfig)
+    store.store(name="plot_schema", node=PlotConfig)

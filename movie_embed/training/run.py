@@ -44,7 +44,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
         All settings.
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
-        ``embeddings.safetensors`` and TensorBoard events.
+        ``embeddings.safetensors``, TensorBoard events and, unless ``save.figures=false``,
+        ``figures/`` and what TensorBoard's projector reads.
 
     Returns
     -------
@@ -88,8 +89,21 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
     write_text(LATEST, f"{run.resolve()}\n")
     dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
-    print(describe_result(data.triples, metrics, run, how))
+    print(describe_result(data.triples, metrics, run, how), flush=True)
+    if config.save.figures:
+        _show(run)
     return metrics
+
+
+def _show(run: Path) -> None:
+    """Write the figures; whatever fails there, the run is whole."""
+    try:
+        from movie_embed.figures.write import show_run  # loads matplotlib and scikit-learn
+
+        show_run(run)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        print(f"the run is saved, but not its figures ({why}); try python plot.py", file=sys.stderr)
 
 
 def _quiet_lightning() -> None:
