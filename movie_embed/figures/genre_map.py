@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import zip_longest
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -69,8 +68,8 @@ def plot_genre_map(saved: SavedEmbeddings, seed: int, movies: int = MOST_MOVIES)
         "A movie of several genres is drawn as the rarest of those in the legend.",
         (9.5, 7.5),
     )
-    for genre, style in zip_longest([*largest, None], _STYLES):
-        color, marker = style or (canvas.GREY, ".")
+    styles = [*_STYLES[: len(largest)], (canvas.GREY, ".")]
+    for genre, (color, marker) in zip([*largest, None], styles, strict=True):
         own = points[[name == genre for name in genres]]
         if len(own):
             axes.scatter(

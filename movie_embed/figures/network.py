@@ -11,7 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 from movie_embed.figures.canvas import ORANGE, SKY, new_figure
 
 _BOX = (2.0, 0.72)
-_PAD_POINTS = 4  # round a box, before an arrow begins
+_PAD = 0.06  # from a box to an arrow
 _OPERATION = "#E8E8E8"
 
 Place = tuple[float, float]
@@ -78,11 +78,11 @@ def plot_network(
         "stars": "predicted stars",
     }
     places = {name: (middle, 3.2 - 1.15 * place) for place, name in enumerate(operations)}
-    places |= {"user": (1.2, 5.6), "movie": (2 * middle - 1.2, 5.6)}
+    places |= {"user": (1.2, 5.8), "movie": (2 * middle - 1.2, 5.8)}
     for side, rows in (("user", users), ("movie", movies)):
         _box(axes, places[side], f"{side}\none of {rows:,}", "white")
     for column, table in enumerate(tables):
-        place = (2.4 * column, 4.45)
+        place = (2.4 * column, 4.5)
         size = f"{table.rows:,} × {table.columns}"  # noqa: RUF001
         _box(axes, place, f"{table.name}\n{size}\n{table.rows * table.columns:,} parameters", SKY)
         _arrow(axes, places[table.side], place)
@@ -91,7 +91,7 @@ def plot_network(
         _box(axes, places[name], text, ORANGE if name == "stars" else _OPERATION)
     for start, end in zip(operations, list(operations)[1:], strict=False):
         _arrow(axes, places[start], places[end])
-    axes.set(xlim=(-1.15, 2 * middle + 1.15), ylim=(-1.9, 6.1))
+    axes.set(xlim=(-1.15, 2 * middle + 1.15), ylim=(-1.9, 6.3))
     axes.set_axis_off()
     return figure
 
@@ -113,16 +113,17 @@ def _arrow(axes: Axes, start: Place, end: Place) -> None:
     reach = 0.35 * width
     target = min(max(start[0], end[0] - reach), end[0] + reach)
     source = min(max(end[0], start[0] - reach), start[0] + reach)
-    _draw_arrow(axes, (source, start[1] - height / 2), (target, end[1] + height / 2), "arc3")
+    pads = -height / 2 - _PAD, height / 2 + _PAD
+    _draw_arrow(axes, (source, start[1] + pads[0]), (target, end[1] + pads[1]), "arc3")
 
 
 def _elbow(axes: Axes, start: Place, end: Place) -> None:
     """Draw an arrow down from a box and into the side of another."""
     width, height = _BOX
-    side = width / 2 if start[0] > end[0] else -width / 2
+    side = width / 2 + _PAD if start[0] > end[0] else -width / 2 - _PAD
     angle = 0 if start[0] > end[0] else 180
     style = f"angle,angleA=-90,angleB={angle}"
-    _draw_arrow(axes, (start[0], start[1] - height / 2), (end[0] + side, end[1]), style)
+    _draw_arrow(axes, (start[0], start[1] - height / 2 - _PAD), (end[0] + side, end[1]), style)
 
 
 def _draw_arrow(axes: Axes, begin: Place, end: Place, style: str) -> None:
@@ -130,7 +131,7 @@ def _draw_arrow(axes: Axes, begin: Place, end: Place, style: str) -> None:
         "arrowstyle": "-|>",
         "color": "#333333",
         "connectionstyle": style,
-        "shrinkA": _PAD_POINTS,
-        "shrinkB": _PAD_POINTS,
+        "shrinkA": 0,
+        "shrinkB": 0,
     }
     axes.annotate("", end, begin, arrowprops=arrow)

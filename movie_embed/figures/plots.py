@@ -42,14 +42,17 @@ def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
     axes.set(
         xlabel="movie, by rank from the most rated (log scale)",
         ylabel="ratings (log scale)",
-        xlim=(1, max(len(ranked), 2)),
-        ylim=(10 ** np.floor(np.log10(min(ranked[-1], min_ratings)) - 0.01), None),
+        xlim=(1, max(len(ranked), 10)),
+        ylim=(0.7 * 10 ** np.floor(np.log10(min(ranked[-1], min_ratings))), None),
     )
+    right = kept**2 < len(ranked)  # then the curve is low there, and otherwise high on the left
     axes.annotate(
         f"threshold: {_at_least(min_ratings)}\n{kept:,} movies stay",
-        (1, min_ratings),
-        xytext=(8, 6),
+        (1 if right else 0, min_ratings),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(-8 if right else 8, 6),
         textcoords="offset points",
+        ha="right" if right else "left",
         color=RED,
         fontsize=11,
     )
@@ -99,8 +102,8 @@ def plot_losses(
     held_out = list(losses)[-1]
     figure, axes = new_figure(
         "Loss per epoch",
-        "training: the mean over the epoch's steps, while the weights change; "
-        "validation: after the epoch",
+        "training: the mean over the epoch's steps, while the weights change"
+        + ("; validation: after the epoch" if "validation" in losses else ""),
     )
     styles = {"training": (BLUE, "o", "-"), "validation": (ORANGE, "s", "-")}
     for name, by_epoch in losses.items():
@@ -113,6 +116,7 @@ def plot_losses(
     )
     axes.axvline(saved_epoch, color=RED, linestyle=":", label=f"saved: epoch {saved_epoch}")
     axes.set(xlabel="epoch", ylabel="mean squared error (stars²)")
+    axes.set_xlim(0.5, max(losses["training"]) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     roots = axes.secondary_yaxis("right", functions=(_root, np.square))
     roots.set_ylabel("RMSE (stars)")
