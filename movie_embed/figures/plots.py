@@ -117,7 +117,7 @@ def plot_losses(
     axes.axvline(saved_epoch, color=RED, linestyle=":", label=f"saved: epoch {saved_epoch}")
     axes.set(xlabel="epoch", ylabel="mean squared error (stars²)")
     axes.set_xlim(0.5, max(losses["training"]) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     roots = axes.secondary_yaxis("right", functions=(_root, np.square))
     roots.set_ylabel("RMSE (stars)")
     axes.legend(frameon=False)
