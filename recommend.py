@@ -8,7 +8,14 @@ import hydra
 from omegaconf import DictConfig
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
-from movie_embed.answers.formats import as_csv, as_json, as_table
+from movie_embed.answers.formats import (
+    as_csv,
+    as_json,
+    as_table,
+    vectors_as_csv,
+    vectors_as_json,
+    vectors_as_table,
+)
 from movie_embed.answers.own_ratings import read_own_ratings
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
@@ -32,13 +39,28 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
             ratings = read_own_ratings(Path(config.ratings).expanduser())
         answers = recommender.for_ratings(ratings, config.k, **settings)
         return f"the ratings given ({len(ratings)})", answers
+    recommender, movies = asked_movies(recommender, config)
+    settings |= {"weights": config.weights, "not_like": config.not_like, "metric": config.metric}
+    answers = recommender.similar(movies, config.k, config.combine, **settings)
+    return " and ".join(recommender.title(movie) for movie in movies), answers
+
+
+def asked_movies(
+    recommender: Recommender, config: RecommendConfig
+) -> tuple[Recommender, list[int]]:
+    """Return the ids of the movies asked about, and a Recommender that has them all."""
     movies = [*config.movie_id, *(recommender.movie_id(title) for title in config.movie)]
     if config.new_movie is not None:
         recommender, new = recommender.with_movie(config.new_movie, config.new_genres)
         movies.append(new)
-    settings |= {"weights": config.weights, "not_like": config.not_like, "metric": config.metric}
-    answers = recommender.similar(movies, config.k, config.combine, **settings)
-    return " and ".join(recommender.title(movie) for movie in movies), answers
+    return recommender, movies
+
+
+def show_vectors(recommender: Recommender, config: RecommendConfig) -> None:
+    """Print the vectors of the movies asked about."""
+    recommender, movies = asked_movies(recommender, config)
+    formats = {"table": vectors_as_table, "json": vectors_as_json, "csv": vectors_as_csv}
+    print(formats[config.format]([recommender.vector(movie) for movie in movies]))
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="recommend")
@@ -47,6 +69,9 @@ def main(cfg: DictConfig) -> None:
     with one_line_errors(RecommendConfig):
         config = read_settings(cfg)
         recommender = Recommender.load(config.run)
+        if config.show == "vector":
+            show_vectors(recommender, config)
+            return
         query, answers = ask(recommender, config)
         if not answers:
             raise MovieEmbedError(

@@ -62,6 +62,7 @@ def rmse(experiment: str, name: str, source: Path, fold: int, run: Path) -> floa
     """Train on all folds but one and return the error on that one, after the last epoch."""
     overrides = [f"experiment={experiment}", f"data={name}", f"data.path={source.resolve()}"]
     overrides += ["data.min_ratings=1", "data.val_fraction=0.2", "save.epoch=last"]
+    overrides.append("save.figures=false")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = OmegaConf.to_object(compose("train", overrides))
     assert isinstance(config, TrainConfig)

@@ -87,6 +87,7 @@ def trained(chosen: list[str], config: DataConfig, seed: int) -> tuple[float, ..
     with tempfile.TemporaryDirectory() as run:
         where = ["data=files", f"data.path={config.path}", f"data.min_ratings={config.min_ratings}"]
         settings = ["data.val_fraction=0.05", f"seed={seed}", f"hydra.run.dir={run}"]
+        settings.append("save.figures=false")
         run_child([sys.executable, "train.py", *chosen, *where, *settings])
         rmse = json.loads((Path(run) / "metrics.json").read_text())["val_rmse"]
         saved = SavedEmbeddings.load(Path(run))

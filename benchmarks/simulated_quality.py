@@ -114,6 +114,7 @@ def main() -> None:
             run = folder / label.partition(",")[0].replace(" ", "-")
             where = ["data=files", f"data.path={data}", "data.min_ratings=1"]
             common = ["data.val_fraction=0.1", f"hydra.run.dir={run}", f"data.cache_dir={folder}"]
+            common.append("save.figures=false")
             run_child([sys.executable, "train.py", *where, *common, *settings])
             found = json.loads((run / "metrics.json").read_text())
             above = found["val_rmse"] - oracle

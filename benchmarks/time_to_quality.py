@@ -43,6 +43,7 @@ def ours(experiment: str, source: Path, seed: int, folder: Path) -> Outcome:
         "data.min_ratings=1",
         "data.val_fraction=0.1",
         f"seed={seed}",
+        "save.figures=false",
         f"hydra.run.dir={run}",
     ]
     run_child([sys.executable, "train.py", *settings])

@@ -34,6 +34,7 @@ def ours(batch_size: int, folder: Path) -> Result:
     run = folder / f"run-{batch_size}"
     settings = [f"data.users={USERS}", f"data.batch_size={batch_size}", f"hydra.run.dir={run}"]
     command = [sys.executable, "train.py", *settings, f"trainer.max_epochs={EPOCHS}"]
+    command.append("save.figures=false")
     _, memory = run_child(command)
     return json.loads((run / "metrics.json").read_text()) | {"memory": memory}
 

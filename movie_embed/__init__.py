@@ -2,12 +2,19 @@
 
 from movie_embed.answers.filters import Filters
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import Reason, Recommendation, Recommendations, SimilarUser
+from movie_embed.answers.results import (
+    MovieVector,
+    Reason,
+    Recommendation,
+    Recommendations,
+    SimilarUser,
+)
 from movie_embed.errors import MovieEmbedError
 
 __all__ = [
     "Filters",
     "MovieEmbedError",
+    "MovieVector",
     "Reason",
     "Recommendation",
     "Recommendations",

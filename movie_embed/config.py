@@ -8,7 +8,7 @@ work begins. Nothing here imports torch: a mistake must not take seconds to repo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -30,6 +30,7 @@ DATA_SETS = (
 SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
 # Metrics that a sweep can compare its runs by: less is better in each.
 OBJECTIVES = ("val_rmse", "val_mae", "train_rmse", "train_seconds")
+_MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
 
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 
@@ -198,6 +199,7 @@ class SaveConfig:
     epoch: str = "auto"
     users: bool = True
     every_n_steps: int | None = None
+    figures: bool = True
 
     def __post_init__(self) -> None:
         _choose("save.epoch", self.epoch, ("auto", "best", "last"))
@@ -267,10 +269,14 @@ class RecommendConfig:
     include_rare: bool = False
     diversity: float = 0.0
     explain: bool = False
+    show: str = "answers"
     run: str = "outputs/latest"
     format: str = "table"
 
     def __post_init__(self) -> None:
+        _choose("show", self.show, ("answers", "vector"))
+        if self.show == "vector":
+            self._check_vector_question()
         self.movie = [str(title) for title in _listed(self.movie)]
         self.movie_id = self._checked_ids()
         self.not_like = _listed(self.not_like)
@@ -302,6 +308,14 @@ class RecommendConfig:
         years = [int(year) for year in found.groups(found[1])] if found else [1, 0]
         _require(years[0] <= years[1], "years", self.years, "a year, or years=1990-2005")
         return years
+
+    def _check_vector_question(self) -> None:
+        """Require movies, and no setting that shapes answers."""
+        given = {key.name for key in fields(self) if getattr(self, key.name) != key.default}
+        if not given & set(_MOVIE_QUESTIONS):
+            raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
+        for key in sorted(given - {*_MOVIE_QUESTIONS, "new_genres", "show", "run", "format"}):
+            raise MovieEmbedError(f"{key}={getattr(self, key)}: must be left out with show=vector")
 
     def _check_question(self) -> None:
         about_movies = bool(self.movie or self.movie_id or self.new_movie)
@@ -341,6 +355,13 @@ class ExportConfig:
             _choose("to", str(kind), EXPORT_FORMATS)
 
 
+@dataclass
+class PlotConfig:
+    """All settings of `plot.py`."""
+
+    run: str = "outputs/latest"
+
+
 def _listed(value: Any) -> list[Any]:
     """Return a list as it is, one value as a list of it, and None as an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]
@@ -360,3 +381,4 @@ def register_schemas() -> None:
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="recommend_schema", node=RecommendConfig)
     store.store(name="export_schema", node=ExportConfig)
+    store.store(name="plot_schema", node=PlotConfig)

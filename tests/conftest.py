@@ -11,6 +11,7 @@ from movie_embed.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
+    SaveConfig,
     TrainConfig,
     TrainerConfig,
 )
@@ -41,6 +42,7 @@ def demo_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
         model=ModelConfig(dim=8),
         optimizer=OptimizerConfig(0.005),
         trainer=TrainerConfig(max_epochs=8, enable_progress_bar=False),
+        save=SaveConfig(figures=False),
     )
 
 

@@ -49,7 +49,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_prints_the_line_to_try_next(trained: Path) -> None:
     log = run_script(
-        "train.py", f"data=files data.path=data {QUICK} trainer.max_epochs=1", trained
+        "train.py",
+        f"data=files data.path=data {QUICK} trainer.max_epochs=1 save.figures=false",
+        trained,
     ).stdout
     line = log.strip().splitlines()[-1].strip()
     assert line.startswith("python recommend.py movie_id=")
@@ -63,6 +65,7 @@ def test_run_dir_is_honoured_and_complete(trained: Path) -> None:
     run = trained / "my_run"
     left = {path.name for path in run.iterdir()}
     assert {"config.yaml", "metrics.json", "checkpoints", "embeddings.safetensors"} <= left
+    assert {"figures", "projector", "projector_config.pbtxt"} <= left
     assert any(name.startswith("events.out.tfevents") for name in left)
     saved = OmegaConf.load(run / "config.yaml")
     assert saved.model.dim == 8
@@ -150,7 +153,7 @@ def test_several_movies_and_combine(trained: Path) -> None:
 def test_sweep_runs_the_grid_each_run_in_its_own_folder(trained: Path) -> None:
     result = run_script(
         "train.py",
-        f"-m data=files data.path=data {QUICK} trainer.max_epochs=1 "
+        f"-m data=files data.path=data {QUICK} trainer.max_epochs=1 save.figures=false "
         "model.dim=4,8 data.min_ratings=100,170 hydra.sweep.dir=grid",
         trained,
     )
@@ -241,6 +244,10 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
         ("movie_id=101 format=xml", "table, json, csv"),
         ("movie_id=101 run=nowhere", "python train.py"),
         ("movi=101", "did you mean movie"),
+        ("show=vector", "needs a movie"),
+        ("show=vector user_id=1", "needs a movie"),
+        ("show=vector movie_id=101 k=3", "k=3: must be left out with show=vector"),
+        ("show=numbers movie_id=101", "answers, vector"),
     ],
 )
 def test_bad_questions_fail_in_one_line(trained: Path, arguments: str, told: str) -> None:
@@ -266,12 +273,12 @@ def test_no_model_yet(tmp_path: Path) -> None:
     assert "python train.py" in result.stderr
 
 
-@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py"])
+@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py", "plot.py"])
 def test_help_lists_settings_and_examples(tmp_path: Path, script: str) -> None:
     shown = run_script(script, "--help", tmp_path).stdout
     assert f"python {script}" in shown
-    key = {"train.py": "min_ratings: ", "recommend.py": "movie_id: ", "export.py": "to: "}[script]
-    assert key in shown
+    keys = {"train.py": "min_ratings: ", "recommend.py": "movie_id: ", "export.py": "to: "}
+    assert keys.get(script, "run: ") in shown
 
 
 def yaml_files() -> list[str]:
@@ -297,6 +304,7 @@ def test_every_yaml_composes_and_trains_one_batch(
         "trainer.max_epochs=1",
         "trainer.limit_train_batches=1",
         "trainer.enable_progress_bar=false",
+        "save.figures=false",
     ]
     if choice == "data=demo":
         overrides.append("data.users=500")

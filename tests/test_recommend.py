@@ -1,6 +1,9 @@
 """Answers against a full argsort, and the promises about them."""
 
+import csv
 import dataclasses
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +13,10 @@ import pytest
 from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, saved
 
 from movie_embed import MovieEmbedError, Recommender
+from movie_embed.answers.formats import norm, vectors_as_csv, vectors_as_json, vectors_as_table
 from movie_embed.embeddings.saved import SavedEmbeddings
+
+FLOAT32_STEP = float(np.finfo(np.float32).eps)
 
 
 @pytest.fixture
@@ -132,3 +138,36 @@ def test_answering_imports_neither_torch_nor_lightning_nor_pandas() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (0, "")
+
+
+def test_vectors_are_shown_raw_and_normalised(recommender: Recommender) -> None:
+    shown = recommender.vector(20)
+    assert shown.vector.tolist() == recommender.embeddings.vectors[1].tolist()
+    assert norm(shown.normalised) == pytest.approx(1, abs=FLOAT32_STEP)
+    cosine = shown.normalised @ recommender.vector(30).normalised
+    (nearest,) = (a for a in recommender.similar(20, k=MOVIES) if a.movie_id == 30)
+    assert cosine == pytest.approx(nearest.similarity, abs=1e-6)
+    rare = recommender.vector(DROPPED_ID)
+    assert "from content" in rare.title
+    assert norm(rare.normalised) == pytest.approx(1, abs=FLOAT32_STEP)
+
+
+def test_vectors_as_text(recommender: Recommender) -> None:
+    shown = [recommender.vector(20), recommender.vector(30)]
+    table = vectors_as_table(shown)
+    blocks = re.findall(r"\[([^]]*)\]\nnorm (\S+)", table)
+    numbers = [np.array(text.split(), np.float32) for text, _ in blocks]
+    assert [block.shape for block in numbers] == [(DIM,)] * 4
+    for movie, raw, unit in zip(shown, numbers[::2], numbers[1::2], strict=True):
+        assert raw == pytest.approx(movie.vector, rel=1e-6, abs=1e-7)
+        assert unit == pytest.approx(movie.normalised, rel=1e-6, abs=1e-7)
+    printed = [float(length) for _, length in blocks]
+    assert printed[1::2] == pytest.approx([1, 1], abs=FLOAT32_STEP)
+    assert printed[0] == pytest.approx(norm(shown[0].vector), abs=1e-9)
+
+    objects = json.loads(vectors_as_json(shown))
+    assert [movie["movie_id"] for movie in objects] == [20, 30]
+    assert objects[1]["normalised"] == shown[1].normalised.tolist()
+    rows = list(csv.DictReader(vectors_as_csv(shown).splitlines()))
+    assert [int(row["dimension"]) for row in rows] == [*range(1, DIM + 1)] * 2
+    assert [float(row["vector"]) for row in rows[:DIM]] == shown[0].vector.tolist()

@@ -49,6 +49,7 @@ def settings(folder: Path, **data: object) -> TrainConfig:
         model=ModelConfig(dim=8, l2=1e-6),
         optimizer=OptimizerConfig(learning_rate=0.02),
         trainer=TrainerConfig(max_epochs=12, enable_progress_bar=False, log_every_n_steps=5),
+        save=SaveConfig(figures=False),
     )
 
 
@@ -102,7 +103,9 @@ def test_the_saved_embeddings_are_the_best_epochs(folder: Path, tmp_path: Path) 
     assert metrics["best_epoch"] == int(np.argmin(val_rmse)) + 1
     assert metrics["val_rmse"] == pytest.approx(min(val_rmse), rel=1e-5)
 
-    last = train(dataclasses.replace(config, save=SaveConfig(epoch="last")), tmp_path / "last")
+    last = train(
+        dataclasses.replace(config, save=SaveConfig("last", figures=False)), tmp_path / "last"
+    )
     assert last["best_epoch"] == 12
     assert last["val_rmse"] == pytest.approx(val_rmse[-1], rel=1e-5)
 
@@ -176,7 +179,9 @@ def test_implicit_runs_save_what_predicts_and_what_is_alike(
 
 
 def test_save_users_false_leaves_users_out(folder: Path, tmp_path: Path) -> None:
-    train(dataclasses.replace(settings(folder), save=SaveConfig(users=False)), tmp_path)
+    train(
+        dataclasses.replace(settings(folder), save=SaveConfig(users=False, figures=False)), tmp_path
+    )
     assert "user_vectors" not in saved_columns(tmp_path)
     with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
         SavedEmbeddings.load_users(tmp_path)

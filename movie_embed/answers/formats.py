@@ -5,8 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
+from typing import Any
 
-from movie_embed.answers.results import Reason, Recommendation, Recommendations
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.answers.results import MovieVector, Reason, Recommendation, Recommendations
 
 _NUMBERS = ("similarity", "dot_product", "predicted_stars")
 
@@ -36,6 +41,52 @@ def as_csv(answers: Recommendations) -> str:
     for row in rows:
         writer.writerow("|".join(v) if isinstance(v, tuple) else v for v in row.values())
     return text.getvalue().rstrip("\n")
+
+
+def vectors_as_table(vectors: Sequence[MovieVector]) -> str:
+    """Return each vector, raw and normalised, with its norm, as the paper prints them."""
+    lines = []
+    for movie in vectors:
+        lines += [f"{movie.title}, vector of {len(movie.vector)} numbers"]
+        lines += [_block(movie.vector), "\nnormalised", _block(movie.normalised), ""]
+    return "\n".join(lines[:-1])
+
+
+def vectors_as_json(vectors: Sequence[MovieVector]) -> str:
+    """Return a list of objects."""
+    objects = [
+        {
+            "movie_id": movie.movie_id,
+            "title": movie.title,
+            "norm": norm(movie.vector),
+            "vector": movie.vector.tolist(),
+            "normalised": movie.normalised.tolist(),
+        }
+        for movie in vectors
+    ]
+    return json.dumps(objects, indent=2, ensure_ascii=False)
+
+
+def vectors_as_csv(vectors: Sequence[MovieVector]) -> str:
+    """Return a header and a row per movie and dimension, which count from 1."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["movie_id", "title", "dimension", "vector", "normalised"])
+    for movie in vectors:
+        columns = zip(movie.vector.tolist(), movie.normalised.tolist(), strict=True)
+        for dimension, numbers in enumerate(columns, start=1):
+            writer.writerow([movie.movie_id, movie.title, dimension, *numbers])
+    return text.getvalue().rstrip("\n")
+
+
+def norm(vector: NDArray[Any]) -> float:
+    """Return a vector's length, summed in float64."""
+    return float(np.linalg.norm(vector.astype(np.float64)))
+
+
+def _block(vector: NDArray[Any]) -> str:
+    numbers = np.array2string(vector, max_line_width=80, threshold=len(vector) + 1)
+    return f"{numbers}\nnorm {norm(vector):.9f}"
 
 
 def _line(answer: Recommendation, width: int, label: str) -> str:

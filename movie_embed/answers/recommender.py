@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
 from movie_embed.answers.ranking import best_rows, diverse_rows
-from movie_embed.answers.results import Reason, Recommendation, Recommendations, SimilarUser
+from movie_embed.answers.results import (
+    MovieVector,
+    Reason,
+    Recommendation,
+    Recommendations,
+    SimilarUser,
+)
 from movie_embed.data.movies import split_genres, split_year
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
@@ -248,6 +254,23 @@ class Recommender:
         known = [self._catalogue.genre(genre) for genre in genres]
         longer = with_movie(self.embeddings, self._spaces.content, title, known)
         return Recommender(longer, self._spaces.run), int(longer.movies.ids[-1])
+
+    def vector(self, movie: Movie) -> MovieVector:
+        """Return a movie's vector, raw and normalised (paper, section III.F).
+
+        Raises
+        ------
+        MovieEmbedError
+            The movie is unknown.
+        """
+        row = self._lookup.row(movie)
+        space = self._space([row])
+        return MovieVector(
+            movie_id=int(self.embeddings.movies.ids[row]),
+            title=self._lookup.description(row),
+            vector=space.vectors[row],
+            normalised=space.unit[row],
+        )
 
     def title(self, movie: Movie) -> str:
         """Return a movie's title with its year, and that its vector is from content if it is."""

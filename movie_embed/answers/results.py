@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -95,6 +98,28 @@ class Recommendations(list[Recommendation]):
         import pandas as pd
 
         return pd.DataFrame([answer.to_dict() for answer in self])
+
+
+@dataclass(frozen=True)
+class MovieVector:
+    """One movie's vector.
+
+    Attributes
+    ----------
+    movie_id
+        MovieLens id.
+    title
+        With the year, and whether the vector is from content.
+    vector
+        As trained, float32, shape (dim,).
+    normalised
+        Divided by its norm, so that a dot product with another is the cosine; float32.
+    """
+
+    movie_id: int
+    title: str
+    vector: NDArray[np.float32]
+    normalised: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,9 @@ class SavedEmbeddings:
         predict stars but blurs which movies are alike.
     content
         Vectors for the movies left out, or None where they were not read.
+    star_counts
+        Ratings of the movies of the data that were not left out, by value in stars; empty in
+        runs saved before they were counted.
     """
 
     vectors: NDArray[np.float32]
@@ -126,6 +129,7 @@ class SavedEmbeddings:
     users: UserEmbeddings | None = None
     predicting: NDArray[np.float32] | None = None
     content: ContentVectors | None = None
+    star_counts: dict[float, int] = field(default_factory=dict)
 
     @property
     def predictors(self) -> NDArray[np.float32]:
@@ -158,6 +162,7 @@ class SavedEmbeddings:
             "ridge": self.ridge,
             "users": self.users is not None,
             "predicting": self.predicting is not None,
+            "star_counts": list(self.star_counts.items()),
         }
         write_columns(run / FILE_NAME, "embeddings", columns, metadata)
 
@@ -185,6 +190,7 @@ class SavedEmbeddings:
             ridge=metadata["ridge"],
             average_user=columns["average_user"],
             predicting=columns.get("predicting_vectors"),
+            star_counts=dict(metadata.get("star_counts", [])),
         )
 
     @staticmethod
@@ -198,7 +204,7 @@ class SavedEmbeddings:
         """
         if not _read(run, ())[1]["users"]:
             raise no_users(_file_of(run))
-        columns, _ = _read(run, [f"user_{field.name}" for field in fields(UserEmbeddings)])
+        columns, _ = _read(run, [f"user_{column.name}" for column in fields(UserEmbeddings)])
         return UserEmbeddings(*columns.values())
 
     @staticmethod
@@ -210,7 +216,7 @@ class SavedEmbeddings:
         MovieEmbedError
             The file is damaged.
         """
-        columns, _ = _read(run, [f"content_{field.name}" for field in fields(ContentVectors)])
+        columns, _ = _read(run, [f"content_{column.name}" for column in fields(ContentVectors)])
         return ContentVectors(*columns.values())
 
 
@@ -225,6 +231,17 @@ def _read(run: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, An
     if metadata.get("layout") != _LAYOUT:
         raise MovieEmbedError(f"{file} was made by another version of movie_embed: train again")
     return read_columns(file, "embeddings", names)
+
+
+def folder_of(run: Path) -> Path:
+    """Return a run's folder: `run` itself, or the one that it names, a file like `LATEST`.
+
+    Raises
+    ------
+    MovieEmbedError
+        There is no trained model in it.
+    """
+    return _file_of(run).parent
 
 
 def _file_of(run: Path) -> Path:

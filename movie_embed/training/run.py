@@ -74,7 +74,8 @@ def train(
         All settings. With `resume` the run in the folder goes on from its last checkpoint.
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
-        ``embeddings.safetensors`` and TensorBoard events.
+        ``embeddings.safetensors``, TensorBoard events and, unless ``save.figures=false``,
+        ``figures/`` and what TensorBoard's projector reads.
     swept
         What tells this run of a sweep from the others, for TensorBoard's table of runs.
 
@@ -124,7 +125,9 @@ def train(
     write_text(LATEST, f"{run.resolve()}\n")
     dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
-    print(describe_result(data.triples, metrics, run, how, profiler.summary()))
+    print(describe_result(data.triples, metrics, run, how, profiler.summary()), flush=True)
+    if config.save.figures:
+        _show(run)
     return metrics
 
 
@@ -163,6 +166,17 @@ def _log_outcome(
     final = {f"final/{k}": metrics[k] for k in _FINAL_METRICS if metrics[k] is not None}
     logger.log_hyperparams({**swept, **main}, final, step)
     logger.finalize("success")
+
+
+def _show(run: Path) -> None:
+    """Write the figures; whatever fails there, the run is whole."""
+    try:
+        from movie_embed.figures.write import show_run  # loads matplotlib and scikit-learn
+
+        show_run(run)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        print(f"the run is saved, but not its figures ({why}); try python plot.py", file=sys.stderr)
 
 
 def _quiet_lightning() -> None:

@@ -59,6 +59,9 @@ def save_embeddings(
         ridge=l2 * len(data.train),
         average_user=np.append(users.vectors[known].mean(0), users.biases[known].mean()),
         predicting=predicting[seen] if config.model.implicit in ("movies", "both") else None,
+        star_counts=dict(
+            zip(triples.levels.tolist(), triples.level_counts().tolist(), strict=True)
+        ),
     )
     replace(
         embeddings,

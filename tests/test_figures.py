@@ -1,0 +1,274 @@
+"""Figures by what is drawn in them, and TensorBoard's files read back as it reads them."""
+
+import csv
+import dataclasses
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkerboard import MOVIES, write_checkerboard
+from embedded import random_vectors, saved
+from matplotlib.figure import Figure
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_cli import run_script
+
+from movie_embed import MovieEmbedError
+from movie_embed.config import DataConfig, ModelConfig, SaveConfig, TrainConfig, TrainerConfig
+from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.figures import write
+from movie_embed.figures.finished import FinishedRun
+from movie_embed.figures.genre_map import embed_in_plane, largest_genres, plot_genre_map
+from movie_embed.figures.network import plot_network
+from movie_embed.figures.plots import plot_losses, plot_movie_counts, plot_star_counts
+from movie_embed.figures.write import FIGURES, show_run
+from movie_embed.storage import read_columns, write_columns
+from movie_embed.training.run import train
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    data = write_checkerboard(tmp_path_factory.mktemp("data"))
+    return TrainConfig(
+        data=DataConfig("files", str(data), str(data / "cache"), val_fraction=0.2, batch_size=512),
+        model=ModelConfig(dim=4),
+        trainer=TrainerConfig(max_epochs=3, enable_progress_bar=False),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, with what training drew of it."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train(config, folder / "run")
+    return folder / "run"
+
+
+def texts(figure: Figure) -> str:
+    (axes, *_) = figure.axes
+    return "\n".join(text.get_text() for text in axes.texts)
+
+
+def test_training_leaves_every_figure_in_the_folder_and_in_tensorboard(run: Path) -> None:
+    events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
+    assert events.Tags()["images"] == [f"figures/{name}" for name in FIGURES]
+    assert {path.stem for path in (run / "figures").iterdir()} == set(FIGURES)
+    for name in FIGURES:
+        png = (run / "figures" / f"{name}.png").read_bytes()
+        (image,) = events.Images(f"figures/{name}")
+        assert image.encoded_image_string == png
+        assert image.step == 3
+        assert min(Image.open(io.BytesIO(png)).size) >= 700
+
+
+def test_drawing_again_replaces_what_was_drawn(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    before = {path.name: path.read_bytes() for path in (copy / "figures").iterdir()}
+    result = run_script("plot.py", "run=copy", tmp_path)
+    assert result.returncode == 0, result.stderr
+    written = [*(f"figures/{name}.png" for name in FIGURES), "projector/vectors.tsv"]
+    written += ["projector/metadata.tsv", "projector_config.pbtxt"]
+    assert result.stdout.split() == [f"copy/{name}" for name in written]
+    assert before == {path.name: path.read_bytes() for path in (copy / "figures").iterdir()}
+    assert len(list(copy.glob("events*.figures"))) == 1
+    missing = run_script("plot.py", "run=nowhere", tmp_path)
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    assert "python train.py" in missing.stderr
+
+
+def test_a_sweep_can_leave_them_out(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        quick = dataclasses.replace(config.trainer, max_epochs=1)
+        left_out = dataclasses.replace(config, trainer=quick, save=SaveConfig(figures=False))
+        train(left_out, tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names.isdisjoint({"figures", "projector", "projector_config.pbtxt"})
+
+
+def test_a_figure_that_fails_does_not_fail_the_run(
+    config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(run: Path) -> None:
+        raise ValueError("no ink")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(write, "show_run", broken)
+    train(config, tmp_path / "run")
+    assert "the run is saved, but not its figures (ValueError: no ink)" in capsys.readouterr().err
+    assert (tmp_path / "run" / "embeddings.safetensors").exists()
+
+
+def test_a_figure_whose_data_are_gone_is_left_out_and_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    for path in copy.glob("events*"):
+        path.unlink()
+    shutil.rmtree(copy / "figures")
+    show_run(copy)
+    assert {path.stem for path in (copy / "figures").iterdir()} == set(FIGURES) - {"loss"}
+    assert capsys.readouterr().err.startswith("no figure loss: ")
+    (copy / "metrics.json").unlink()
+    with pytest.raises(MovieEmbedError, match=r"no whole run.*metrics\.json"):
+        show_run(copy)
+
+
+def test_ratings_per_movie() -> None:
+    counts = np.array([3, 900, 0, 40, 200, 200])
+    figure = plot_movie_counts(counts, min_ratings=200)
+    (axes,) = figure.axes
+    curve, threshold = axes.lines
+    assert curve.get_ydata().tolist() == [900, 200, 200, 40, 3]
+    assert curve.get_xdata().tolist() == [1, 2, 3, 4, 5]
+    assert set(threshold.get_ydata()) == {200}
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert "threshold: 200 or more ratings\n3 movies stay" in texts(figure)
+    assert "3 of 6 movies" in texts(figure)
+    assert "96.8% of all ratings" in texts(figure)
+    assert "not drawn are 1 without ratings" in texts(figure)
+
+
+def test_frequency_of_each_rating_value() -> None:
+    (axes,) = plot_star_counts({0.5: 10, 1.0: 30, 4.0: 60}).axes
+    assert [bar.get_height() for bar in axes.patches] == [10, 30, 60]
+    centers = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+    assert centers == pytest.approx([0.5, 1, 4])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "1", "4"]
+
+
+def test_star_counts_are_those_of_the_ratings_kept(run: Path) -> None:
+    counts = FinishedRun.load(run).star_counts()
+    assert sum(counts.values()) == json.loads((run / "metrics.json").read_text())["ratings"]
+    assert list(counts) == [0.5, 1.0, 1.5, 5.0]
+
+
+def test_a_run_saved_before_ratings_were_counted_still_loads(run: Path, tmp_path: Path) -> None:
+    columns, metadata = read_columns(run / "embeddings.safetensors", "embeddings")
+    del metadata["star_counts"]
+    for name in ("metrics.json", "config.yaml"):
+        shutil.copy(run / name, tmp_path)
+    write_columns(tmp_path / "embeddings.safetensors", "embeddings", columns, metadata)
+    older = FinishedRun.load(tmp_path)
+    assert older.saved.star_counts == {}
+    assert older.star_counts() == FinishedRun.load(run).star_counts()
+    without_users = metadata | {"users": False}
+    write_columns(tmp_path / "embeddings.safetensors", "embeddings", columns, without_users)
+    with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
+        older.star_counts()
+
+
+def test_the_losses_are_those_of_training(run: Path) -> None:
+    losses = FinishedRun.load(run).losses()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert list(losses) == ["training", "validation"]
+    assert all(list(by_epoch) == [1, 2, 3] for by_epoch in losses.values())
+    best = losses["validation"][metrics["best_epoch"]]
+    assert best == pytest.approx(metrics["val_rmse"] ** 2, rel=1e-5)
+
+
+def test_loss_per_epoch() -> None:
+    losses = {"training": {1: 1.2, 2: 0.8}, "validation": {2: 0.9}}
+    axes = plot_losses(losses, saved_epoch=2, bias_only_rmse=0.9).axes[0]
+    training, validation, baseline, saved_line = axes.lines
+    assert training.get_xydata().tolist() == [[1, 1.2], [2, 0.8]]
+    assert validation.get_xydata().tolist() == [[2, 0.9]]
+    assert baseline.get_ydata() == pytest.approx([0.81, 0.81])
+    assert set(saved_line.get_xdata()) == {2}
+    (roots,) = axes.child_axes
+    assert roots.get_ylabel() == "RMSE (stars)"
+    assert len(plot_losses({"training": {1: 1.0}}, 1, 0.9).axes[0].lines) == 3
+
+
+def test_a_movie_of_several_genres_is_the_rarest_of_the_largest() -> None:
+    named = [("A", "B"), ("A",), ("A", "C"), ("B", "C"), ("B",), (), ("A", "D")]
+    largest, chosen = largest_genres(named, 2)
+    assert largest == ["A", "B"]
+    assert chosen == ["B", "A", "A", "B", "B", None, "A"]
+
+
+def test_the_map_has_every_movie_once_in_its_genre() -> None:
+    embeddings = saved(random_vectors(60))
+    figure = plot_genre_map(embeddings, seed=0)
+    (axes,) = figure.axes
+    drawn = [(points.get_label(), len(points.get_offsets())) for points in axes.collections]
+    # Every other movie has no genre, the rest are Comedy and Drama alike.
+    assert drawn == [("Drama (30)", 30), ("other (30)", 30)]
+    assert len({tuple(p.get_facecolor()[0][:3]) for p in axes.collections}) == 2
+    assert "all 60 movies" in texts(figure)
+    few = plot_genre_map(embeddings, seed=0, movies=20)
+    assert sum(len(points.get_offsets()) for points in few.axes[0].collections) == 20
+    assert "the 20 most rated of 60 movies" in texts(few)
+
+
+def test_the_map_repeats_with_its_seed_and_keeps_groups_together() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.eye(4, 8), 15, axis=0) + 0.1 * rng.standard_normal((60, 8))
+    vectors = (groups / np.linalg.norm(groups, axis=1, keepdims=True)).astype(np.float32)
+    points = embed_in_plane(vectors, seed=1)
+    assert points.tobytes() == embed_in_plane(vectors, seed=1).tobytes()
+    distances = np.linalg.norm(points[:, None] - points, axis=2) + np.diag(np.full(60, np.inf))
+    assert (distances.argmin(axis=1) // 15 == np.arange(60) // 15).all()
+    assert embed_in_plane(vectors[:4, :1], seed=0).shape == (4, 2)
+    with pytest.raises(MovieEmbedError, match="3 movies"):
+        embed_in_plane(vectors[:3], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("implicit", "parameters"),
+    [("none", 7_113_531), ("users", 7_163_781), ("movies", 14_037_331), ("both", 14_087_581)],
+)
+def test_the_diagram_counts_the_papers_parameters(implicit: str, parameters: int) -> None:
+    shown = texts(plot_network(138_476, 1_005, 50, (0.5, 5.0), implicit))
+    assert f"{parameters:,} parameters" in shown
+    assert "138,476 × 50\n6,923,800 parameters" in shown  # noqa: RUF001
+    assert "0.5 … 5" in shown
+
+
+def test_the_projector_finds_every_movie_from_its_log_directory(run: Path) -> None:
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    config = text_format.Parse((run / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    (movies,) = config.embeddings
+    vectors = np.loadtxt(run / movies.tensor_path, dtype=np.float32, delimiter="\t")
+    embeddings = SavedEmbeddings.load(run)
+    assert vectors.tobytes() == embeddings.vectors.tobytes()
+    with (run / movies.metadata_path).open(newline="") as file:
+        header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    assert header == ["movie_id", "title", "year", "genres", "rating_count"]
+    assert [int(row[0]) for row in rows] == embeddings.movies.ids[:MOVIES].tolist()
+    assert rows[0][1:4] == ["Group 0, The 101", "1999", "Comedy|Drama"]
+    counts = [int(row[4]) for row in rows]
+    assert counts == embeddings.movies.rating_counts[:MOVIES].tolist()
+
+
+def test_tensorboards_own_plugin_serves_the_projector(run: Path) -> None:
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
+    from werkzeug.test import Client
+
+    for folder, name in ((run, "."), (run.parent, "run")):
+        multiplexer = EventMultiplexer().AddRunsFromDirectory(str(folder))
+        multiplexer.Reload()
+        provider = MultiplexerDataProvider(multiplexer, str(folder))
+        plugin = ProjectorPlugin(TBContext(data_provider=provider, logdir=str(folder)))
+        client = {route: Client(app) for route, app in plugin.get_plugin_apps().items()}
+        assert client["/runs"].get("/").json == [name]
+        info = client["/info"].get("/", query_string={"run": name}).json
+        assert info["embeddings"][0]["tensorShape"] == [MOVIES, 4]
+        asked = {"run": name, "name": "movies"}
+        tensor = client["/tensor"].get("/", query_string=asked).data
+        assert tensor == SavedEmbeddings.load(run).vectors.tobytes()
+        metadata = client["/metadata"].get("/", query_string=asked).text
+        assert metadata == (run / "projector" / "metadata.tsv").read_text()
