@@ -1,11 +1,11 @@
 """What each choice that the paper leaves open does to its run, one changed at a time.
 
-    python benchmarks/paper_choices.py FOLDER_OF_ML_1M FOLDER_OF_POOLED [--seeds 3]
+    python benchmarks/paper_choices.py FOLDER [--min-ratings 300] [--seeds 3]
 
-Each row is `experiment=paper` with one thing changed. On ML-1M (all movies, a tenth held out) the
-error is that of the best epoch; on the second folder (movies of 300 ratings or more, a twentieth
-held out) error and neighbours are those after the last epoch, as the paper saves them. What the
-project has no setting for is changed here.
+FOLDER is any MovieLens folder or zip; a twentieth of its ratings is held out. Each row is
+`experiment=paper` with one thing changed. Error and neighbours are those after the last epoch, as
+the paper saves them, beside the best epoch's error. What the project has no setting for is changed
+here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from harness import ROOT, machine, table, write_section
 from hydra import compose, initialize_config_dir
 from neighbours import measures, top_rows
 from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from movie_embed.config import TrainConfig, register_schemas
 from movie_embed.embeddings.saved import SavedEmbeddings
@@ -32,7 +33,7 @@ from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.regression import RatingRegression
 
 DOCS = ROOT / "docs" / "paper.md"
-BATCHES = (8_192, 2_048, 1_024)
+BATCHES = (8_192, 4_096, 1_024)
 STRENGTHS = ("1e-7", "1e-5", "1e-4")
 
 Outcome = tuple[float, ...]
@@ -80,27 +81,18 @@ CODE: dict[str, tuple[str, type]] = {
 }
 
 
-def trained(settings: list[str], run: Path) -> dict[str, Any]:
-    """Train the paper's run as changed, in silence, and return its metrics."""
+def trained(settings: list[str], run: Path) -> Outcome:
+    """Train as changed, in silence; return best RMSE, its epoch, last RMSE and sequel recall."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = OmegaConf.to_object(compose("train", ["experiment=paper", *settings]))
     assert isinstance(config, TrainConfig)
     silence = contextlib.redirect_stdout(io.StringIO())
     with silence, contextlib.chdir(run.parent):  # where outputs/latest is written, too
-        return training.train(config, run)
-
-
-def outcome(ml_1m: Path, pooled: Path, settings: list[str], run: Path) -> Outcome:
-    """Return RMSE and its epoch on ML-1M; RMSE and sequel recall on the other."""
-    where = ["data=ml-1m", f"data.path={ml_1m.resolve()}", "data.min_ratings=1"]
-    first = trained([*where, "data.val_fraction=0.1", *settings], run / "first")
-    where = ["data=files", f"data.path={pooled.resolve()}", "data.min_ratings=300"]
-    second = trained(
-        [*where, "data.val_fraction=0.05", "save.epoch=last", *settings], run / "second"
-    )
-    saved = SavedEmbeddings.load(run / "second")
+        training.train(config, run)
+    errors = [event.value for event in EventAccumulator(str(run)).Reload().Scalars("val_rmse")]
+    saved = SavedEmbeddings.load(run)
     recall = measures(saved.movies, top_rows(saved.vectors))[0]
-    return first["val_rmse"], first["best_epoch"], second["val_rmse"], recall
+    return min(errors), 1 + errors.index(min(errors)), errors[-1], recall
 
 
 def changed(label: str) -> contextlib.AbstractContextManager[Any]:
@@ -124,21 +116,23 @@ def cells(outcomes: list[Outcome]) -> list[str]:
 def main() -> None:
     """Train every row and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("ml_1m", type=Path)
-    parser.add_argument("pooled", type=Path)
+    parser.add_argument("source", type=Path, help="a MovieLens folder or zip")
+    parser.add_argument("--min-ratings", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     register_schemas()
+    where = ["data=files", f"data.path={options.source.resolve()}"]
+    where += [f"data.min_ratings={options.min_ratings}", "data.val_fraction=0.05"]
     rows = []
     for label, settings in CHANGES.items():
         outcomes = []
         for seed in range(10, 10 + options.seeds):  # other splits than those reported elsewhere
-            with tempfile.TemporaryDirectory() as run, changed(label):
-                chosen = [*settings, f"seed={seed}"]
-                outcomes.append(outcome(options.ml_1m, options.pooled, chosen, Path(run)))
+            with tempfile.TemporaryDirectory() as folder, changed(label):
+                chosen = [*where, "save.epoch=last", f"seed={seed}", *settings]
+                outcomes.append(trained(chosen, Path(folder) / "run"))
         rows.append((label, *cells(outcomes)))
         print(*rows[-1], sep=" | ", flush=True)
-    heading = ("", "ML-1M, best RMSE", "its epoch", "pooled, last RMSE", "sequel recall@10")
+    heading = ("", "best RMSE", "its epoch", "last RMSE", "sequel recall@10")
     note = f"{machine()}; mean and standard deviation over {options.seeds} seeds"
     write_section("paper_choices", f"{note}\n\n{table(heading, rows)}", DOCS)
 

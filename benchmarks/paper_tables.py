@@ -143,7 +143,7 @@ def main() -> None:
     recommender = Recommender.load(options.run)
     saved = recommender.embeddings
     note = (
-        f"{saved.data_name}, {saved.movies.embedded:,} movies of {saved.min_ratings:,} ratings or "
+        f"data={saved.data_name}, {saved.movies.embedded:,} movies of {saved.min_ratings:,} ratings or "
         "more"
     )
     text = "\n\n".join([note, *(beside(recommender, movies) for movies in QUESTIONS)])
