@@ -142,11 +142,9 @@ def main() -> None:
     options = parser.parse_args()
     recommender = Recommender.load(options.run)
     saved = recommender.embeddings
-    note = (
-        f"data={saved.data_name}, {saved.movies.embedded:,} movies of {saved.min_ratings:,} ratings or "
-        "more"
-    )
-    text = "\n\n".join([note, *(beside(recommender, movies) for movies in QUESTIONS)])
+    movies, least = saved.movies.embedded, saved.min_ratings
+    note = f"data={saved.data_name}, {movies:,} movies of {least:,} ratings or more"
+    text = "\n\n".join([note, *(beside(recommender, question) for question in QUESTIONS)])
     if options.write:
         write_section("paper_tables", text, DOCS)
     else:
