@@ -15,6 +15,7 @@ import contextlib
 import io
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,6 +36,7 @@ from movie_embed.training.regression import RatingRegression
 DOCS = ROOT / "docs" / "paper.md"
 BATCHES = (8_192, 4_096, 1_024)
 STRENGTHS = ("1e-7", "1e-5", "1e-4")
+DIGITS = (4, 1, 4, 3)  # of best RMSE, its epoch, last RMSE and recall
 
 Outcome = tuple[float, ...]
 
@@ -100,17 +102,10 @@ def changed(label: str) -> contextlib.AbstractContextManager[Any]:
     return patch.object(training, *CODE[label]) if label in CODE else contextlib.nullcontext()
 
 
-def cells(outcomes: list[Outcome]) -> list[str]:
-    """Return means over the seeds, with the standard deviations of RMSEs and recall."""
-    columns = list(zip(*outcomes, strict=True))
-    spread = [statistics.stdev(column) if len(column) > 1 else 0.0 for column in columns]
-    rmse, epoch, last, recall = map(statistics.mean, columns)
-    return [
-        f"{rmse:.4f} ± {spread[0]:.4f}",
-        f"{epoch:.1f}",
-        f"{last:.4f} ± {spread[2]:.4f}",
-        f"{recall:.3f} ± {spread[3]:.3f}",
-    ]
+def cell(values: Sequence[float], digits: int) -> str:
+    """Return the mean over the seeds and, of several, their standard deviation."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def main() -> None:
@@ -130,10 +125,11 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder, changed(label):
                 chosen = [*where, "save.epoch=last", f"seed={seed}", *settings]
                 outcomes.append(trained(chosen, Path(folder) / "run"))
-        rows.append((label, *cells(outcomes)))
+        columns = zip(*outcomes, strict=True)
+        rows.append((label, *map(cell, columns, DIGITS)))
         print(*rows[-1], sep=" | ", flush=True)
     heading = ("", "best RMSE", "its epoch", "last RMSE", "sequel recall@10")
-    note = f"{machine()}; mean and standard deviation over {options.seeds} seeds"
+    note = f"{machine()}; seeds: {options.seeds}"
     write_section("paper_choices", f"{note}\n\n{table(heading, rows)}", DOCS)
 
 
