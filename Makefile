@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test parity lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,11 @@ demo: install ## train on the built-in simulated ratings, then recommend
 
 test: install ## run the tests
 	$(BIN)/python -m pytest
+
+parity: install ## compare the network and its steps with Keras', which it installs
+	$(PIP_INSTALL) --editable '.[test,parity]'
+	KERAS_BACKEND=torch $(BIN)/python -c 'import keras, scipy'
+	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/test_parity.py
 
 lint: install ## check style and types
 	$(BIN)/ruff check .

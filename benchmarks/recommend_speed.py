@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEm
 
 DIM, USERS, RATINGS, REPEATS = 50, 10_000, 300, 30
 GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-Fi", "War")
+PAIRS = ["|".join(pair) for pair in combinations(GENRES, 2)]
 
 QUESTIONS: dict[str, Callable[[Recommender], object]] = {
     "similar to one": lambda r: r.similar(1),
@@ -51,7 +53,7 @@ def recommender(movies: int) -> Recommender:
         ids=np.arange(1, movies + rare + 1),
         titles=[f"Example {i}, The ({1920 + i % 100})" for i in range(1, movies + rare)]
         + ["Only One (2000)"],
-        genres=["|".join(rng.choice(GENRES, 2, replace=False)) for _ in range(movies + rare)],
+        genres=[PAIRS[i] for i in rng.integers(0, len(PAIRS), movies + rare)],
         tags=[""] * (movies + rare),
         rating_counts=rng.integers(1, 1000, movies + rare),
         embedded=movies,

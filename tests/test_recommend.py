@@ -14,6 +14,7 @@ from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, saved
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.answers.formats import norm, vectors_as_csv, vectors_as_json, vectors_as_table
+from movie_embed.answers.ranking import best_rows
 from movie_embed.embeddings.saved import SavedEmbeddings
 
 FLOAT32_STEP = float(np.finfo(np.float32).eps)
@@ -48,6 +49,16 @@ def test_ranking_equals_a_full_argsort(
         answers = recommender.similar(query, k, combine)  # type: ignore[arg-type]
         assert [answer.movie_id // 10 - 1 for answer in answers] == expected[:k]
         assert [answer.rank for answer in answers] == list(range(1, k + 1))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0002])
+@pytest.mark.parametrize("k", [1, 10, 37])
+def test_the_best_of_many_scores_are_those_of_a_full_sort(k: int, share: float) -> None:
+    rng = np.random.default_rng(k)
+    scores = rng.integers(-500, 500, 40_003).astype(np.float32)  # with ties
+    allowed = rng.random(len(scores)) < share
+    order = np.argsort(-scores, kind="stable")
+    assert best_rows(scores, allowed, k).tolist() == order[allowed[order]][:k].tolist()
 
 
 def test_similarity_is_the_cosine(recommender: Recommender) -> None:

@@ -7,21 +7,27 @@ from keras import layers
 def paper_network(
     users: int, movies: int, low: float, high: float, dim: int = 50, l2: float = 1e-6
 ) -> keras.Model:
-    """Return the network, compiled as the paper says."""
+    """Return the network with the table's names, compiled as the paper says.
 
-    def embedding(rows: int, columns: int, index: keras.KerasTensor) -> keras.KerasTensor:
-        table = layers.Embedding(
-            rows,
-            columns,
-            embeddings_initializer="he_normal",
-            embeddings_regularizer=keras.regularizers.L2(l2),
-        )
-        return layers.Reshape((columns,))(table(index))
+    What the paper leaves open is as in `conf/experiment/paper.yaml`: the biases start as he_normal
+    too and are not regularised.
+    """
+    movie, user = (layers.Input((1,), dtype="int32", name=name) for name in ("movies", "users"))
 
-    movie, user = layers.Input((1,), dtype="int32"), layers.Input((1,), dtype="int32")
-    dot = layers.Dot(axes=1)([embedding(movies, dim, movie), embedding(users, dim, user)])
-    biased = layers.Add()([dot, embedding(movies, 1, movie), embedding(users, 1, user)])
-    stars = layers.Lambda(lambda x: x * (high - low) + low)(layers.Activation("sigmoid")(biased))
+    def embedding(index: keras.KerasTensor, name: str, rows: int, columns: int) -> layers.Layer:
+        regularizer = keras.regularizers.L2(l2) if columns > 1 else None
+        table = layers.Embedding(rows, columns, "he_normal", regularizer, name=name)
+        return layers.Reshape((columns,), name=f"reshaped_{name}")(table(index))
+
+    vectors = [
+        embedding(movie, "movies_embeddings", movies, dim),
+        embedding(user, "users_embeddings", users, dim),
+    ]
+    biases = [embedding(movie, "movies_bias", movies, 1), embedding(user, "users_bias", users, 1)]
+    dot = layers.Dot(axes=1, name="dot_product")(vectors)
+    biased = layers.Add(name="bias_addition")([dot, *biases])
+    share = layers.Activation("sigmoid", name="activation_1")(biased)
+    stars = layers.Lambda(lambda x: x * (high - low) + low, name="lambda_1")(share)
     model = keras.Model([movie, user], stars)
     model.compile(keras.optimizers.Adam(1e-3), "mean_squared_error")
     return model

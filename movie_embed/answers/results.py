@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,7 @@ class Reason:
     shared_genres: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One answer; it has one of three numbers, and the other two are None.
 
     Attributes
@@ -79,7 +78,7 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer by column name, flat, without numbers that it does not have."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns = self._asdict()
         reason = columns.pop("reason")
         for name in ("similarity", "dot_product", "predicted_stars"):
             if columns[name] is None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_YEAR = re.compile(r"\s*\((\d{4})(?:\s*[-–]\s*\d{0,4})?\)\s*$")  # noqa: RUF001
+_YEAR = re.compile(r"\((\d{4})(?:\s*[-–]\s*\d{0,4})?\)\s*$")  # noqa: RUF001
 _NO_GENRES = "(no genres listed)"
 
 
@@ -93,7 +93,7 @@ TABLE_COLUMNS = ("movie_ids", "titles", "genres", "tags", "rating_counts")
 def split_year(title: str) -> tuple[str, int | None]:
     """Split ``"Toy Story (1995)"`` into ``("Toy Story", 1995)``; the year may be absent."""
     match = _YEAR.search(title)
-    return (title[: match.start()], int(match[1])) if match else (title.strip(), None)
+    return (title[: match.start()].rstrip(), int(match[1])) if match else (title.strip(), None)
 
 
 def split_genres(genres: str) -> tuple[str, ...]:
