@@ -98,7 +98,9 @@ def train(
     last = run / "checkpoints" / "last.ckpt"
     step = _resumed_step(config, data, last) if config.resume else None
     throughput, profiler = Throughput(), _PROFILERS[config.trainer.profiler]()
-    trainer = _trainer(config, data, run, step, throughput, profiler)
+    # What a killed run logged after its last checkpoint is logged anew.
+    logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
+    trainer = _trainer(config, data, run, logger, throughput, profiler)
     if trainer.is_global_zero:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
         settings = OmegaConf.structured(replace(config, resume=None))
@@ -119,7 +121,7 @@ def train(
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
-    _log_outcome(trainer.loggers[0], config, swept, metrics, trainer.global_step)
+    _log_outcome(logger, config, swept, metrics, trainer.global_step)
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
@@ -243,11 +245,10 @@ def _trainer(
     config: TrainConfig,
     data: RatingsDataModule,
     run: Path,
-    step: int | None,
+    logger: TensorBoardLogger,
     throughput: Throughput,
     profiler: Profiler,
 ) -> pl.Trainer:
-    """Return Lightning's Trainer; `step` is where a resumed run goes on."""
     settings = asdict(config.trainer)
     del settings["early_stopping"]
     threads = settings.pop("threads") or _threads(config, data)
@@ -270,8 +271,7 @@ def _trainer(
     return pl.Trainer(
         **settings,
         callbacks=callbacks,
-        # What a killed run logged after its last checkpoint is logged anew.
-        logger=Curves(run, name="", version="", default_hp_metric=False, purge_step=step),
+        logger=logger,
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,
         # Every epoch asks for its batches anew: their order is a function of the epoch.
