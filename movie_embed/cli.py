@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from movie_embed.errors import MovieEmbedError, did_you_mean
+from movie_embed.errors import MovieEmbedError, cannot_write, did_you_mean
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def read_settings(cfg: DictConfig) -> Any:
@@ -50,6 +53,10 @@ def one_line_errors(schema: type) -> Iterator[None]:
         sys.exit(f"error: {error}")
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_explain(error, schema)}")
+    except OSError as error:  # of files that Hydra and TensorBoard write
+        if error.errno not in _UNWRITABLE:
+            raise
+        sys.exit(f"error: {cannot_write(error.filename or 'a file', error)}")
 
 
 def _explain(error: Exception, schema: type) -> str:

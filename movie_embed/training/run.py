@@ -21,7 +21,7 @@ from movie_embed.config import TrainConfig
 from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST
-from movie_embed.storage import write_text
+from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import AtomicCheckpointIO, EpochLines, ProgressBar, Throughput
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
@@ -57,13 +57,18 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
         The data cannot be had, or training diverged.
     """
     _quiet_lightning()
+    for folder in (run, run / "checkpoints"):
+        remove_leftovers(folder)
     data = RatingsDataModule(config.data, config.seed)
     data.setup()
     torch.set_num_threads(_threads(config, data))
     module = _module(config, data)
     print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
     throughput = Throughput()
+    write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
     logger = TensorBoardLogger(run, name="", version="", default_hp_metric=False)
+    # The logger would write the same again, not atomically.
+    logger.NAME_HPARAMS_FILE = "config.yaml"
     logger.log_hyperparams(asdict(config))
     trainer = _trainer(config, data, logger, [throughput, *_checkpoints(run, len(data.val) > 0)])
     started = time.perf_counter()
@@ -82,7 +87,6 @@ def train(config: TrainConfig, run: Path) -> dict[str, float | int | None]:
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
-    write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
@@ -180,7 +184,7 @@ def _log_every_n_steps(config: TrainConfig, data: RatingsDataModule) -> int:
 
 def _restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
     """Load a checkpoint's weights and return its epoch, from 1."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = AtomicCheckpointIO().load_checkpoint(checkpoint)
     module.cpu().load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
 
