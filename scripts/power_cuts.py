@@ -162,10 +162,8 @@ def started(folder: Path) -> Iterator[tuple[int, int]]:
 def to_the_end(folder: Path) -> list[tuple[float, Event]]:
     """Run train.py to its end and return when each phase began and ended."""
     with started(folder) as (child, pipe):
-        events = []
         with os.fdopen(os.dup(pipe)) as lines:
-            for line in lines:
-                events.append((time.perf_counter(), parsed(line)))
+            events = [(time.perf_counter(), parsed(line)) for line in lines]
         _, status = os.waitpid(child, 0)
     if status:
         raise SystemExit(f"a start failed:\n{(folder / 'log.txt').read_text()}")

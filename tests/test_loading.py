@@ -71,8 +71,7 @@ def refusal(load: Callable[[Path], object], path: Path) -> str:
 @pytest.mark.parametrize("kind", ["plain", "old", "new"])
 def test_a_file_that_runs_code_does_not_get_to(kind: str, tmp_path: Path) -> None:
     (checkpoint := tmp_path / "last.ckpt").write_bytes(bombs()[kind])
-    told = refusal(load_checkpoint, checkpoint)
-    assert ("holds more than numbers" if kind == "new" else "no checkpoint") in told
+    assert "or holds more than numbers" in refusal(load_checkpoint, checkpoint)
     (embeddings := tmp_path / "embeddings.safetensors").write_bytes(bombs()[kind])
     assert "cannot be read as embeddings" in refusal(load_embeddings, embeddings)
     (pointer := tmp_path / "latest").write_bytes(b"\x80" + bombs()[kind])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -19,6 +18,7 @@ from movie_embed.storage import FORMAT_VERSION, atomic_path, newer_format
 from movie_embed.training.datamodule import Batch
 
 _VERSION_KEY = "movie_embed_format"
+_NO_CHECKPOINT = "it is damaged, no checkpoint, or holds more than numbers"
 
 
 class Throughput(pl.Callback):
@@ -100,11 +100,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         try:
             _check_sums(path)
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-        except UnpicklingError as error:
-            raise MovieEmbedError(f"{path} holds more than numbers: not loaded") from error
+            checkpoint = torch.load(path, map_location, weights_only=True)  # noqa: TID251
         except Exception as error:  # damage makes both raise almost anything
-            reason = getattr(error, "strerror", None) or "it is damaged or no checkpoint"
+            reason = getattr(error, "strerror", None) or _NO_CHECKPOINT
             raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
         _check_content(path, checkpoint)
         return dict(checkpoint)
