@@ -1,10 +1,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Wheels only: building a package runs its code. Hydra's parser has never had a wheel.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	--only-binary :all: --no-binary antlr4-python3-runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test parity lint clean
+.PHONY: help install demo test parity lint audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -28,10 +30,19 @@ parity: install ## compare the network and its steps with Keras', which it insta
 	KERAS_BACKEND=torch $(BIN)/python -c 'import keras, scipy'
 	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/test_parity.py
 
-lint: install ## check style and types
+lint: install ## check style, types and that every version is pinned
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	! $(BIN)/python -m pip freeze --exclude-editable | $(PINNED_BY_TORCH) | grep -vixFf constraints.txt
+
+# Torch's wheel for CUDA names the exact versions of what comes with it.
+PINNED_BY_TORCH = grep -viE '^(cuda|nvidia|triton)' | sed 's/+.*//'
+
+audit: ## look up the pinned versions among known vulnerabilities
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --only-binary :all: pip-audit==2.10.1
+	.venv-audit/bin/python scripts/audit.py
 
 clean: ## remove the environment, caches and build leftovers, but no outputs
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from movie_embed.cli import one_line_errors, read_settings
 from movie_embed.config import TrainConfig, register_schemas
 from movie_embed.training.resume import resumed_settings
-from movie_embed.training.sweep import failure_noted, swept_values, table_at_the_end
+from movie_embed.training.sweep import outcome_noted, swept_values, table_at_the_end
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> float | None:
     job = HydraConfig.get()
     run = Path(job.runtime.output_dir)
     sweeps = job.mode == RunMode.MULTIRUN
-    with failure_noted(run, TrainConfig) if sweeps else one_line_errors(TrainConfig):
+    with outcome_noted(run, job, TrainConfig) if sweeps else one_line_errors(TrainConfig):
         if cfg.resume is not None and not sweeps:
             cfg = resumed_settings(cfg, job.overrides.task, run)
         config = read_settings(cfg)

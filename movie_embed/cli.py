@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from movie_embed.errors import MovieEmbedError, did_you_mean
+from movie_embed.errors import MovieEmbedError, cannot_write, did_you_mean
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def read_settings(cfg: DictConfig) -> Any:
@@ -57,6 +60,8 @@ def explain(error: Exception, schema: type) -> str | None:
     text = str(error)
     if isinstance(error, MovieEmbedError):
         return text
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return cannot_write(error.filename or "a file", error)  # Hydra's or TensorBoard's
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if found := re.search(r"Could not override '([^']+)'", text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MovieEmbedError(Exception):
@@ -18,3 +19,9 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``"; did you mean a, b?"`` for the nearest known names, or ``""`` for none."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=cutoff)
     return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def cannot_write(path: str | Path, error: Exception) -> str:
+    """Return what a user is told of a file that could not be written, say on a full disk."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return f"cannot write {path}: {reason}; make room, mend its rights or choose another folder"

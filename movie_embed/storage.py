@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, cannot_write
 
 FORMAT_VERSION = 1
 
@@ -45,10 +45,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        raise MovieEmbedError(f"cannot write {path}: {error}") from error
+        raise MovieEmbedError(cannot_write(path, error)) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes began to write into a folder.
+
+    Parameters
+    ----------
+    folder
+        Where.
+    name
+        The file that was to be written; by default any. No other process may be writing it now.
+    """
+    for leftover in folder.glob(f".{name}.*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -113,7 +128,7 @@ def read_columns(
     Raises
     ------
     MovieEmbedError
-        The file is absent, damaged, of another kind or of a newer format.
+        The file is absent, damaged, of another kind or of a newer format, or holds NaN.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -125,6 +140,8 @@ def read_columns(
     for name, array in arrays.items():
         if digest_of(array) != header["digests"][name]:
             raise MovieEmbedError(f"{path} is damaged: {name} does not match its checksum")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise MovieEmbedError(f"{path} holds {name} that are not finite: make it again")
     texts = set(header["texts"])
     columns = {name: _as_texts(a) if name in texts else a for name, a in arrays.items()}
     return columns, header["metadata"]
@@ -140,11 +157,16 @@ def _checked_header(path: Path, kind: str, signed: Mapping[str, str]) -> dict[st
     if header["kind"] != kind:
         raise MovieEmbedError(f"{path} holds {header['kind']}, not {kind}")
     if header["version"] > FORMAT_VERSION:
-        raise MovieEmbedError(
-            f"{path} has format {header['version']}, newer than the {FORMAT_VERSION} "
-            "this movie_embed reads: update movie_embed"
-        )
+        raise MovieEmbedError(newer_format(path, header["version"]))
     return header
+
+
+def newer_format(path: str | Path, version: int) -> str:
+    """Return what a user is told of a file that a later movie_embed wrote."""
+    return (
+        f"{path} has format {version}, newer than the {FORMAT_VERSION} "
+        "this movie_embed reads: update movie_embed"
+    )
 
 
 def _as_array(column: Column) -> NDArray[Any]:

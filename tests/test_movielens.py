@@ -21,8 +21,10 @@ from typing import Literal, NoReturn
 
 import pytest
 
+from movie_embed.config import DataConfig
 from movie_embed.data import movielens
 from movie_embed.data.movielens import RELEASES, Release, cache_dir, fetch
+from movie_embed.data.triples import load_triples
 from movie_embed.errors import MovieEmbedError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,6 +215,21 @@ def test_download_off_opens_no_socket(tmp_path: Path, monkeypatch: pytest.Monkey
     assert str(tmp_path / "absent" / "toy.zip") in message
     assert "data.path=" in message
     assert not (tmp_path / "absent").exists()
+
+
+def test_an_offline_user_is_told_what_to_fetch_and_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, forbid)
+    with pytest.raises(MovieEmbedError) as caught:
+        load_triples(DataConfig("ml-1m", cache_dir=str(tmp_path), download=False))
+    archive = tmp_path / "ml-1m.zip"
+    assert str(caught.value) == (
+        f"ml-1m: {archive} is missing and data.download=false; set it to true, or fetch "
+        "https://files.grouplens.org/datasets/movielens/ml-1m.zip by hand and save it as "
+        f"{archive}, or pass data.path=/where/it/is/ml-1m.zip"
+    )
 
 
 @pytest.mark.parametrize("size", [len(BODY), None])

@@ -51,6 +51,7 @@ def settings(folder: Path, epochs: int = EPOCHS, **trainer: Any) -> TrainConfig:
         ),
         model=ModelConfig(dim=8, l2=1e-6),
         optimizer=OptimizerConfig(0.02, "cosine", 0.1),
+        save=SaveConfig(figures=False),
         trainer=TrainerConfig(epochs, enable_progress_bar=False, log_every_n_steps=5, **trainer),
     )
 
@@ -64,7 +65,7 @@ def saved_bytes(run: Path) -> dict[str, bytes]:
 
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(run)).Reload()
-    timed = {"ratings_per_second"}
+    timed = {"ratings_per_second", "final/ratings_per_second", "final/train_seconds"}
     return {
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
@@ -125,7 +126,7 @@ def test_a_crashed_run_ends_as_if_it_had_not(
     where: float,
     every_n_steps: int | None,
 ) -> None:
-    config = replace(settings(folder), save=SaveConfig(every_n_steps=every_n_steps))
+    config = replace(settings(folder), save=SaveConfig(figures=False, every_n_steps=every_n_steps))
     with monkeypatch.context() as patch:
         crash_at(int(where * steps), patch)
         with pytest.raises(Crash):
@@ -225,8 +226,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 def test_last_is_the_run_that_trained_last(tmp_path: Path) -> None:
     for number, name in enumerate(["2026-01-01/b", "2026-01-02/a"]):
         run = tmp_path / "outputs" / name
-        (run / ".hydra").mkdir(parents=True)
-        (run / ".hydra" / "config.yaml").write_text("")
+        run.mkdir(parents=True)
         (run / "config.yaml").write_text("")
         os.utime(run / "config.yaml", (1_000 - number, 1_000 - number))
     assert run_folder("last", "outputs/new") == "outputs/2026-01-01/b"

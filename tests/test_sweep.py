@@ -20,12 +20,19 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from movie_embed.config import TrainConfig
 from movie_embed.data import demo
-from movie_embed.training.sweep import failure_noted, run_name
+from movie_embed.training.sweep import outcome_noted, run_name
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = (
     "data.users=200 data.cache_dir=cache data.batch_size=8192 trainer.max_epochs=1 "
     "trainer.enable_progress_bar=false hydra.sweep.dir=grid"
+)
+
+HYDRA = OmegaConf.create(
+    {
+        "job": {"num": 3, "config": {"override_dirname": {"exclude_keys": []}}},
+        "overrides": {"task": ["model.dim=50"]},
+    }
 )
 
 
@@ -207,12 +214,12 @@ def test_a_bug_in_one_run_leaves_its_trace_and_ends_no_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "metrics.json").write_text("of an earlier sweep")
-    with failure_noted(tmp_path, TrainConfig):
+    with outcome_noted(tmp_path, HYDRA, TrainConfig):
         raise RuntimeError("out of memory\nand more")
     kept = (tmp_path / "failure.txt").read_text()
     assert kept.startswith("RuntimeError: out of memory\nTraceback")
     assert "Traceback" in capsys.readouterr().err
     assert not (tmp_path / "metrics.json").exists()
-    with pytest.raises(KeyboardInterrupt), failure_noted(tmp_path, TrainConfig):
+    with pytest.raises(KeyboardInterrupt), outcome_noted(tmp_path, HYDRA, TrainConfig):
         raise KeyboardInterrupt
     assert not (tmp_path / "failure.txt").exists()

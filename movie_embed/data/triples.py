@@ -38,7 +38,7 @@ from movie_embed.data.rows import BadRows
 from movie_embed.data.tags import read_tags
 from movie_embed.data.titles import Movie, read_movies
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import read_columns, write_columns
+from movie_embed.storage import read_columns, remove_leftovers, write_columns
 
 _CACHE_VERSION = 3  # raise it when the same source and settings give other triples
 _log = logging.getLogger(__name__)
@@ -169,6 +169,7 @@ def load_triples(config: DataConfig) -> Triples:
             except MovieEmbedError as error:
                 _log.warning("%s; building it again", error)
         triples = _read_demo(config) if files is None else _read_files(config, files)
+        remove_leftovers(cached.parent, cached.name)
         try:
             _write_cache(cached, triples)
         except MovieEmbedError as error:

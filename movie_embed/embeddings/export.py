@@ -81,7 +81,8 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     index.add_with_ids(unit(saved.vectors), saved.movies.ids[: len(saved.vectors)])
     path = folder / "movies.faiss"
     with atomic_path(path) as temporary:
-        faiss.write_index(index, str(temporary))
+        # Writing the file itself, faiss would call a full disk an internal failure.
+        temporary.write_bytes(faiss.serialize_index(index).tobytes())
     return [path]
 
 

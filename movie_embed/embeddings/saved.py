@@ -20,7 +20,7 @@ from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
-_LAYOUT = 2  # raise it when the columns change
+_LAYOUT = 2  # raise it when the columns change, and go on reading what tests/golden holds
 LATEST = Path("outputs/latest")  # names the newest finished run
 
 
@@ -247,8 +247,15 @@ def folder_of(run: Path) -> Path:
 def _file_of(run: Path) -> Path:
     """Return the embeddings file of a run folder, or of the run a pointer file names."""
     if run.is_file() and run.name != FILE_NAME:
-        run = Path(run.read_text(encoding="utf-8").strip())
+        run = _named_by(run)
     file = run if run.is_file() else run / FILE_NAME
     if not file.exists():
         raise MovieEmbedError(f"no trained model in {run}: make one with 'python train.py'")
     return file
+
+
+def _named_by(pointer: Path) -> Path:
+    try:
+        return Path(pointer.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise MovieEmbedError(f"{pointer} names no run folder: give the folder itself") from error

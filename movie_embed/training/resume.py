@@ -94,7 +94,7 @@ def _keys(overrides: Iterable[str]) -> list[str]:
 
 def _newest_run() -> Path | None:
     """Return the folder in outputs/ where training was last seen at work."""
-    configs = [path for path in LATEST.parent.rglob("config.yaml") if path.parent.name != ".hydra"]
+    configs = LATEST.parent.rglob("config.yaml")
     return max((path.parent for path in configs), key=_last_change, default=None)
 
 

@@ -26,7 +26,7 @@ from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import write_text
+from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     AtomicCheckpointIO,
@@ -92,6 +92,8 @@ def train(
         resume.
     """
     _quiet_lightning()
+    for folder in (run, run / "checkpoints"):
+        remove_leftovers(folder)
     data = RatingsDataModule(config.data, config.seed)
     data.setup()
     module = _module(config, data)
@@ -137,7 +139,7 @@ def _resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> i
     """Return the step of the last checkpoint, once it is fit to go on from, or 0 without one."""
     if not last.is_file():
         return 0
-    state = torch.load(last, map_location="cpu", weights_only=True)
+    state = AtomicCheckpointIO().load_checkpoint(last)
     if state[type(data).__qualname__] != data.state_dict():
         raise MovieEmbedError(
             f"resume={config.resume}: the data are not those the run began with; "
@@ -292,7 +294,7 @@ def _steps_per_epoch(config: TrainConfig, data: RatingsDataModule) -> int:
 
 def _restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
     """Load a checkpoint's weights and return its epoch, from 1."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = AtomicCheckpointIO().load_checkpoint(checkpoint)
     module.cpu().load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
 

@@ -25,6 +25,7 @@ from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import write_text
 
 _SHOWN = ("val_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
+_SWEPT = "swept.json"
 _FAILURE = "failure.txt"
 _LONGEST_NAME = 120
 
@@ -68,6 +69,11 @@ def run_name(config: DictConfig) -> str:
     return safe[:_LONGEST_NAME].rstrip("_-.")
 
 
+def _plain(value: object) -> object:
+    """Return a value as JSON can hold it: lists and quoted strings are the parser's own types."""
+    return value if isinstance(value, bool | int | float | None) else str(value)
+
+
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -88,18 +94,22 @@ def _parse(overrides: list[str]) -> list[Any]:
 
 
 @contextmanager
-def failure_noted(run: Path, schema: type) -> Iterator[None]:
-    """Let a run that fails leave the reason in its folder, and the sweep go on.
+def outcome_noted(run: Path, hydra: HydraConf, schema: type) -> Iterator[None]:
+    """Let a run leave in its folder what is swept and, if it fails, why; and the sweep go on.
 
     Parameters
     ----------
     run
         The run's folder.
+    hydra
+        Hydra's settings of this run.
     schema
         The dataclass of the settings, for near matches of unknown keys.
     """
     for name in ("metrics.json", _FAILURE):  # of an earlier sweep in the same folder
         (run / name).unlink(missing_ok=True)
+    swept = {key: _plain(value) for key, value in swept_values(hydra).items()}
+    write_text(run / _SWEPT, json.dumps({"number": int(hydra.job.num), "swept": swept}) + "\n")
     try:
         yield
     except Exception as error:
@@ -130,11 +140,11 @@ def table_at_the_end() -> Iterator[None]:
 
 def _read_runs(folder: Path) -> list[dict[str, Any]]:
     """Return all runs in a folder by number, each with its swept keys, metrics and failure."""
-    found = [(OmegaConf.load(path), path.parents[1]) for path in folder.rglob(".hydra/hydra.yaml")]
-    found.sort(key=lambda each: int(each[0].hydra.job.num))
+    found = [(json.loads(path.read_text()), path.parent) for path in folder.rglob(_SWEPT)]
+    found.sort(key=lambda each: each[0]["number"])
     return [
-        {**swept_values(cfg.hydra), **_result(run), "folder": str(run.relative_to(folder))}
-        for cfg, run in found
+        {**noted["swept"], **_result(run), "folder": str(run.relative_to(folder))}
+        for noted, run in found
     ]
 
 

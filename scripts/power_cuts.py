@@ -1,0 +1,296 @@
+"""Kill train.py at random moments of every phase; nothing may be lost and the next start succeeds.
+
+    python scripts/power_cuts.py        # 100 cuts
+    python scripts/power_cuts.py 10 7   # 10 cuts, seed 7
+
+Each cut forks a process that has torch loaded, runs ``train.py`` there on an archive that it
+downloads from this machine, waits for one phase to begin and sends SIGKILL at a random moment of
+it. Half of the runs start over a finished one. Then every file under a final name must load,
+whatever had been written whole must still be there, and a second start, in the same folders, must
+end with the embeddings of a run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import runpy
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd  # noqa: F401 - so that no fork spends its time on it
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+
+from movie_embed.data import demo, movielens, triples
+from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.storage import read_columns
+from movie_embed.training import run as training
+from movie_embed.training.callbacks import AtomicCheckpointIO
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME, USERS, MOVIES = "ml-latest-small", 100, 200
+PHASES = ("download", "cache", "train", "checkpoint", "save")
+SETTINGS = (
+    f"data={NAME} data.cache_dir=cache data.min_ratings=5 data.batch_size=256 model.dim=16 "
+    "trainer.max_epochs=3 optimizer.learning_rate=0.01 hydra.run.dir=run"
+)
+Event = tuple[str, str, str, int]  # phase, begin or end, a checkpoint's name and epoch
+
+
+class SlowServer(BaseHTTPRequestHandler):
+    """Serves one archive at some megabytes a second, the rest of it where that is asked for."""
+
+    body: bytes
+
+    def do_GET(self) -> None:
+        """Answer in small pieces."""
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        last = len(self.body) - 1
+        self.send_header("Content-Range", f"bytes {start}-{last}/{last + 1}")
+        self.send_header("Content-Length", str(len(self.body) - start))
+        self.end_headers()
+        for at in range(start, len(self.body), 1 << 12):
+            self.wfile.write(self.body[at : at + (1 << 12)])
+            time.sleep(0.005)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def archive() -> bytes:
+    """Return a zip in MovieLens' layout with simulated ratings."""
+    movies = dict(list(demo.movies().items())[:MOVIES])
+    ratings = demo.draw_ratings(USERS)
+    kept = np.isin(ratings.movies, list(movies))
+    columns = (ratings.users[kept], ratings.movies[kept], ratings.values[kept])
+    rows = (f"{u},{m},{s},0\n" for u, m, s in zip(*(c.tolist() for c in columns), strict=True))
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as whole:
+            whole.writestr(
+                f"{NAME}/ratings.csv", "userId,movieId,rating,timestamp\n" + "".join(rows)
+            )
+            titles = (f'{i},"{movie.title}",{movie.genres}\n' for i, movie in movies.items())
+            whole.writestr(f"{NAME}/movies.csv", "movieId,title,genres\n" + "".join(titles))
+        file.seek(0)
+        return file.read()
+
+
+def serve(body: bytes, port: Any) -> None:
+    """Serve until killed."""
+    SlowServer.body = body
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowServer)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    port.send(server.server_port)
+    server.serve_forever()
+
+
+def announced(pipe: int, phase: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that tells the pipe when it begins and ends."""
+
+    @wraps(work)
+    def tell(*arguments: Any, **named: Any) -> Any:
+        _, state, path, *_ = arguments if phase == "checkpoint" else (None, {"epoch": 0}, "-")
+        about = f"{Path(path).name} {state['epoch']}"
+        os.write(pipe, f"{phase} begin {about}\n".encode())
+        result = work(*arguments, **named)
+        os.write(pipe, f"{phase} end {about}\n".encode())
+        return result
+
+    return tell
+
+
+def train(folder: Path, pipe: int) -> None:
+    """Run train.py in this process, telling its phases, and never return."""
+    os.chdir(folder)
+    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    for owner, name, phase in (
+        (movielens, "_download", "download"),
+        (triples, "_write_cache", "cache"),
+        (triples, "_read_files", "cache"),
+        (pl.Trainer, "fit", "train"),
+        (AtomicCheckpointIO, "save_checkpoint", "checkpoint"),
+        (training, "write_text", "save"),
+        (training, "save_embeddings", "save"),
+    ):
+        setattr(owner, name, announced(pipe, phase, getattr(owner, name)))
+    sys.argv = ["train.py", *SETTINGS.split()]
+    status = 0
+    try:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    except BaseException as error:
+        print(repr(error), flush=True)
+        status = 1
+    os._exit(status)
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[int, int]]:
+    """Start train.py in a fork; yield its process id and where it tells its phases."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        train(folder, writing)
+    os.close(writing)
+    try:
+        yield child, reading
+    finally:
+        os.close(reading)
+
+
+def to_the_end(folder: Path) -> list[tuple[float, Event]]:
+    """Run train.py to its end and return when each phase began and ended."""
+    with started(folder) as (child, pipe):
+        with os.fdopen(os.dup(pipe)) as lines:
+            events = [(time.perf_counter(), parsed(line)) for line in lines]
+        _, status = os.waitpid(child, 0)
+    if status:
+        raise SystemExit(f"a start failed:\n{(folder / 'log.txt').read_text()}")
+    return events
+
+
+def parsed(line: str) -> Event:
+    """Return what one line of the pipe tells."""
+    phase, what, name, epoch = line.split()
+    return phase, what, name, int(epoch)
+
+
+def lengths(events: list[tuple[float, Event]]) -> dict[str, list[float]]:
+    """Return how long each time of each phase took, in seconds."""
+    begun: dict[str, float] = {}
+    taken: dict[str, list[float]] = {phase: [] for phase in PHASES}
+    for at, (phase, what, *_) in events:
+        if what == "begin":
+            begun[phase] = at
+        else:
+            taken[phase].append(at - begun[phase])
+    return taken
+
+
+def cut(folder: Path, phase: str, occurrence: int, delay: float) -> tuple[str, list[Event]]:
+    """Kill train.py so long after a phase began; return where that was and what it had told."""
+    told = ""
+    with started(folder) as (child, pipe):
+        while told.count(f"{phase} begin") <= occurrence and (some := os.read(pipe, 4096)):
+            told += some.decode()
+        time.sleep(delay)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        while select.select([pipe], [], [], 0)[0] and (some := os.read(pipe, 4096)):
+            told += some.decode()
+    events = [parsed(line) for line in told.splitlines()]
+    inside: list[str] = []
+    for name, what, *_ in events:
+        if what == "begin":
+            inside.append(name)
+        else:
+            inside.remove(name)
+    return inside[-1] if inside else "between phases", events
+
+
+def check_files(folder: Path, digest: str) -> int:
+    """Load everything under a final name and return how many files that are."""
+    readers: dict[str, Callable[[Path], object]] = {
+        ".ckpt": AtomicCheckpointIO().load_checkpoint,
+        ".json": lambda path: json.loads(path.read_text())["epochs"],
+        ".yaml": lambda path: OmegaConf.load(path).seed,
+        ".zip": lambda path: require(hashlib.sha256(path.read_bytes()).hexdigest() == digest, path),
+    }
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."]
+    whole = [path for path in files if path.suffix in {*readers, ".safetensors"}]
+    for path in whole:
+        if path.suffix == ".safetensors":
+            read_columns(path, "triples" if path.parent.name == "triples" else "embeddings")
+        else:
+            readers[path.suffix](path)
+    latest = folder / "outputs" / "latest"
+    if latest.exists():
+        SavedEmbeddings.load(latest)
+    return len(whole)
+
+
+def require(condition: bool, what: object) -> None:
+    """Stop with a message unless the condition holds."""
+    if not condition:
+        raise SystemExit(f"lost or damaged: {what}")
+
+
+def check_checkpoints(run: Path, events: list[Event]) -> None:
+    """Require each checkpoint that was finished, or a later one in its place."""
+    for phase, what, name, epoch in events:
+        if (phase, what) == ("checkpoint", "end"):
+            state = AtomicCheckpointIO().load_checkpoint(run / "checkpoints" / name)
+            require(state["epoch"] >= epoch, f"{name} of epoch {epoch}")
+
+
+def main(cuts: int, seed: int) -> None:
+    """Cut, check, start again; print where the cuts fell."""
+    torch.set_num_threads(1)
+    body = archive()
+    digest = hashlib.sha256(body).hexdigest()
+    parent_end, child_end = get_context("fork").Pipe()
+    server = get_context("fork").Process(target=serve, args=(body, child_end), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{parent_end.recv()}/{NAME}.zip"
+    os.environ["no_proxy"] = "127.0.0.1"
+    movielens.RELEASES[NAME] = movielens.Release(NAME, (url,), len(body), f"sha256:{digest}")
+    rng = random.Random(seed)  # noqa: S311
+    with tempfile.TemporaryDirectory() as scratch:
+        good = Path(scratch, "good")
+        good.mkdir()
+        taken = lengths(to_the_end(good))
+        vectors = SavedEmbeddings.load(good / "run").vectors
+        fell: Counter[str] = Counter()
+        loaded = 0
+        for number in range(cuts):
+            folder = Path(scratch, str(number))
+            folder.mkdir()
+            if rng.random() < 0.5:
+                shutil.copytree(good / "run", folder / "run")
+                shutil.copytree(good / "outputs", folder / "outputs")
+            phase = PHASES[number % len(PHASES)]
+            occurrence = rng.randrange(len(taken[phase]))
+            where, events = cut(folder, phase, occurrence, rng.uniform(0, taken[phase][occurrence]))
+            fell[where] += 1
+            loaded += check_files(folder, digest)
+            check_checkpoints(folder / "run", events)
+            to_the_end(folder)
+            again = SavedEmbeddings.load(folder / "run").vectors
+            require(bool(np.array_equal(again, vectors)), "the answer of the next start")
+            leftover = [path.name for path in folder.rglob(".*.tmp")]
+            require(not leftover, f"a cleaned folder: {leftover}")
+            shutil.rmtree(folder)
+            print(f"{number + 1} of {cuts} cuts {dict(fell)}", file=sys.stderr, flush=True)
+    server.kill()
+    print(
+        f"\n{cuts} cuts, seed {seed}: {loaded} files under final names, all whole; every finished"
+    )
+    print(f"checkpoint there; {cuts} of {cuts} next starts succeeded with the same vectors\n")
+    print("| killed during | times |\n| --- | --- |")
+    for where in (*PHASES, "between phases"):
+        print(f"| {where} | {fell[where]} |")
+
+
+if __name__ == "__main__":
+    main(*(int(a) for a in (sys.argv[1:] + ["100", "0"][len(sys.argv) - 1 :])))

@@ -1,0 +1,94 @@
+"""Disks that are full, and what killed processes leave."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from embedded import random_vectors, saved
+from synthetic import ROWS, files_config
+
+from movie_embed import MovieEmbedError
+from movie_embed.config import EXPORT_FORMATS
+from movie_embed.data.triples import load_triples
+from movie_embed.embeddings.export import export
+from movie_embed.storage import write_text
+from movie_embed.training.callbacks import AtomicCheckpointIO
+
+resource = pytest.importorskip("resource", reason="no limits on file sizes here")
+GOLDEN = Path(__file__).parent / "golden" / "v1"
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: to a writer that is a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def write_checkpoint(folder: Path) -> None:
+    io = AtomicCheckpointIO()
+    io.save_checkpoint(io.load_checkpoint(GOLDEN / "last.ckpt"), folder / "last.ckpt")
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "checkpoint": write_checkpoint,
+    "embeddings": lambda folder: saved(random_vectors()).save(folder),
+    "text": lambda folder: write_text(folder / "metrics.json", "1" * 5_000),
+    **{
+        kind: lambda folder, kind=kind: export(saved(random_vectors()), [kind], folder)  # type: ignore[misc]
+        for kind in EXPORT_FORMATS
+    },
+}
+
+
+@pytest.mark.parametrize("size", [0, 1_000, 4_096])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_is_one_line_and_harms_nothing(writer: str, size: int, tmp_path: Path) -> None:
+    write = WRITERS[writer]
+    write(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
+    with pytest.raises(MovieEmbedError) as caught, room_for(size):
+        write(tmp_path)
+    line = str(caught.value)
+    assert line.startswith(f"cannot write {tmp_path}/")
+    assert "File too large" in line or "failed" in line.lower()
+    assert line.endswith("; make room, mend its rights or choose another folder")
+    assert "\n" not in line
+    assert ".tmp" not in line
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+def test_without_room_for_the_cache_training_goes_on(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with room_for(100):
+        assert len(load_triples(files_config(folder, tmp_path / "cache"))) == len(ROWS)
+    (line,) = caplog.messages
+    assert "File too large" in line
+    assert line.endswith("going on without")
+    assert not list((tmp_path / "cache" / "triples").glob("*.[st]*"))
+
+
+def test_what_a_killed_process_began_is_removed(folder: Path, tmp_path: Path) -> None:
+    config = files_config(folder, tmp_path / "cache")
+    load_triples(config)
+    (cached,) = (tmp_path / "cache" / "triples").glob("*.safetensors")
+    cached.unlink()
+    begun = cached.with_name(f".{cached.name}.12345.tmp")
+    other = cached.with_name(".another.safetensors.12345.tmp")
+    for path in (begun, other):
+        path.write_bytes(b"half")
+    load_triples(config)
+    assert cached.exists()
+    assert not begun.exists()
+    assert other.exists()  # perhaps being written now: another cache has another lock
