@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from movie_embed.config import DataConfig
-from movie_embed.data.packing import Packed
+from movie_embed.config import WINDOW, DataConfig
+from movie_embed.data.movielens import cache_dir
+from movie_embed.data.packing import Packed, PackedSource, blocks, shuffled
 from movie_embed.data.triples import Triples, load_triples
 from movie_embed.errors import MovieEmbedError
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
+_CHUNKS = 2**9  # a window is of so many, unless batches are longer
 
 
 class Batch(NamedTuple):
@@ -43,19 +45,24 @@ class Batches:
     shuffle
         The key of the order, ``(seed, epoch)``: it depends on nothing else, so a resumed run
         sees what an uninterrupted one sees. None keeps the order.
+    window
+        How many ratings are shuffled together. If there are more, each window is of random
+        chunks of them, and only one window is in memory.
     """
 
     def __init__(
         self,
         triples: Triples,
-        packed: Packed,
+        packed: PackedSource,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
+        window: int = WINDOW,
     ) -> None:
         self.triples = triples
         self.packed = packed
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.window = window
 
     def __len__(self) -> int:
         return -(-len(self.packed) // self.batch_size)
@@ -65,28 +72,34 @@ class Batches:
             yield Batch(*(torch.from_numpy(array) for array in self.triples.unpack(packed)))
 
     def _parts(self) -> Iterator[Packed]:
-        starts = range(0, len(self.packed), self.batch_size)
         if self.shuffle is None:
-            yield from (self.packed[start : start + self.batch_size] for start in starts)
+            yield from (self.packed[part] for part in blocks(len(self.packed), self.batch_size))
             return
-        shuffled = self._shuffled(self.shuffle)
+        source = np.random.SFC64([*self.shuffle, 1])
+        for chunks in self._windows(self.shuffle):
+            size = sum(chunk.stop - chunk.start for chunk in chunks)
+            packed = (self.packed[chunk] for chunk in chunks)
+            yield from self._sliced(shuffled(packed, size, self.triples.bits, source))
+
+    def _sliced(self, keys: NDArray[np.uint64]) -> Iterator[Packed]:
         mask = self.packed.dtype.type(2**self.triples.bits - 1)
-        for start in starts:
-            part = shuffled[start : start + self.batch_size].astype(self.packed.dtype) & mask
-            part.sort()
-            yield part
+        for part in blocks(len(keys), self.batch_size):
+            packed = keys[part].astype(self.packed.dtype) & mask
+            packed.sort()
+            yield packed
 
-    def _shuffled(self, key: tuple[int, int]) -> NDArray[np.uint64]:
-        """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
+    def _windows(self, key: tuple[int, int]) -> list[list[slice]]:
+        """Return which chunks of the ratings are shuffled together: all, or some at random.
 
-        The bits come raw from the generator, whose stream NumPy keeps from version to version,
-        as it does not for `permutation`.
+        But for the last, chunks are of whole batches, so any order has as many batches.
         """
-        keys = np.random.SFC64([*key, 1]).random_raw(len(self.packed))
-        keys &= ~np.uint64(2**self.triples.bits - 1)
-        keys |= self.packed
-        keys.sort()
-        return keys
+        if len(self.packed) <= self.window:
+            return [[slice(0, len(self.packed))]]
+        batches = max(self.window // _CHUNKS // self.batch_size, 1)
+        chunks = list(blocks(len(self.packed), batches * self.batch_size))
+        order = np.argsort(np.random.SFC64([*key, 2]).random_raw(len(chunks)))
+        windows = np.array_split(order, -(-len(self.packed) // self.window))
+        return [[chunks[number] for number in window] for window in windows]
 
 
 class RatingsDataModule(pl.LightningDataModule):
@@ -101,8 +114,8 @@ class RatingsDataModule(pl.LightningDataModule):
     """
 
     triples: Triples
-    train: Packed
-    val: Packed
+    train: PackedSource
+    val: PackedSource
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
@@ -113,12 +126,18 @@ class RatingsDataModule(pl.LightningDataModule):
         """Load and split the triples, once."""
         if not hasattr(self, "triples"):
             self.triples = load_triples(self.config)
-            self.train, self.val = self.triples.split(self.config.val_fraction, self.seed)
+            self.train, self.val = self._split(self.config.val_fraction)
             if not len(self.train):
                 raise MovieEmbedError(
                     f"data.val_fraction={self.config.val_fraction} leaves nothing to train on: "
                     f"there are {len(self.triples):,} ratings"
                 )
+
+    def _split(self, val_fraction: float) -> tuple[PackedSource, PackedSource]:
+        if len(self.triples) <= self.config.window:
+            return self.triples.split(val_fraction, self.seed)
+        folder = cache_dir(self.config.cache_dir)
+        return self.triples.split_on_disk(val_fraction, self.seed, folder)
 
     @property
     def batch_size(self) -> int:
@@ -145,7 +164,8 @@ class RatingsDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Return this epoch's batches; the Trainer asks again every epoch."""
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return Batches(self.triples, self.train, self.batch_size, (self.seed, epoch))
+        key, window = (self.seed, epoch), self.config.window
+        return Batches(self.triples, self.train, self.batch_size, key, window)
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches."""
