@@ -101,7 +101,8 @@ def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
             return _with_tables(ratings, folder, columns)
     for folder in (root, *folders):
         if _shards(folder):
-            return _with_tables(folder, root, columns)
+            described = folder if _first_present(folder, _MOVIES_FILES) else root
+            return _with_tables(folder, described, columns)
     raise MovieEmbedError(
         f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}, nor a folder of *.parquet"
     )
