@@ -31,7 +31,7 @@ SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
 # Metrics that a sweep can compare its runs by: less is better in each.
 OBJECTIVES = ("val_rmse", "val_mae", "train_rmse", "train_seconds")
 _MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
-
+WINDOW = 2**25  # more than the largest MovieLens release
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 
 _AT_LEAST_ONE = (
@@ -81,6 +81,7 @@ class DataConfig:
     val_fraction: float = 0.05
     batch_size: int | None = None
     min_steps: int = 400
+    window: int = WINDOW
     users: int | None = None
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ class DataConfig:
             "at least 0 (no validation) and below 1",
         )
         _require(self.min_steps >= 1, "data.min_steps", self.min_steps, "at least 1")
+        _require(self.window >= 1, "data.window", self.window, "at least 1")
         if self.batch_size is not None:
             _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
         if self.rating_range is not None:
@@ -107,7 +109,7 @@ class DataConfig:
         if self.name == "files" and not self.path:
             raise MovieEmbedError(
                 "data=files needs data.path=FOLDER: a MovieLens folder or zip, "
-                "or your own ratings as .csv or .parquet"
+                "or your own ratings as .csv, .parquet or a folder of *.parquet"
             )
 
     @staticmethod

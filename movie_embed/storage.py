@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import xxhash
@@ -24,6 +27,74 @@ from movie_embed.errors import MovieEmbedError, cannot_write
 FORMAT_VERSION = 1
 
 Column = NDArray[Any] | list[str]
+
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """An array of one dimension that stays in a file: a slice of it is read when asked for.
+
+    Unlike those of a memory map, the pages read are never counted as the process's memory.
+
+    Attributes
+    ----------
+    file
+        Closed when nothing refers to the array any more.
+    dtype
+        Of the numbers, which are all that the file holds.
+    size
+        How many there are.
+    """
+
+    file: IO[bytes]
+    dtype: np.dtype[Any]
+    size: int
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.file.close)
+
+    @classmethod
+    def write(cls, file: IO[bytes], blocks: Iterable[NDArray[Any]]) -> ArrayFile:
+        """Write one or more blocks of one dtype to an empty file, one after another."""
+        size = 0
+        for block in blocks:
+            file.write(block.data)
+            size, dtype = size + len(block), block.dtype
+        file.flush()
+        return cls(file, dtype, size)
+
+    @classmethod
+    def read(cls, path: Path, dtype: str, size: int, digest: str) -> ArrayFile:
+        """Open a file and check what it holds.
+
+        Raises
+        ------
+        MovieEmbedError
+            It is absent or damaged.
+        """
+        try:
+            array = cls(path.open("rb"), np.dtype(dtype), size)
+        except OSError as error:
+            raise MovieEmbedError(f"{path} cannot be read: {error.strerror}") from error
+        if path.stat().st_size != size * array.dtype.itemsize or array.digest() != digest:
+            raise MovieEmbedError(f"{path} is damaged: it does not match its checksum")
+        return array
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        start, stop, _ = part.indices(self.size)
+        self.file.seek(start * self.dtype.itemsize)
+        return np.fromfile(self.file, self.dtype, max(stop - start, 0))
+
+    def digest(self) -> str:
+        """Return a checksum of the numbers."""
+        digest = xxhash.xxh3_128()
+        for start in range(0, self.size, _BLOCK):
+            digest.update(self[start : start + _BLOCK].data)
+        return digest.hexdigest()
 
 
 @contextmanager
@@ -64,6 +135,33 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
     for leftover in folder.glob(f".{name}.*.tmp"):
         with suppress(OSError):
             leftover.unlink()
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` once the block has succeeded.
+
+    Only one process at a time may do so: what an earlier one left, killed, is removed.
+
+    Raises
+    ------
+    MovieEmbedError
+        The folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for written in temporary.iterdir():
+            with written.open("rb+") as file:
+                os.fsync(file.fileno())
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+    except OSError as error:
+        raise MovieEmbedError(f"cannot write {path}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -186,8 +284,10 @@ def _text_digest(text: str) -> str:
     return xxhash.xxh3_128_hexdigest(text.encode())
 
 
-def digest_of(array: NDArray[Any]) -> str:
+def digest_of(array: NDArray[Any] | ArrayFile) -> str:
     """Return a checksum of an array's bytes, type and shape."""
+    if isinstance(array, ArrayFile):
+        return array.digest()
     digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

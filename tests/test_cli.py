@@ -176,7 +176,7 @@ def test_sweep_runs_the_grid_each_run_in_its_own_folder(trained: Path) -> None:
         ("model.l2=-1", "at least 0"),
         ("model.ridge=-1", "at least 0"),
         ("model.implicit=all", "none, users, movies, both"),
-        ("optimizer.schedule=cosine", "constant, linear"),
+        ("optimizer.schedule=cosin", "constant, linear, cosine, one_cycle"),
         ("data.min_steps=0", "at least 1"),
         ("optimizer.learning_rate=0", "above 0"),
         ("data.val_fraction=1", "below 1"),

@@ -76,7 +76,10 @@ def batches() -> list[Batch]:
     movies = rng.integers(0, MOVIES, (STEPS, BATCH), dtype=np.int32)
     stars = rng.integers(1, 11, (STEPS, BATCH)).astype(np.float32) / 2
     rows = zip(users, movies, stars, strict=True)
-    return [Batch(*(torch.from_numpy(column) for column in columns)) for columns in rows]
+    return [
+        Batch(*(torch.from_numpy(column) for column in columns), total=len(columns[0]))
+        for columns in rows
+    ]
 
 
 def for_keras(batch: Batch) -> tuple[list[np.ndarray], np.ndarray]:

@@ -46,17 +46,22 @@ _READ_ERRORS = (
 
 @dataclass(frozen=True)
 class RatingsFiles:
-    """Where a data set lies: its ratings, its movies and tags if it has them, its columns."""
+    """Where a data set lies: its ratings, its movies and tags if it has them, its columns.
+
+    Ratings in several Parquet files are `shards`; `ratings` is then their folder.
+    """
 
     ratings: AnyPath
     movies: AnyPath | None
     tags: AnyPath | None
     columns: ColumnNames
+    shards: tuple[Path, ...] = ()
 
     @property
     def on_disk(self) -> list[Path]:
         """The ordinary files whose bytes decide what is read."""
-        paths = [path for path in (self.ratings, self.movies, self.tags) if path]
+        ratings = self.shards or (self.ratings,)
+        paths = [path for path in (*ratings, self.movies, self.tags) if path]
         return sorted(
             {Path(p.root.filename or "") if isinstance(p, zipfile.Path) else p for p in paths}
         )
@@ -68,8 +73,8 @@ def find_files(path: Path, columns: ColumnNames) -> RatingsFiles:
     Parameters
     ----------
     path
-        A folder or zip with any MovieLens layout (one folder deep is fine), or a CSV or
-        Parquet file of ratings; its movies and tags are looked for beside it.
+        A folder or zip with any MovieLens layout (one folder deep is fine), a folder of Parquet
+        files, or a CSV or Parquet file of ratings; its movies and tags are looked for beside it.
     columns
         Column names for CSV and Parquet.
 
@@ -97,7 +102,13 @@ def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
         ratings = _first_present(folder, _RATINGS_FILES)
         if ratings:
             return _with_tables(ratings, folder, columns)
-    raise MovieEmbedError(f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}")
+    for folder in (root, *folders):
+        if _shards(folder):
+            described = folder if _first_present(folder, _MOVIES_FILES) else root
+            return _with_tables(folder, described, columns)
+    raise MovieEmbedError(
+        f"data.path={path}: found none of {', '.join(_RATINGS_FILES)}, nor a folder of *.parquet"
+    )
 
 
 def _open_zip(path: Path) -> zipfile.Path:
@@ -116,7 +127,14 @@ def _open_zip(path: Path) -> zipfile.Path:
 
 def _with_tables(ratings: AnyPath, folder: AnyPath, columns: ColumnNames) -> RatingsFiles:
     movies, tags = (_first_present(folder, names) for names in (_MOVIES_FILES, _TAGS_FILES))
-    return RatingsFiles(ratings, movies, tags, columns)
+    return RatingsFiles(ratings, movies, tags, columns, _shards(ratings))
+
+
+def _shards(folder: AnyPath) -> tuple[Path, ...]:
+    """Return the Parquet files in a folder, in the order of their names."""
+    if isinstance(folder, zipfile.Path):
+        return ()
+    return tuple(sorted(path for path in folder.glob("*.parquet") if path.is_file()))
 
 
 def _first_present(folder: AnyPath, names: tuple[str, ...]) -> AnyPath | None:

@@ -5,7 +5,8 @@ Work goes in blocks of rows where NumPy would otherwise widen all of them to 64 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,38 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import ArrayFile
 
 Packed = NDArray[np.unsignedinteger[Any]]
+PackedSource = Packed | ArrayFile  # in memory, or in a file
 
-_MAX_LEVELS = 2**16
+MAX_LEVELS = 2**16
 MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
 _BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ratings with ranks for ids, each pair of user and movie once.
+
+    Attributes
+    ----------
+    parts
+        Ranks of users and of movies, int32, and indices of stars, uint16, each of shape
+        (ratings,), by user, then movie; together all ratings. It is gone through again and again.
+    user_ids, movie_ids
+        The ids by rank, ascending.
+    levels
+        The stars by index, ascending, float32.
+    read
+        How many ratings there were, those given again included.
+    """
+
+    parts: Iterable[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint16]]]
+    user_ids: NDArray[Any]
+    movie_ids: NDArray[Any]
+    levels: NDArray[np.float32]
+    read: int
 
 
 def ranked(values: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
@@ -34,11 +61,11 @@ def ranked(values: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
 def star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
     """Return level indices and levels; beyond 65,536 distinct stars, the nearest on a grid."""
     ranks, levels = ranked(values)
-    if len(levels) <= _MAX_LEVELS:
+    if len(levels) <= MAX_LEVELS:
         return ranks.astype(np.uint16), levels
     low, high = float(levels[0]), float(levels[-1])
-    nearest = np.rint((levels.astype(np.float64) - low) / (high - low) * (_MAX_LEVELS - 1))
-    grid = np.linspace(low, high, _MAX_LEVELS).astype(np.float32)
+    nearest = np.rint((levels.astype(np.float64) - low) / (high - low) * (MAX_LEVELS - 1))
+    grid = np.linspace(low, high, MAX_LEVELS).astype(np.float32)
     return _take(nearest.astype(np.uint16), ranks), grid
 
 
@@ -65,11 +92,15 @@ def latest_ratings(
     if np.all((users[1:] > users[:-1]) | (same_user & (movies[1:] > movies[:-1]))):
         return None
     pairs = users.astype(np.int64) << 32 | movies
-    order = np.argsort(pairs, kind="stable")
+    order = np.argsort(pairs)
     ordered = pairs[order]
     repeated = ordered[1:] == ordered[:-1]
-    if repeated.any() and (times := timestamps()) is not None:
-        order = np.lexsort((times, pairs))
+    if repeated.any():
+        times = timestamps()
+        tied = np.append(repeated, False) | np.append(False, repeated)
+        rows = order[tied]
+        when = () if times is None else (times[rows],)
+        order[tied] = rows[np.lexsort((rows, *when, pairs[rows]))]
     last: NDArray[np.int64] = order[np.append(~repeated, True)]
     return last
 
@@ -81,7 +112,7 @@ def pack(
     kept: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     levels: int,
     max_bits: int,
-) -> Packed:
+) -> Iterator[Packed]:
     """Pack the ratings of kept movies as ``user | movie | star`` from the highest bit down.
 
     Parameters
@@ -95,28 +126,82 @@ def pack(
     max_bits
         How wide a packed rating may be.
 
-    Returns
-    -------
+    Yields
+    ------
     array
-        uint32 where that is wide enough, else uint64.
+        A block of them; uint32 where that is wide enough, else uint64.
     """
     sizes = (int(kept[0].sum()), int(kept[1].sum()), levels)
-    user_bits, movie_bits, star_bits = map(bit_width, sizes)
-    bits = user_bits + movie_bits + star_bits
-    if bits > max_bits:
-        raise MovieEmbedError(
-            f"{sizes[0]:,} users, {sizes[1]:,} movies and {levels:,} distinct ratings take "
-            f"{bits} bits a rating; at most {max_bits} fit"
-        )
+    _, movie_bits, star_bits = map(bit_width, sizes)
+    bits = checked_bits(*sizes, max_bits)
     dtype = np.dtype(np.uint32 if bits <= 32 else np.uint64)
     user_part = _renumbered(kept[0], movie_bits + star_bits, dtype)
     movie_part = _renumbered(kept[1], star_bits, dtype)
-    packed = [np.empty(0, dtype)]
     for part in blocks(len(users)):
         chosen = kept[0][users[part]] & kept[1][movies[part]]
         pairs = user_part[users[part][chosen]] | movie_part[movies[part][chosen]]
-        packed.append(pairs | stars[part][chosen])
-    return np.concatenate(packed)
+        yield pairs | stars[part][chosen]
+
+
+def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:
+    """Return how many bits a packed rating takes.
+
+    Raises
+    ------
+    MovieEmbedError
+        They are more than `max_bits`.
+    """
+    bits = sum(map(bit_width, (users, movies, levels)))
+    if bits > max_bits:
+        raise MovieEmbedError(
+            f"{users:,} users, {movies:,} movies and {levels:,} distinct ratings take "
+            f"{bits} bits a rating; at most {max_bits} fit"
+        )
+    return bits
+
+
+def unpacked(
+    packed: Packed, movie_bits: int, star_bits: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint16]]:
+    """Return users, movies and stars of packed ratings, as indices, each of their shape."""
+    users = packed >> (movie_bits + star_bits)
+    movies = (packed >> star_bits) & (2**movie_bits - 1)
+    stars = packed & (2**star_bits - 1)
+    return users.astype(np.int32), movies.astype(np.int32), stars.astype(np.uint16)
+
+
+def shuffled(
+    parts: Iterable[Packed], size: int, bits: int, source: np.random.SFC64
+) -> NDArray[np.uint64]:
+    """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
+
+    The bits come raw from the generator, whose stream NumPy keeps from version to version, as it
+    does not for `permutation`.
+
+    Parameters
+    ----------
+    parts
+        Packed ratings.
+    size
+        How many there are.
+    bits
+        How many low bits of a rating are its own.
+    source
+        Of the random bits.
+
+    Returns
+    -------
+    array
+        Shape (size,); the ratings are its low bits.
+    """
+    keys: NDArray[np.uint64] = source.random_raw(size)
+    keys &= ~np.uint64(2**bits - 1)
+    start = 0
+    for part in parts:
+        keys[start : start + len(part)] |= part
+        start += len(part)
+    keys.sort()
+    return keys
 
 
 def bit_width(size: int) -> int:
@@ -132,9 +217,9 @@ def count_rows(rows: NDArray[np.int32], size: int) -> NDArray[np.int64]:
     return counts
 
 
-def blocks(size: int) -> Iterator[slice]:
-    """Yield slices that cover `size` rows."""
-    yield from (slice(start, start + _BLOCK) for start in range(0, size, _BLOCK))
+def blocks(size: int, rows: int = _BLOCK) -> Iterator[slice]:
+    """Yield slices of `rows`, the last maybe fewer, that cover `size` rows."""
+    yield from (slice(start, min(start + rows, size)) for start in range(0, size, rows))
 
 
 def _take(table: NDArray[Any], rows: NDArray[np.int32]) -> NDArray[Any]:

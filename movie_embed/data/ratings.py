@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import IO, Any, NamedTuple
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from movie_embed.config import ColumnNames
 from movie_embed.data.files import (
@@ -47,6 +48,7 @@ from movie_embed.errors import MovieEmbedError, did_you_mean
 
 _OLDEST = np.iinfo(np.int64).min
 _BAD_TIME = "is not like the others: all must be seconds or all YYYY-MM-DD HH:MM:SS"
+_ROWS = 2**20
 
 _Types = dict[str, Any]
 
@@ -132,7 +134,12 @@ def _trusted(layout: _Layout, limits: Limits) -> Ratings | None:
         table, doubtful = _read_required(layout)
     except pa.ArrowInvalid:
         return None
-    if doubtful or len(table) == 0 or any(column.null_count for column in table.columns):
+    return None if doubtful else _plain(table, limits)
+
+
+def _plain(table: pa.Table, limits: Limits) -> Ratings | None:
+    """Return the ratings of a table, unless one is missing or off the scale."""
+    if len(table) == 0 or any(column.null_count for column in table.columns):
         return None
     ratings = _to_ratings(table)
     good = ratings.values.min() >= limits[0] and ratings.values.max() <= limits[1]
@@ -173,6 +180,64 @@ def read_timestamps(
             return _seconds(layout.read({layout.timestamp: None}).table[layout.timestamp])
         except pa.ArrowInvalid:
             return _seconds(_judged_times(layout, bad_rows.skip))
+
+
+def stream_ratings(
+    files: RatingsFiles, rating_range: tuple[float, float] | None
+) -> Iterator[tuple[Ratings, NDArray[np.int64]]]:
+    """Read the shards of a data set in little memory.
+
+    Parameters
+    ----------
+    files
+        What `find_files` found.
+    rating_range
+        The lowest and highest star allowed; None allows any finite number.
+
+    Yields
+    ------
+    Ratings
+        Some of one shard; ids are int64.
+    array
+        When each was given, as `read_timestamps` has it; all equal without such a column.
+
+    Raises
+    ------
+    MovieEmbedError
+        A shard cannot be read or has a bad row: the first one by file and row, and how many more
+        there are.
+    """
+    limits = _limits(rating_range)
+    for shard in tqdm(files.shards, "reading shards", unit="file", leave=False, disable=None):
+        with reading(shard), shard.open("rb") as file:
+            layout = _layout(replace(files, ratings=shard))
+            timed = [layout.timestamp] if layout.timestamp in layout.names else []
+            batches = pq.ParquetFile(file).iter_batches(_ROWS, columns=[*layout.required, *timed])
+            for batch in filter(len, batches):
+                yield _block(layout, pa.table(batch), limits), _block_times(layout, batch, timed)
+
+
+def _block(layout: _Layout, table: pa.Table, limits: Limits) -> Ratings:
+    try:
+        columns = [table[name].cast(kind) for name, kind in _types(layout, pa.int64()).items()]
+    except pa.ArrowInvalid:
+        _walk(layout, limits, BadRows())
+        raise
+    ratings = _plain(pa.table(columns, names=[*layout.required]), limits)
+    if ratings is None:
+        _walk(layout, limits, BadRows())
+        raise unreadable(layout.path, "it changed while it was read")
+    return ratings
+
+
+def _block_times(layout: _Layout, batch: pa.RecordBatch, timed: list[str]) -> NDArray[np.int64]:
+    if not timed:
+        return np.full(len(batch), _OLDEST)
+    try:
+        return _seconds(pa.chunked_array([batch[layout.timestamp]]))
+    except pa.ArrowInvalid:
+        _judged_times(layout, skip=False)
+        raise
 
 
 def _seconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -311,8 +376,10 @@ def _parquet_layout(path: AnyPath, columns: ColumnNames, left_out: Set[int]) -> 
         return _Parsed(pa.table(cast), doubtful=False)
 
     def rows() -> Iterator[tuple[int, Row]]:
-        for number, row in enumerate(load(schema.names).to_pylist(), start=1):
-            yield number, list(row.values())
+        with open_bytes(path) as file:
+            batches = pq.ParquetFile(file).iter_batches()
+            rows = (row for batch in batches for row in batch.to_pylist())
+            yield from ((number, list(row.values())) for number, row in enumerate(rows, start=1))
 
     return _Layout(path, schema.names, required, columns.timestamp, read, rows, unit="row")
 

@@ -7,6 +7,7 @@ sorting the integers sorts by user, then movie, and a batch is a slice of an arr
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -25,22 +26,35 @@ from movie_embed.data.movies import MovieTable
 from movie_embed.data.packing import (
     MAX_BITS,
     Packed,
+    PackedSource,
+    Ranked,
     bit_width,
     blocks,
     count_rows,
     latest_ratings,
     pack,
     ranked,
+    shuffled,
     star_levels,
+    unpacked,
 )
 from movie_embed.data.ratings import Ratings, read_ratings, read_timestamps
 from movie_embed.data.rows import BadRows
+from movie_embed.data.shards import rank_shards
 from movie_embed.data.tags import read_tags
 from movie_embed.data.titles import Movie, read_movies
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import read_columns, remove_leftovers, write_columns
+from movie_embed.storage import (
+    ArrayFile,
+    atomic_folder,
+    read_columns,
+    remove_leftovers,
+    write_columns,
+)
 
-_CACHE_VERSION = 3  # raise it when the same source and settings give other triples
+_CACHE_VERSION = 4  # raise it when the same source and settings give other triples
+_LONG_BLOCK = 2**22
+_COLUMNS = "columns.safetensors"
 _log = logging.getLogger(__name__)
 
 
@@ -80,8 +94,8 @@ class Triples:
         Rows of the raw files that were left out, as ``data.on_bad_rows=skip`` asks for.
     """
 
-    packed: Packed
-    rare: Packed
+    packed: PackedSource
+    rare: PackedSource
     levels: NDArray[np.float32]
     user_ids: NDArray[np.int64]
     movies: MovieTable
@@ -119,14 +133,11 @@ class Triples:
     def _unpack(
         self, packed: Packed, movies: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-        star_bits, movie_bits = bit_width(len(self.levels)), bit_width(movies)
-        users = packed >> (movie_bits + star_bits)
-        rows = (packed >> star_bits) & (2**movie_bits - 1)
-        stars = self.levels[packed & (2**star_bits - 1)]
-        return users.astype(np.int32), rows.astype(np.int32), stars
+        users, rows, stars = unpacked(packed, bit_width(movies), bit_width(len(self.levels)))
+        return users, rows, self.levels[stars]
 
     def unpack_blocks(
-        self, packed: Packed
+        self, packed: PackedSource
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
         """Yield what `unpack` returns, a block at a time, to go through all in little memory."""
         yield from (self.unpack(packed[part]) for part in blocks(len(packed)))
@@ -142,9 +153,48 @@ class Triples:
 
     def split(self, val_fraction: float, seed: int) -> tuple[Packed, Packed]:
         """Return training and validation ratings; each goes to either by its own seeded draw."""
-        draws = np.random.default_rng([seed, 0]).random(len(self), dtype=np.float32)
-        held_out = draws < val_fraction
-        return self.packed[~held_out], self.packed[held_out]
+        train, val = (
+            np.concatenate([*self._drawn(val_fraction, seed, held_out)])
+            for held_out in (False, True)
+        )
+        return train, val
+
+    def split_on_disk(
+        self, val_fraction: float, seed: int, folder: Path
+    ) -> tuple[ArrayFile, ArrayFile]:
+        """Return what `split` does in files, which vanish with the arrays.
+
+        Training ratings are shuffled within long blocks, so that a chunk of the file is of many
+        users and a user's ratings are in many chunks.
+
+        Raises
+        ------
+        MovieEmbedError
+            The disk is full.
+        """
+        try:
+            train, val = (
+                ArrayFile.write(tempfile.TemporaryFile(dir=folder), packed)  # noqa: SIM115
+                for packed in (
+                    self._shuffled(self._drawn(val_fraction, seed, False), seed),
+                    self._drawn(val_fraction, seed, True),
+                )
+            )
+        except OSError as error:
+            raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
+        return train, val
+
+    def _drawn(self, val_fraction: float, seed: int, held_out: bool) -> Iterator[Packed]:
+        rng = np.random.default_rng([seed, 0])
+        for part in blocks(len(self), _LONG_BLOCK):
+            packed = self.packed[part]
+            yield packed[(rng.random(len(packed), dtype=np.float32) < val_fraction) == held_out]
+
+    def _shuffled(self, parts: Iterator[Packed], seed: int) -> Iterator[Packed]:
+        source, mask = np.random.SFC64([seed, 0, 3]), np.uint64(2**self.bits - 1)
+        for packed in parts:
+            keys = shuffled([packed], len(packed), self.bits, source)
+            yield (keys & mask).astype(packed.dtype)
 
 
 def load_triples(config: DataConfig) -> Triples:
@@ -161,13 +211,16 @@ def load_triples(config: DataConfig) -> Triples:
     folder = cache_dir(config.cache_dir)
     files = None if config.name == "demo" else _find(config, folder)
     sources = demo.SOURCES if files is None else files.on_disk
-    cached = folder / "triples" / f"{config.name}-{_cache_key(config, sources)}.safetensors"
+    suffix = "shards" if files is not None and files.shards else "safetensors"
+    cached = folder / "triples" / f"{config.name}-{_cache_key(config, sources)}.{suffix}"
     with _locked(cached):
         if cached.exists():
             try:
                 return _read_cache(cached)
             except MovieEmbedError as error:
                 _log.warning("%s; building it again", error)
+        if files is not None and files.shards:
+            return _read_shards(config, files, cached)
         triples = _read_demo(config) if files is None else _read_files(config, files)
         remove_leftovers(cached.parent, cached.name)
         try:
@@ -207,26 +260,56 @@ def _read_demo(config: DataConfig) -> Triples:
 
 
 def _read_files(config: DataConfig, files: RatingsFiles) -> Triples:
-    low_high = config.rating_range
-    rating_range = (float(low_high[0]), float(low_high[1])) if low_high else None
+    rating_range = _given_range(config)
     bad_rows = BadRows(skip=config.on_bad_rows == "skip")
     ratings = read_ratings(files, rating_range, bad_rows)
     triples = pack_ratings(
         ratings,
         read_movies(files, bad_rows),
         config.min_ratings,
-        rating_range or _observed_range(ratings),
+        rating_range or _observed_range(ratings.values, len(ratings)),
         timestamps=lambda: read_timestamps(files, bad_rows),
         tags=read_tags(files, bad_rows),
     )
     return replace(triples, bad_rows=bad_rows.count)
 
 
-def _observed_range(ratings: Ratings) -> tuple[float, float]:
-    low, high = float(ratings.values.min()), float(ratings.values.max())
+def _read_shards(config: DataConfig, files: RatingsFiles, cached: Path) -> Triples:
+    """Prepare shards on disk; what is packed stays in files, in the cache's own folder."""
+    if config.on_bad_rows == "skip":
+        raise MovieEmbedError(
+            f"data.on_bad_rows=skip: must be fail for the shards in {files.ratings}, which are "
+            "read twice; mend them, or give one file"
+        )
+    rating_range = _given_range(config)
+    with atomic_folder(cached) as folder:
+
+        def store(name: str, packed: Iterator[Packed]) -> ArrayFile:
+            return ArrayFile.write((folder / name).open("wb+"), packed)
+
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            ratings = rank_shards(files, rating_range, Path(scratch))
+            triples = _pack(
+                ratings,
+                (read_movies(files), read_tags(files)),
+                config.min_ratings,
+                rating_range or _observed_range(ratings.levels, ratings.read),
+                store,
+            )
+        _write_cache(folder / _COLUMNS, triples)
+    return triples
+
+
+def _given_range(config: DataConfig) -> tuple[float, float] | None:
+    ends = config.rating_range
+    return (float(ends[0]), float(ends[1])) if ends else None
+
+
+def _observed_range(values: NDArray[np.float32], ratings: int) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
     if low == high:
         raise MovieEmbedError(
-            f"all {len(ratings):,} ratings are {low:g}: give the scale, "
+            f"all {ratings:,} ratings are {low:g}: give the scale, "
             "data.rating_range=[lowest,highest]"
         )
     return low, high
@@ -269,8 +352,28 @@ def pack_ratings(
     latest = latest_ratings(users, movies, timestamps)
     if latest is not None:
         users, movies, stars = users[latest], movies[latest], stars[latest]
-    counts = count_rows(movies, len(rated_ids))
-    before = Counts(len(user_ids), len(rated_ids), len(movies))
+    return _pack(
+        Ranked([(users, movies, stars)], user_ids, rated_ids, levels, len(ratings)),
+        (titles, tags or {}),
+        min_ratings,
+        rating_range,
+        lambda _, packed: np.concatenate([*packed]),
+    )
+
+
+def _pack(
+    ratings: Ranked,
+    texts: tuple[Mapping[int, Movie], Mapping[int, str]],
+    min_ratings: int,
+    rating_range: tuple[float, float],
+    store: Callable[[str, Iterator[Packed]], PackedSource],
+) -> Triples:
+    """Filter ranked ratings by movie, and pack and store those kept and those left out."""
+    user_ids, rated_ids, levels = ratings.user_ids, ratings.movie_ids, ratings.levels
+    counts = np.zeros(len(rated_ids), dtype=np.int64)
+    for _, movies, _ in ratings.parts:
+        counts += count_rows(movies, len(rated_ids))
+    before = Counts(len(user_ids), len(rated_ids), int(counts.sum()))
     kept = counts >= min_ratings
     if not kept.any():
         raise MovieEmbedError(
@@ -278,17 +381,23 @@ def pack_ratings(
             f"{before.ratings:,} ratings the most rated has {counts.max():,}; use at most that"
         )
     remaining = np.zeros(len(user_ids), dtype=np.bool_)
-    for part in blocks(len(users)):
-        remaining[users[part][kept[movies[part]]]] = True
+    for users, movies, _ in ratings.parts:
+        for part in blocks(len(users)):
+            remaining[users[part][kept[movies[part]]]] = True
+
+    def packed(chosen: NDArray[np.bool_], max_bits: int) -> Iterator[Packed]:
+        for part in ratings.parts:
+            yield from pack(*part, (remaining, chosen), len(levels), max_bits)
+
     return Triples(
-        packed=pack(users, movies, stars, (remaining, kept), len(levels), MAX_BITS),
-        rare=pack(users, movies, stars, (remaining, ~kept), len(levels), max_bits=64),
+        packed=store("packed", packed(kept, MAX_BITS)),
+        rare=store("rare", packed(~kept, max_bits=64)),
         levels=levels,
         user_ids=user_ids[remaining].astype(np.int64),
-        movies=_movie_table(titles, tags or {}, rated_ids, counts, kept),
+        movies=_movie_table(*texts, rated_ids, counts, kept),
         rating_range=rating_range,
         before=before,
-        duplicates=len(ratings) - before.ratings,
+        duplicates=ratings.read - before.ratings,
     )
 
 
@@ -326,12 +435,12 @@ def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
 
 
 def _write_cache(path: Path, triples: Triples) -> None:
+    packed = {"packed": triples.packed, "rare": triples.rare}
     write_columns(
         path,
         "triples",
         {
-            "packed": triples.packed,
-            "rare": triples.rare,
+            **{name: array for name, array in packed.items() if isinstance(array, np.ndarray)},
             "levels": triples.levels,
             "user_ids": triples.user_ids,
             **triples.movies.to_columns(),
@@ -342,12 +451,19 @@ def _write_cache(path: Path, triples: Triples) -> None:
             "before": asdict(triples.before),
             "duplicates": triples.duplicates,
             "bad_rows": triples.bad_rows,
+            "files": {
+                name: (array.dtype.str, array.size, array.digest())
+                for name, array in packed.items()
+                if isinstance(array, ArrayFile)
+            },
         },
     )
 
 
 def _read_cache(path: Path) -> Triples:
-    columns, metadata = read_columns(path, "triples")
+    columns, metadata = read_columns(path / _COLUMNS if path.is_dir() else path, "triples")
+    for name, stored in metadata["files"].items():
+        columns[name] = ArrayFile.read(path / name, *stored)
     low, high = metadata["rating_range"]
     return Triples(
         packed=columns["packed"],

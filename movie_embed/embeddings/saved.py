@@ -222,7 +222,10 @@ class SavedEmbeddings:
 
 def no_users(source: object) -> MovieEmbedError:
     """Return the error that says that a run saved no users."""
-    return MovieEmbedError(f"{source} has no users: it was trained with save.users=false")
+    return MovieEmbedError(
+        f"{source} has no users: it was trained with save.users=false, or on more ratings than "
+        "data.window"
+    )
 
 
 def _read(run: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:

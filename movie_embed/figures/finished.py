@@ -88,8 +88,10 @@ class FinishedRun:
         tags = events.Tags()["scalars"]
         if "train_loss_epoch" not in tags:
             raise MovieEmbedError(f"{self.folder} has no TensorBoard events with the loss")
-        epochs = {event.step: round(event.value) + 1 for event in events.Scalars("epoch")}
-        losses = {"training": {epochs[e.step]: e.value for e in events.Scalars("train_loss_epoch")}}
+        training = events.Scalars("train_loss_epoch")
+        steps = min(np.diff([-1, *(event.step for event in training)]))  # of an epoch
+        losses = {"training": {-(-(e.step + 1) // steps): e.value for e in training}}
         if "val_rmse" in tags:
-            losses["validation"] = {epochs[e.step]: e.value**2 for e in events.Scalars("val_rmse")}
+            validation = events.Scalars("val_rmse")
+            losses["validation"] = {-(-(e.step + 1) // steps): e.value**2 for e in validation}
         return losses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.packing import Packed
+from movie_embed.data.packing import PackedSource
 from movie_embed.data.triples import Triples
 
 _USER, _MOVIE = 0, 1
@@ -15,7 +15,7 @@ _SWEEPS = 5
 Floats = NDArray[np.float64]
 
 
-def bias_only_rmse(triples: Triples, train: Packed, held_out: Packed) -> float:
+def bias_only_rmse(triples: Triples, train: PackedSource, held_out: PackedSource) -> float:
     """Return the RMSE of mean + user bias + movie bias, in stars.
 
     The biases are damped means of the residuals, found by alternating least squares (Koren
@@ -43,7 +43,7 @@ def bias_only_rmse(triples: Triples, train: Packed, held_out: Packed) -> float:
     return float(np.sqrt(squared / len(held_out)))
 
 
-def _damped_means(triples: Triples, train: Packed, side: int, expected: Floats) -> Floats:
+def _damped_means(triples: Triples, train: PackedSource, side: int, expected: Floats) -> Floats:
     """Return each user's or movie's mean of stars less those expected from the other side."""
     size = (triples.counts.users, triples.counts.movies)[side]
     sums, sizes = np.zeros(size), np.full(size, _DAMPING[side])

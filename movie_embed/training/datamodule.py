@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from movie_embed.config import DataConfig
-from movie_embed.data.packing import Packed
+from movie_embed.config import WINDOW, DataConfig
+from movie_embed.data.movielens import cache_dir
+from movie_embed.data.packing import Packed, PackedSource, blocks, shuffled
 from movie_embed.data.triples import Triples, load_triples
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import digest_of
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
+_CHUNKS = 2**9  # a window is of so many, unless batches are longer
 
 
 class Batch(NamedTuple):
@@ -48,6 +51,9 @@ class Batches:
     shuffle
         The key of the order, ``(seed, epoch)``: it depends on nothing else, so a resumed run
         sees what an uninterrupted one sees. None keeps the order.
+    window
+        How many ratings are shuffled together. If there are more, each window is of random
+        chunks of them, and only one window is in memory.
     rank, world_size
         Of the processes that share each batch, which this is, and how many there are.
     """
@@ -55,9 +61,10 @@ class Batches:
     def __init__(
         self,
         triples: Triples,
-        packed: Packed,
+        packed: PackedSource,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
+        window: int = WINDOW,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -65,6 +72,7 @@ class Batches:
         self.packed = packed
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.window = window
         self.rank = rank
         self.world_size = world_size
         self._first = 0
@@ -75,7 +83,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         self._done, self._first = self._first, 0
-        for packed in self._parts(self._done):
+        for packed in islice(self._parts(), self._done, None):
             mine = self.triples.unpack(packed[self.rank :: self.world_size])
             self._done += 1
             users, movies, ratings = map(torch.from_numpy, mine)
@@ -89,30 +97,36 @@ class Batches:
         """Start the next pass after the batches that are done."""
         self._first = state["done"]
 
-    def _parts(self, first: int) -> Iterator[Packed]:
-        """Yield each batch's ratings, from the `first` batch on."""
-        starts = range(first * self.batch_size, len(self.packed), self.batch_size)
+    def _parts(self) -> Iterator[Packed]:
+        """Yield each batch's ratings."""
         if self.shuffle is None:
-            yield from (self.packed[start : start + self.batch_size] for start in starts)
+            yield from (self.packed[part] for part in blocks(len(self.packed), self.batch_size))
             return
-        shuffled = self._shuffled(self.shuffle)
+        source = np.random.SFC64([*self.shuffle, 1])
+        for chunks in self._windows(self.shuffle):
+            size = sum(chunk.stop - chunk.start for chunk in chunks)
+            packed = (self.packed[chunk] for chunk in chunks)
+            yield from self._sliced(shuffled(packed, size, self.triples.bits, source))
+
+    def _sliced(self, keys: NDArray[np.uint64]) -> Iterator[Packed]:
         mask = self.packed.dtype.type(2**self.triples.bits - 1)
-        for start in starts:
-            part = shuffled[start : start + self.batch_size].astype(self.packed.dtype) & mask
-            part.sort()
-            yield part
+        for part in blocks(len(keys), self.batch_size):
+            packed = keys[part].astype(self.packed.dtype) & mask
+            packed.sort()
+            yield packed
 
-    def _shuffled(self, key: tuple[int, int]) -> NDArray[np.uint64]:
-        """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
+    def _windows(self, key: tuple[int, int]) -> list[list[slice]]:
+        """Return which chunks of the ratings are shuffled together: all, or some at random.
 
-        The bits come raw from the generator, whose stream NumPy keeps from version to version,
-        as it does not for `permutation`.
+        But for the last, chunks are of whole batches, so any order has as many batches.
         """
-        keys = np.random.SFC64([*key, 1]).random_raw(len(self.packed))
-        keys &= ~np.uint64(2**self.triples.bits - 1)
-        keys |= self.packed
-        keys.sort()
-        return keys
+        if len(self.packed) <= self.window:
+            return [[slice(0, len(self.packed))]]
+        batches = max(self.window // _CHUNKS // self.batch_size, 1)
+        chunks = list(blocks(len(self.packed), batches * self.batch_size))
+        order = np.argsort(np.random.SFC64([*key, 2]).random_raw(len(chunks)))
+        windows = np.array_split(order, -(-len(self.packed) // self.window))
+        return [[chunks[number] for number in window] for window in windows]
 
 
 class RatingsDataModule(pl.LightningDataModule):
@@ -127,8 +141,8 @@ class RatingsDataModule(pl.LightningDataModule):
     """
 
     triples: Triples
-    train: Packed
-    val: Packed
+    train: PackedSource
+    val: PackedSource
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
@@ -139,12 +153,18 @@ class RatingsDataModule(pl.LightningDataModule):
         """Load and split the triples, once."""
         if not hasattr(self, "triples"):
             self.triples = load_triples(self.config)
-            self.train, self.val = self.triples.split(self.config.val_fraction, self.seed)
+            self.train, self.val = self._split(self.config.val_fraction)
             if not len(self.train):
                 raise MovieEmbedError(
                     f"data.val_fraction={self.config.val_fraction} leaves nothing to train on: "
                     f"there are {len(self.triples):,} ratings"
                 )
+
+    def _split(self, val_fraction: float) -> tuple[PackedSource, PackedSource]:
+        if len(self.triples) <= self.config.window:
+            return self.triples.split(val_fraction, self.seed)
+        folder = cache_dir(self.config.cache_dir)
+        return self.triples.split_on_disk(val_fraction, self.seed, folder)
 
     @property
     def batch_size(self) -> int:
@@ -171,12 +191,12 @@ class RatingsDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Return this epoch's batches; the Trainer asks again every epoch."""
         epoch = self.trainer.current_epoch if self.trainer else 0
-        key = (self.seed, epoch)
-        return Batches(self.triples, self.train, self.batch_size, key, *self._place())
+        key, window = (self.seed, epoch), self.config.window
+        return Batches(self.triples, self.train, self.batch_size, key, window, *self._place())
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches."""
-        return Batches(self.triples, self.val, EVAL_BATCH, None, *self._place())
+        return Batches(self.triples, self.val, EVAL_BATCH, None, WINDOW, *self._place())
 
     def _place(self) -> tuple[int, int]:
         """Return which of the processes this is, and how many there are."""

@@ -22,11 +22,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import Packed
+from movie_embed.data.packing import PackedSource
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import remove_leftovers, write_text
+from movie_embed.storage import ArrayFile, remove_leftovers, write_text
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     AtomicCheckpointIO,
@@ -220,6 +220,11 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         warmup=config.optimizer.warmup,
     )
     if config.model.implicit != "none":
+        if isinstance(data.train, ArrayFile):
+            raise MovieEmbedError(
+                f"model.implicit={config.model.implicit} needs all ratings in memory: leave it "
+                f"out, or set data.window={len(data.triples)} if there is enough"
+            )
         users, movies, _ = data.triples.unpack(data.train)
         module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
     module.unseen = data.unseen
@@ -312,7 +317,7 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
     }
 
 
-def _errors(triples: Triples, packed: Packed, model: MovieEmbedding) -> tuple[float, float]:
+def _errors(triples: Triples, packed: PackedSource, model: MovieEmbedding) -> tuple[float, float]:
     batches = Batches(triples, packed, EVAL_BATCH)
     sums = torch.stack([error_sums(model, batch) for batch in batches]).sum(0)
     squared, absolute, count = sums.tolist()

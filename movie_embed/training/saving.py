@@ -47,7 +47,10 @@ def save_embeddings(
     order = np.concatenate([seen, np.setdiff1d(np.arange(len(triples.movies)), seen)])
     user_vectors, predicting = (table.detach().numpy() for table in model.tables())
     biases = model.user_biases.detach().numpy()
-    users = _users(triples, user_vectors, biases, np.argsort(order))
+    with_users = config.save.users and len(triples) <= config.data.window
+    # Without users only the ratings of movies left out are wanted, and of these there are few.
+    first = 0 if with_users else len(seen)
+    users = _users(triples, user_vectors, biases, np.argsort(order), first)
     known = ~unseen_users.numpy()
     embeddings = SavedEmbeddings(
         vectors=model.movie_vectors.detach().numpy()[seen],
@@ -66,13 +69,16 @@ def save_embeddings(
     replace(
         embeddings,
         content=estimate_rare(embeddings, users),
-        users=users if config.save.users else None,
+        users=users if with_users else None,
     ).save(run)
 
 
-def _users(triples: Triples, vectors: Floats, biases: Floats, row_of: Rows) -> UserEmbeddings:
+def _users(
+    triples: Triples, vectors: Floats, biases: Floats, row_of: Rows, first: int
+) -> UserEmbeddings:
     row_bits, star_bits = bit_width(len(triples.movies)), bit_width(len(triples.levels))
-    keys = _sorted_keys(triples, row_of, row_bits, star_bits)
+    keys = np.concatenate([*_keys(triples, row_of, (row_bits, star_bits), first)])
+    keys.sort()
     users = np.arange(len(triples.user_ids) + 1, dtype=np.uint64) << np.uint64(row_bits + star_bits)
     return UserEmbeddings(
         ids=triples.user_ids,
@@ -85,23 +91,20 @@ def _users(triples: Triples, vectors: Floats, biases: Floats, row_of: Rows) -> U
     )
 
 
-def _sorted_keys(triples: Triples, row_of: Rows, row_bits: int, star_bits: int) -> Keys:
-    """Return ``user | table row | star`` of every rating, ascending, shape (ratings,)."""
-    keys = np.concatenate(list(_keys(triples, row_of, row_bits, star_bits)))
-    keys.sort()
-    return keys
-
-
-def _keys(triples: Triples, row_of: Rows, row_bits: int, star_bits: int) -> Iterator[Keys]:
+def _keys(triples: Triples, row_of: Rows, bits: tuple[int, int], first: int) -> Iterator[Keys]:
+    """Yield ``user | table row | star`` of the ratings of table rows from the first on."""
+    row_bits, star_bits = bits
     for packed, unpack in (
         (triples.packed, triples.unpack),
         (triples.rare, triples.unpack_rare),
     ):
         for part in blocks(len(packed)):
             users, movies, stars = unpack(packed[part])
+            rows = row_of[movies]
             key = users.astype(np.uint64) << np.uint64(row_bits + star_bits)
-            key |= row_of[movies].astype(np.uint64) << np.uint64(star_bits)
-            yield key | np.searchsorted(triples.levels, stars).astype(np.uint64)
+            key |= rows.astype(np.uint64) << np.uint64(star_bits)
+            key |= np.searchsorted(triples.levels, stars).astype(np.uint64)
+            yield key[rows >= first]
 
 
 def _low_bits(keys: Keys, bits: int) -> NDArray[np.unsignedinteger[Any]]:
