@@ -83,7 +83,7 @@ def batches() -> list[Batch]:
 
 
 def for_keras(batch: Batch) -> tuple[list[np.ndarray], np.ndarray]:
-    users, movies, stars = (column.numpy()[:, None] for column in batch)
+    users, movies, stars = (column.numpy()[:, None] for column in batch[:3])
     return [movies, users], stars
 
 

@@ -300,7 +300,7 @@ def test_what_fits_a_window_keeps_its_order_from_version_to_version(checkerboard
     module = module_of(checkerboard, 5_400 + 1_400)
     digest = xxhash.xxh3_64()
     for batch in Batches(module.triples, module.train, 100, (3, 1), len(module.train)):
-        for tensor in batch:
+        for tensor in batch[:3]:
             digest.update(tensor.numpy().tobytes())
     assert digest.hexdigest() == "f5f4816eadff2fdd"
 

@@ -25,7 +25,7 @@ from movie_embed.training.sweep import outcome_noted, run_name
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = (
     "data.users=200 data.cache_dir=cache data.batch_size=8192 trainer.max_epochs=1 "
-    "trainer.enable_progress_bar=false hydra.sweep.dir=grid"
+    "trainer.enable_progress_bar=false save.figures=false hydra.sweep.dir=grid"
 )
 
 HYDRA = OmegaConf.create(
@@ -157,7 +157,7 @@ def test_one_process_parses_each_threshold_once_and_keeps_no_threads(
     draw = demo.draw_ratings
     monkeypatch.setattr(demo, "draw_ratings", lambda users: drawn.append(users) or draw(users))
     monkeypatch.chdir(tmp_path)
-    quiet = "hydra/job_logging=disabled hydra/hydra_logging=disabled"
+    quiet = "hydra/job_logging=none hydra/hydra_logging=none"
     arguments = f"-m {QUICK} {quiet} model.dim=4,8,4 data.min_ratings=5,20"
     monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(arguments)])
     threads = threading.active_count()

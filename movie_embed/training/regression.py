@@ -65,6 +65,7 @@ class RatingRegression(pl.LightningModule):
         self.l2 = l2
         self.schedule = schedule
         self.warmup = warmup
+        self._processes = 1
         self._squared_error = torch.zeros(())
         self._trained = 0
 
@@ -92,6 +93,10 @@ class RatingRegression(pl.LightningModule):
         rising = (self.warmup or 0) * steps
         return LambdaLR(adam, lambda step: _factor(self.schedule, rising, steps, step))
 
+    def on_fit_start(self) -> None:
+        """Ask how many processes share the work."""
+        self._processes = self.trainer.world_size
+
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums."""
         self._start_sums(0.0, 0)
@@ -115,10 +120,10 @@ class RatingRegression(pl.LightningModule):
         self._squared_error += squared_error.detach()
         self._trained += len(batch.ratings)
         # Processes that share a batch average their gradients.
-        loss = squared_error * (self.trainer.world_size / batch.total)
+        loss = squared_error * (self._processes / batch.total)
         # Logging every step would cost more than a small step itself.
         if (self.global_step + 1) % self.log_every_n_steps == 0:
-            mean = self._summed(loss.detach()) / self.trainer.world_size
+            mean = self._summed(loss.detach()) / self._processes
             self.log("train_loss", mean, prog_bar=True)
         self._check_loss(loss, batch_idx)
         return loss
@@ -140,7 +145,7 @@ class RatingRegression(pl.LightningModule):
 
     def _summed(self, part: Tensor) -> Tensor:
         """Return the sum over all processes."""
-        if self.trainer.world_size == 1:
+        if self._processes == 1:
             return part
         return self.trainer.strategy.reduce(part.to(self.device), reduce_op="sum")
 
