@@ -28,7 +28,7 @@ test: install ## run the tests
 parity: install ## compare the network and its steps with Keras', which it installs
 	$(PIP_INSTALL) --editable '.[test,parity]'
 	KERAS_BACKEND=torch $(BIN)/python -c 'import keras, scipy'
-	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/test_parity.py
+	KERAS_BACKEND=torch $(BIN)/python -m pytest --numprocesses=0 tests/test_parity.py
 
 lint: install ## check style, types and that every version is pinned
 	$(BIN)/ruff check .

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Tests run side by side, a process a core; set before any of them loads NumPy or torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import synthetic
@@ -38,9 +42,9 @@ def demo_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     """Settings of a small model on simulated ratings."""
     cache = str(tmp_path_factory.mktemp("cache"))
     return TrainConfig(
-        data=DataConfig(users=600, cache_dir=cache, min_ratings=20),
+        data=DataConfig(users=600, cache_dir=cache, min_ratings=20, batch_size=512),
         model=ModelConfig(dim=8),
-        optimizer=OptimizerConfig(0.005),
+        optimizer=OptimizerConfig(0.02),
         trainer=TrainerConfig(max_epochs=8, enable_progress_bar=False),
         save=SaveConfig(figures=False),
     )

@@ -333,8 +333,8 @@ def test_trainer_settings_have_an_effect(
 
 def rates(folder: Path, run: Path, schedule: str, warmup: float | None) -> np.ndarray:
     """Return the learning rate after each of 12 epochs, as a share of the configured one."""
-    optimizer = OptimizerConfig(0.02, schedule, warmup)
-    train(dataclasses.replace(settings(folder), optimizer=optimizer), run)
+    config = settings(folder, batch_size=1024)
+    train(dataclasses.replace(config, optimizer=OptimizerConfig(0.02, schedule, warmup)), run)
     return np.array(scalars(run)["learning_rate"]) / 0.02
 
 
@@ -404,7 +404,8 @@ def test_two_processes_train_the_same_model_as_one(folder: Path, tmp_path: Path)
         f"data=files data.path={folder} data.cache_dir={folder / 'cache'} data.val_fraction=0.2",
         "data.batch_size=100 model.dim=8 model.l2=1e-6 optimizer.learning_rate=0.02",
         "trainer.max_epochs=12 trainer.enable_progress_bar=false trainer.log_every_n_steps=5",
-        f"save.figures=false trainer.devices=2 trainer.strategy=ddp hydra.run.dir={tmp_path / 'two'}",
+        "save.figures=false trainer.devices=2 trainer.strategy=ddp",
+        f"hydra.run.dir={tmp_path / 'two'}",
     ]
     script = Path(__file__).resolve().parents[1] / "train.py"
     command = [sys.executable, str(script), *" ".join(overrides).split()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ class FinishedRun:
         MovieEmbedError
             The folder has no TensorBoard events.
         """
+        # It tells of every file that it comes to the end of.
+        logging.getLogger("tensorboard").setLevel(logging.WARNING)
         events = EventAccumulator(str(self.folder), size_guidance={"scalars": 0}).Reload()
         tags = events.Tags()["scalars"]
         if "train_loss_epoch" not in tags:
