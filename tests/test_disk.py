@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from embedded import random_vectors, saved
 from synthetic import ROWS, files_config
 
 from movie_embed import MovieEmbedError
-from movie_embed.config import EXPORT_FORMATS
+from movie_embed.config import EXPORT_FORMATS, DataConfig, SaveConfig, TrainConfig, TrainerConfig
 from movie_embed.data.triples import load_triples
 from movie_embed.embeddings.export import export
 from movie_embed.storage import write_text
@@ -77,6 +78,27 @@ def test_without_room_for_the_cache_training_goes_on(
     assert "File too large" in line
     assert line.endswith("going on without")
     assert not list((tmp_path / "cache" / "triples").glob("*.[st]*"))
+
+
+def test_a_full_disk_during_training_keeps_the_previous_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from movie_embed.training.run import train
+
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(GOLDEN, run / "checkpoints")
+    shutil.move(run / "checkpoints" / "embeddings.safetensors", run)
+    before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
+    config = TrainConfig(
+        data=DataConfig(users=50, cache_dir=str(tmp_path / "cache"), batch_size=4096),
+        save=SaveConfig(figures=False),
+        trainer=TrainerConfig(max_epochs=1, enable_progress_bar=False),
+    )
+    with pytest.raises(MovieEmbedError, match=r"cannot write .*\.ckpt"), room_for(20_000):
+        train(config, run)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_what_a_killed_process_began_is_removed(folder: Path, tmp_path: Path) -> None:

@@ -215,9 +215,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Save a checkpoint."""
-        # Given a path, torch would call a full disk an internal failure of its own.
         with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save({**checkpoint, _VERSION_KEY: FORMAT_VERSION}, file)
+            try:
+                torch.save({**checkpoint, _VERSION_KEY: FORMAT_VERSION}, file)
+            except RuntimeError as error:
+                # torch calls a full disk an internal failure of its own.
+                raise error.__context__ or error from None
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
