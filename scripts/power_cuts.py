@@ -43,7 +43,7 @@ from movie_embed.data import demo, movielens, triples
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training import run as training
-from movie_embed.training.callbacks import AtomicCheckpointIO
+from movie_embed.training.checkpoints import AtomicCheckpointIO
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME, USERS, MOVIES = "ml-latest-small", 100, 200

@@ -17,7 +17,7 @@ from movie_embed.config import EXPORT_FORMATS, DataConfig, SaveConfig, TrainConf
 from movie_embed.data.triples import load_triples
 from movie_embed.embeddings.export import export
 from movie_embed.storage import write_text
-from movie_embed.training.callbacks import AtomicCheckpointIO
+from movie_embed.training.checkpoints import AtomicCheckpointIO
 
 resource = pytest.importorskip("resource", reason="no limits on file sizes here")
 GOLDEN = Path(__file__).parent / "golden" / "v1"

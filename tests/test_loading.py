@@ -17,7 +17,7 @@ import torch
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import FORMAT_VERSION, read_columns, write_columns
-from movie_embed.training.callbacks import AtomicCheckpointIO
+from movie_embed.training.checkpoints import AtomicCheckpointIO
 from movie_embed.training.regression import RatingRegression
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"

@@ -1,4 +1,4 @@
-"""What goes on around the training steps: clocks, progress, stopping, whole checkpoints."""
+"""What goes on around the training steps: clocks, progress, curves, stopping."""
 
 from __future__ import annotations
 
@@ -11,22 +11,15 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.profilers import Profiler
 
-from movie_embed.errors import MovieEmbedError, TrainingInterrupted
-from movie_embed.storage import FORMAT_VERSION, atomic_path, newer_format
+from movie_embed.errors import TrainingInterrupted
 from movie_embed.training.datamodule import Batch
-
-_VERSION_KEY = "movie_embed_format"
-_NO_CHECKPOINT = "it is damaged, no checkpoint, or holds more than numbers"
 
 
 class Throughput(pl.Callback):
@@ -202,79 +195,6 @@ class Curves(TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics, each once a step."""
         super().log_metrics({k: v for k, v in metrics.items() if k != "epoch"}, step)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole: written beside their final name, and checked when loaded.
-
-    Lightning's own writer stages them in the system's temporary folder, from where a move to
-    another file system is a copy, and its reader notices no flipped bit.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Save a checkpoint."""
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            try:
-                torch.save({**checkpoint, _VERSION_KEY: FORMAT_VERSION}, file)
-            except RuntimeError as error:
-                # torch calls a full disk an internal failure of its own.
-                raise error.__context__ or error from None
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Load a checkpoint that `save_checkpoint` wrote; nothing in it can run code.
-
-        Parameters
-        ----------
-        path
-            The file.
-        map_location
-            As in `torch.load`.
-        weights_only
-            Lightning's parameter; the file is loaded as if it were true in any case.
-
-        Returns
-        -------
-        dict
-            What was saved.
-
-        Raises
-        ------
-        MovieEmbedError
-            The file is absent, damaged, no checkpoint of ours, of a newer format, or holds weights
-            that are not finite.
-        """
-        try:
-            _check_sums(path)
-            checkpoint = torch.load(path, map_location, weights_only=True)  # noqa: TID251
-        except Exception as error:  # damage makes both raise almost anything
-            reason = getattr(error, "strerror", None) or _NO_CHECKPOINT
-            raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
-        _check_content(path, checkpoint)
-        return dict(checkpoint)
-
-
-def _check_sums(path: str | Path) -> None:
-    """Compare each part with the checksum that torch writes and does not read."""
-    with ZipFile(path) as archive:
-        if archive.testzip() is not None:
-            raise BadZipFile
-
-
-def _check_content(path: str | Path, checkpoint: Any) -> None:
-    version = checkpoint.get(_VERSION_KEY) if isinstance(checkpoint, dict) else None
-    if not isinstance(version, int):
-        raise MovieEmbedError(f"{path} is no checkpoint of movie_embed")
-    if version > FORMAT_VERSION:
-        raise MovieEmbedError(newer_format(path, version))
-    optimizers = checkpoint.get("optimizer_states", ())
-    moments = (some for adam in optimizers for some in adam["state"].values())
-    tables = [*checkpoint["state_dict"].values(), *(t for some in moments for t in some.values())]
-    if not all(table.isfinite().all() for table in tables):
-        raise MovieEmbedError(f"{path} holds weights that are not finite: train again")
 
 
 class ProgressBar(TQDMProgressBar):

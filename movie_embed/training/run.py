@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
@@ -29,7 +28,6 @@ from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import ArrayFile, remove_leftovers, write_text
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
-    AtomicCheckpointIO,
     Curves,
     EpochLines,
     FlushEvents,
@@ -37,6 +35,12 @@ from movie_embed.training.callbacks import (
     ProgressBar,
     StopOnInterrupt,
     Throughput,
+)
+from movie_embed.training.checkpoints import (
+    AtomicCheckpointIO,
+    keep_checkpoints,
+    restore_epoch,
+    resumed_step,
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.dot import in_blocks
@@ -98,7 +102,7 @@ def train(
     data.setup()
     module = _module(config, data)
     last = run / "checkpoints" / "last.ckpt"
-    step = _resumed_step(config, data, last) if config.resume else None
+    step = resumed_step(config, data, last) if config.resume else None
     throughput, profiler = Throughput(), _PROFILERS[config.trainer.profiler]()
     # What a killed run logged after its last checkpoint is logged anew.
     logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
@@ -111,7 +115,7 @@ def train(
     if not trainer.is_global_zero:
         return {}
     best = len(data.val) > 0 and config.save.epoch != "last"
-    best_epoch = _restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
+    best_epoch = restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
     metrics = {
         **_evaluate(data, module.model),
         "best_epoch": best_epoch,
@@ -133,25 +137,6 @@ def train(
     if config.save.figures:
         _show(run)
     return metrics
-
-
-def _resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> int:
-    """Return the step of the last checkpoint, once it is fit to go on from, or 0 without one."""
-    if not last.is_file():
-        return 0
-    state = AtomicCheckpointIO().load_checkpoint(last)
-    if state[type(data).__qualname__] != data.state_dict():
-        raise MovieEmbedError(
-            f"resume={config.resume}: the data are not those the run began with; "
-            "start a new run without resume="
-        )
-    epochs = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if epochs >= config.trainer.max_epochs and (last.parents[1] / "metrics.json").is_file():
-        raise MovieEmbedError(
-            f"resume={config.resume}: the run has finished its {epochs} epochs; "
-            f"go on with trainer.max_epochs={epochs + 5} or the like"
-        )
-    return int(state["global_step"])
 
 
 def _log_outcome(
@@ -233,21 +218,6 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
     return module
 
 
-def _checkpoints(config: TrainConfig, run: Path, validates: bool) -> list[pl.Callback]:
-    """Keep the last epoch, or step, and, where there is a validation split, the best epoch."""
-    keep = partial(ModelCheckpoint, run / "checkpoints", enable_version_counter=False)
-    callbacks: list[pl.Callback] = [keep("last", save_on_train_epoch_end=True)]
-    if config.save.every_n_steps:
-        callbacks.append(keep("last", every_n_train_steps=config.save.every_n_steps))
-    if validates:
-        callbacks.append(keep("best", "val_rmse", save_on_train_epoch_end=False))
-    if patience := config.trainer.early_stopping:
-        callbacks.append(
-            EarlyStopping("val_rmse", patience=patience, check_on_train_epoch_end=False)
-        )
-    return callbacks
-
-
 def _trainer(
     config: TrainConfig,
     data: RatingsDataModule,
@@ -268,8 +238,11 @@ def _trainer(
         throughput,
         StopOnInterrupt(run / "checkpoints" / "last.ckpt"),
         FlushEvents(),
-        *_checkpoints(config, run, len(data.val) > 0),
+        *keep_checkpoints(config, run, len(data.val) > 0),
     ]
+    if patience := config.trainer.early_stopping:
+        stopping = EarlyStopping("val_rmse", patience=patience, check_on_train_epoch_end=False)
+        callbacks.append(stopping)
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks.append(ProgressBar(settings["log_every_n_steps"]))
     elif config.trainer.enable_progress_bar:
@@ -295,13 +268,6 @@ def _log_every_n_steps(config: TrainConfig, data: RatingsDataModule) -> int:
 def _steps_per_epoch(config: TrainConfig, data: RatingsDataModule) -> int:
     steps = len(data.train_dataloader())
     return min(steps, config.trainer.limit_train_batches or steps)
-
-
-def _restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
-    """Load a checkpoint's weights and return its epoch, from 1."""
-    state = AtomicCheckpointIO().load_checkpoint(checkpoint)
-    module.cpu().load_state_dict(state["state_dict"])
-    return int(state["epoch"]) + 1
 
 
 def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from checkerboard import write_checkerboard
 
 from movie_embed.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
-from movie_embed.training.callbacks import AtomicCheckpointIO
+from movie_embed.training.checkpoints import AtomicCheckpointIO
 from movie_embed.training.run import train
 
 

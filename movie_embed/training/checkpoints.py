@@ -1,0 +1,132 @@
+"""Checkpoints: which are kept, that they are whole, and what goes on from them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins import TorchCheckpointIO
+
+from movie_embed.config import TrainConfig
+from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import FORMAT_VERSION, atomic_path, newer_format
+from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.regression import RatingRegression
+
+_VERSION_KEY = "movie_embed_format"
+_NO_CHECKPOINT = "it is damaged, no checkpoint, or holds more than numbers"
+
+
+def keep_checkpoints(config: TrainConfig, run: Path, validates: bool) -> list[pl.Callback]:
+    """Keep the last epoch, or step, and, where there is a validation split, the best epoch."""
+    keep = partial(ModelCheckpoint, run / "checkpoints", enable_version_counter=False)
+    callbacks: list[pl.Callback] = [keep("last", save_on_train_epoch_end=True)]
+    if config.save.every_n_steps:
+        callbacks.append(keep("last", every_n_train_steps=config.save.every_n_steps))
+    if validates:
+        callbacks.append(keep("best", "val_rmse", save_on_train_epoch_end=False))
+    return callbacks
+
+
+def resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> int:
+    """Return the step of the last checkpoint, once it is fit to go on from, or 0 without one."""
+    if not last.is_file():
+        return 0
+    state = AtomicCheckpointIO().load_checkpoint(last)
+    if state[type(data).__qualname__] != data.state_dict():
+        raise MovieEmbedError(
+            f"resume={config.resume}: the data are not those the run began with; "
+            "start a new run without resume="
+        )
+    epochs = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if epochs >= config.trainer.max_epochs and (last.parents[1] / "metrics.json").is_file():
+        raise MovieEmbedError(
+            f"resume={config.resume}: the run has finished its {epochs} epochs; "
+            f"go on with trainer.max_epochs={epochs + 5} or the like"
+        )
+    return int(state["global_step"])
+
+
+def restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
+    """Load a checkpoint's weights and return its epoch, from 1."""
+    state = AtomicCheckpointIO().load_checkpoint(checkpoint)
+    module.cpu().load_state_dict(state["state_dict"])
+    return int(state["epoch"]) + 1
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole: written beside their final name, and checked when loaded.
+
+    Lightning's own writer stages them in the system's temporary folder, from where a move to
+    another file system is a copy, and its reader notices no flipped bit.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Save a checkpoint."""
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save({**checkpoint, _VERSION_KEY: FORMAT_VERSION}, file)
+            except RuntimeError as error:
+                # torch calls a full disk an internal failure of its own.
+                raise error.__context__ or error from None
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Load a checkpoint that `save_checkpoint` wrote; nothing in it can run code.
+
+        Parameters
+        ----------
+        path
+            The file.
+        map_location
+            As in `torch.load`.
+        weights_only
+            Lightning's parameter; the file is loaded as if it were true in any case.
+
+        Returns
+        -------
+        dict
+            What was saved.
+
+        Raises
+        ------
+        MovieEmbedError
+            The file is absent, damaged, no checkpoint of ours, of a newer format, or holds weights
+            that are not finite.
+        """
+        try:
+            _check_sums(path)
+            checkpoint = torch.load(path, map_location, weights_only=True)  # noqa: TID251
+        except Exception as error:  # damage makes both raise almost anything
+            reason = getattr(error, "strerror", None) or _NO_CHECKPOINT
+            raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
+        _check_content(path, checkpoint)
+        return dict(checkpoint)
+
+
+def _check_sums(path: str | Path) -> None:
+    """Compare each part with the checksum that torch writes and does not read."""
+    with ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise BadZipFile
+
+
+def _check_content(path: str | Path, checkpoint: Any) -> None:
+    version = checkpoint.get(_VERSION_KEY) if isinstance(checkpoint, dict) else None
+    if not isinstance(version, int):
+        raise MovieEmbedError(f"{path} is no checkpoint of movie_embed")
+    if version > FORMAT_VERSION:
+        raise MovieEmbedError(newer_format(path, version))
+    optimizers = checkpoint.get("optimizer_states", ())
+    moments = (some for adam in optimizers for some in adam["state"].values())
+    tables = [*checkpoint["state_dict"].values(), *(t for some in moments for t in some.values())]
+    if not all(table.isfinite().all() for table in tables):
+        raise MovieEmbedError(f"{path} holds weights that are not finite: train again")
