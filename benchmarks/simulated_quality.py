@@ -7,7 +7,8 @@ mean, two biases and twelve factors, plus normal noise of 0.75 stars, rounded to
 floor is the RMSE of the noiseless stars on the validation tenth. Nobody can reach it, for half of
 the users have fewer than 50 ratings to show thirteen traits by; what can be reached is the RMSE of
 an oracle that knows every movie's true bias and factors, and each trait's true spread, and infers
-only the users, by their posterior mean.
+only the users, by their posterior mean. Noise and rounding alone, before stars are cut to the
+scale, have an RMSE of sqrt(0.75 ** 2 + 0.5 ** 2 / 12) = 0.7638.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ USERS, RANK, NOISE = 138_476, 12, 0.75
 MEAN, USER_SPREAD, MOVIE_SPREAD, TASTE_SPREAD = 3.5, 0.35, 0.35, 0.35
 SETTINGS = {
     "default batch, constant 1e-3, 6 epochs": ["trainer.max_epochs=6"],
-    "batch 65,536, linear 5e-3, 6 epochs": [
+    "batch 32,768, linear 5e-3, l2 5e-6, 6 epochs": [
         "trainer.max_epochs=6",
-        "data.batch_size=65536",
+        "data.batch_size=32768",
         "optimizer.learning_rate=5e-3",
         "optimizer.schedule=linear",
+        "model.l2=5e-6",
     ],
 }
 
