@@ -196,8 +196,9 @@ def stored(uninterrupted: Path) -> Path:
 
 
 def test_a_resumed_run_keeps_its_settings_but_for_those_given(stored: Path) -> None:
-    given = ["trainer.max_epochs=9", "model.dim=8", f"resume={stored}"]
+    given = ["trainer.max_epochs=9", "model.dim=8", "save.users=false", f"resume={stored}"]
     settings = resumed_settings(composed(*given), given, stored)
+    assert not settings.save.users
     assert (settings.trainer.max_epochs, settings.model.dim) == (9, 8)
     assert settings.data.name == "files"
     assert settings.optimizer.schedule == "cosine"

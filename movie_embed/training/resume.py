@@ -17,8 +17,7 @@ _MAY_CHANGE = {
     "data.path",  # the same files at another place; the data's fingerprint is compared
     "data.cache_dir",
     "data.download",
-    "save.every_n_steps",
-    "save.users",
+    "objective",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.early_stopping",
@@ -70,7 +69,7 @@ def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> Di
         old, new = OmegaConf.select(stored, key, default=None), OmegaConf.select(cfg, key)
         if isinstance(old, DictConfig) or key == "experiment":
             raise MovieEmbedError(f"resume={cfg.resume} keeps the run's settings: leave out {key}=")
-        if old != new and key not in _MAY_CHANGE:
+        if old != new and key not in _MAY_CHANGE and not key.startswith("save."):
             raise MovieEmbedError(
                 f"{key}={new}: the run in {run} has {old}, and cannot go on with another; "
                 "start a new run without resume="
