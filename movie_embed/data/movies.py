@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,12 +90,15 @@ class MovieTable:
 TABLE_COLUMNS = ("movie_ids", "titles", "genres", "tags", "rating_counts")
 
 
+# An answer asks for the same few titles again and again.
+@lru_cache(maxsize=2**16)
 def split_year(title: str) -> tuple[str, int | None]:
     """Split ``"Toy Story (1995)"`` into ``("Toy Story", 1995)``; the year may be absent."""
     match = _YEAR.search(title)
     return (title[: match.start()].rstrip(), int(match[1])) if match else (title.strip(), None)
 
 
+@lru_cache(maxsize=2**16)
 def split_genres(genres: str) -> tuple[str, ...]:
     """Split ``"Adventure|Animation"`` into its genres; none for MovieLens' placeholder."""
     return () if genres in ("", _NO_GENRES) else tuple(genres.split("|"))
