@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -122,7 +123,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def remove_leftovers(folder: Path, name: str = "*") -> None:
+def remove_leftovers(folder: Path, name: str = "*", older: float = 0.0) -> None:
     """Remove what killed processes began to write into a folder.
 
     Parameters
@@ -130,11 +131,14 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
     folder
         Where.
     name
-        The file that was to be written; by default any. No other process may be writing it now.
+        The file that was to be written; by default any.
+    older
+        Seconds: a younger one stays, where another process may be writing it now.
     """
     for leftover in folder.glob(f".{name}.*.tmp"):
         with suppress(OSError):
-            leftover.unlink()
+            if time.time() - leftover.stat().st_mtime >= older:
+                leftover.unlink()
 
 
 @contextmanager

@@ -51,6 +51,7 @@ from movie_embed.training.saving import save_embeddings
 
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
+_MINUTE = 60.0
 _PROFILERS: dict[str | None, type[Profiler]] = {
     None: Phases,
     "simple": SimpleProfiler,
@@ -98,6 +99,7 @@ def train(
     _quiet_lightning()
     for folder in (run, run / "checkpoints"):
         remove_leftovers(folder)
+    remove_leftovers(LATEST.parent, LATEST.name, older=_MINUTE)
     data = RatingsDataModule(config.data, config.seed)
     data.setup()
     module = _module(config, data)
