@@ -163,7 +163,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
     except OSError as error:
-        raise MovieEmbedError(f"cannot write {path}: {error}") from error
+        raise MovieEmbedError(cannot_write(path, error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
