@@ -41,7 +41,7 @@ class Hidden:
         self, saved: SavedEmbeddings, users: UserEmbeddings, hidden: Rows, map_ridge: float
     ) -> None:
         self.saved, self.users, self.hidden = saved, users, hidden
-        self.targets = np.column_stack([saved.predictors, saved.biases]).astype(np.float64)
+        self.targets = np.column_stack([saved.vectors, saved.biases]).astype(np.float64)
         self.kept = np.setdiff1d(np.arange(len(saved.vectors)), hidden)
         table = saved.movies.take(np.concatenate([self.kept, hidden]), len(self.kept))
         content = ContentMap.fit(table, self.targets[self.kept], map_ridge)

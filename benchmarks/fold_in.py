@@ -63,7 +63,7 @@ class Task:
         movies, stars = self.train[1][asked[:given]], self.train[2][asked[:given]]
         saved = self.saved
         return fold_in(
-            saved.predictors[movies],
+            saved.vectors[movies],
             saved.biases[movies],
             stars,
             saved.rating_range,
@@ -72,7 +72,7 @@ class Task:
         )
 
     def _stars(self, taste: Floats, rows: NDArray[np.int32]) -> Floats:
-        scores = self.saved.predictors[rows] @ taste[:-1] + taste[-1] + self.saved.biases[rows]
+        scores = self.saved.vectors[rows] @ taste[:-1] + taste[-1] + self.saved.biases[rows]
         return predict_stars(scores, self.saved.rating_range).astype(np.float64)
 
 

@@ -4,6 +4,7 @@
 
 FOLDER is any MovieLens folder or zip. Each experiment is trained as a user would; the baseline
 is the cosine of raw rating columns, the traditional vectors the paper starts from (section II.C).
+Each is looked at by `metric=cosine`, as the paper does, and by `metric=whitened`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from movie_embed.config import DataConfig
 from movie_embed.data.movies import MovieTable, split_genres, split_year
 from movie_embed.data.triples import Triples, load_triples
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import Space, unit
 
 # The paper saves its last epoch; the others, as by default, the best on held-out ratings.
 EXPERIMENTS = {
@@ -57,9 +59,8 @@ def sequel_pairs(movies: MovieTable) -> list[tuple[int, int]]:
     return [(a, b) for rows in series.values() for a in rows for b in rows if a != b]
 
 
-def top_rows(vectors: NDArray[np.float32]) -> Rows:
-    """Return the rows of the ten nearest of every row, by cosine."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+def top_rows(unit: NDArray[np.float32]) -> Rows:
+    """Return the rows of the ten nearest of every row, by cosine of normalised vectors."""
     similarities = unit @ unit.T
     np.fill_diagonal(similarities, -np.inf)
     return np.argsort(-similarities, axis=1, kind="stable")[:, :K]
@@ -82,8 +83,8 @@ def co_rating_vectors(triples: Triples) -> NDArray[np.float32]:
     return columns
 
 
-def trained(chosen: list[str], config: DataConfig, seed: int) -> tuple[float, ...]:
-    """Train as a user would; return validation RMSE and the measures."""
+def trained(chosen: list[str], config: DataConfig, seed: int) -> list[tuple[float, ...]]:
+    """Train as a user would; return validation RMSE and the measures, for both metrics."""
     with tempfile.TemporaryDirectory() as run:
         where = ["data=files", f"data.path={config.path}", f"data.min_ratings={config.min_ratings}"]
         settings = ["data.val_fraction=0.05", f"seed={seed}", f"hydra.run.dir={run}"]
@@ -91,7 +92,9 @@ def trained(chosen: list[str], config: DataConfig, seed: int) -> tuple[float, ..
         run_child([sys.executable, "train.py", *chosen, *where, *settings])
         rmse = json.loads((Path(run) / "metrics.json").read_text())["val_rmse"]
         saved = SavedEmbeddings.load(Path(run))
-    return rmse, *measures(saved.movies, top_rows(saved.vectors))
+    space = Space(saved.vectors, saved.biases, len(saved.vectors))
+    tables = space.unit, space.whitened
+    return [(rmse, *measures(saved.movies, top_rows(table))) for table in tables]
 
 
 def main() -> None:
@@ -105,15 +108,15 @@ def main() -> None:
         name="files", path=str(options.source.resolve()), min_ratings=options.min_ratings
     )
     triples = load_triples(config)
-    raw = measures(triples.movies, top_rows(co_rating_vectors(triples)))
-    rows = [("raw co-rating cosine", "", *(f"{value:.3f}" for value in raw))]
+    raw = measures(triples.movies, top_rows(unit(co_rating_vectors(triples))))
+    rows = [("raw co-ratings", "cosine", "", *(f"{value:.3f}" for value in raw))]
     for label, chosen in EXPERIMENTS.items():
         runs = np.array([trained(chosen, config, seed) for seed in range(options.seeds)])
-        means, spreads = runs.mean(0), runs.std(0, ddof=1)
-        cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(means, spreads, strict=True))
-        rows.append((label, *cells))
-        print(rows[-1], flush=True)
-    heading = ("", "val. RMSE", "sequel recall@10", "genre precision@10", "coverage")
+        for metric, part in zip(("cosine", "whitened"), runs.swapaxes(0, 1), strict=True):
+            found = zip(part.mean(0), part.std(0, ddof=1), strict=True)
+            rows.append((label, metric, *(f"{mean:.3f} ± {spread:.3f}" for mean, spread in found)))
+            print(rows[-1], flush=True)
+    heading = ("", "metric", "val. RMSE", "sequel recall@10", "genre precision@10", "coverage")
     pairs = len(sequel_pairs(triples.movies))
     note = (
         f"{machine()}; {triples.counts.movies:,} movies, {pairs:,} ordered pairs of sequels; "

@@ -29,6 +29,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from movie_embed.config import TrainConfig, register_schemas
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import unit
 from movie_embed.training import run as training
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.regression import RatingRegression
@@ -93,7 +94,7 @@ def trained(settings: list[str], run: Path) -> Outcome:
         training.train(config, run)
     errors = [event.value for event in EventAccumulator(str(run)).Reload().Scalars("val_rmse")]
     saved = SavedEmbeddings.load(run)
-    recall = measures(saved.movies, top_rows(saved.vectors))[0]
+    recall = measures(saved.movies, top_rows(unit(saved.vectors)))[0]
     return min(errors), 1 + errors.index(min(errors)), errors[-1], recall
 
 

@@ -288,7 +288,7 @@ class RecommendConfig:
         self._check_question()
         _require(self.k >= 1, "k", self.k, "at least 1")
         _choose("combine", self.combine, ("mean", "max"))
-        _choose("metric", self.metric, ("cosine", "dot"))
+        _choose("metric", self.metric, ("cosine", "whitened", "dot"))
         _choose("format", self.format, ("table", "json", "csv"))
         _require(self.min_count >= 0, "min_count", self.min_count, "at least 0")
         _require(0 <= self.diversity <= 1, "diversity", self.diversity, "from 0 to 1")

@@ -216,7 +216,7 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
         ("movie_id=101 new_genres=Comedy", "new_movie"),
         ("new_movie=Another new_genres=Comdy", "did you mean comedy"),
         ("movie_id=101 years=1950", "no movie to answer with: of 40 with vectors all are asked"),
-        ("movie_id=101 metric=euclid", "cosine, dot"),
+        ("movie_id=101 metric=euclid", "cosine, whitened, dot"),
         ("movie_id=101 genres=Comdy", "did you mean comedy"),
         ("movie_id=101 years=2005-1990", "years=1990-2005"),
         ("movie_id=101 diversity=2", "from 0 to 1"),

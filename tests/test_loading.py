@@ -167,6 +167,15 @@ def test_version_1_embeddings_answer_as_ever(tmp_path: Path) -> None:
     assert (new.movie_id, round(new.predicted_stars or 0, 3)) == (125, 3.340)
 
 
+def test_a_version_1_implicit_run_answers_by_what_it_predicts_with(tmp_path: Path) -> None:
+    columns, metadata = read_columns(EMBEDDINGS, "embeddings")
+    columns["predicting_vectors"] = columns["movie_vectors"][::-1].copy()
+    metadata["predicting"] = True
+    write_columns(tmp_path / EMBEDDINGS.name, "embeddings", columns, metadata)
+    vectors = SavedEmbeddings.load(tmp_path).vectors
+    assert vectors.tobytes() == columns["predicting_vectors"].tobytes()
+
+
 def test_a_version_1_checkpoint_predicts_as_ever() -> None:
     state = load_checkpoint(CHECKPOINT)
     module = RatingRegression(**state["hyper_parameters"])

@@ -10,6 +10,7 @@ from embedded import DIM, DROPPED_ID, MOVIES, STARS, UNTRAINED_ID, random_vector
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
 from movie_embed.answers.own_ratings import read_own_ratings
+from movie_embed.embeddings.spaces import half_whitened
 
 ALL = MOVIES + 2
 
@@ -138,6 +139,30 @@ def test_dot_products_are_those_of_the_vectors_as_trained(recommender: Recommend
         assert answer.similarity is answer.predicted_stars is None
     products = [answer.dot_product for answer in answers]
     assert products == sorted(products, reverse=True)
+
+
+def test_whitened_cosines_weigh_a_direction_by_the_root_of_its_singular_value(
+    recommender: Recommender,
+) -> None:
+    vectors = recommender.embeddings.vectors.astype(np.float64)
+    normalised = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    left, singular, _ = np.linalg.svd(normalised - normalised.mean(0), full_matrices=False)
+    expected = left * np.sqrt(singular)
+    answers = recommender.similar(10, k=ALL, metric="whitened")
+    for answer in answers:
+        alike = cosine(expected[0], expected[answer.movie_id // 10 - 1])
+        assert answer.similarity == pytest.approx(alike, abs=1e-5)
+    # Movies that training left out change nothing between those it did not.
+    whole = recommender.similar(10, k=ALL, metric="whitened", filters=Filters(include_rare=True))
+    assert [m for m in ids(whole) if m not in (DROPPED_ID, UNTRAINED_ID)] == ids(answers)
+
+
+@pytest.mark.parametrize("vectors", [np.ones((1, DIM)), np.ones((4, DIM)), np.eye(3, 1)])
+def test_whitening_leaves_out_what_does_not_differ(vectors: np.ndarray) -> None:
+    whitened = half_whitened(vectors, vectors)
+    assert whitened.shape[0] == len(vectors)
+    assert np.isfinite(whitened).all()
+    assert whitened.shape[1] == np.linalg.matrix_rank(vectors - vectors.mean(0))
 
 
 def test_weights_move_the_query(recommender: Recommender) -> None:

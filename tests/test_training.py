@@ -145,7 +145,7 @@ def test_checkpoints_load_without_running_code(folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("implicit", ["users", "movies", "both"])
-def test_implicit_runs_save_what_predicts_and_what_is_alike(
+def test_implicit_runs_save_the_vectors_that_predict(
     implicit: str, folder: Path, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(
@@ -155,8 +155,7 @@ def test_implicit_runs_save_what_predicts_and_what_is_alike(
     )
     metrics = train(config, tmp_path / "run")
     columns = saved_columns(tmp_path / "run")
-    assert ("predicting_vectors" in columns) == (implicit != "users")
-    movies = columns.get("predicting_vectors", columns["movie_vectors"])
+    movies = columns["movie_vectors"]
     module = RatingsDataModule(config.data, seed=0)
     module.setup()
     users, rated, stars = module.triples.unpack(module.val)

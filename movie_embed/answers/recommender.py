@@ -26,11 +26,11 @@ from movie_embed.embeddings.saved import LATEST, SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, Vectors, unit
 from movie_embed.errors import MovieEmbedError
 
-Metric = Literal["cosine", "dot"]
+Metric = Literal["cosine", "whitened", "dot"]
 Combine = Literal["mean", "max"]
 
 _ANY = Filters()
-_LABELS = {"cosine": "similarity", "dot": "dot_product"}
+_LABELS = {"cosine": "similarity", "whitened": "similarity", "dot": "dot_product"}
 
 
 class Recommender:
@@ -95,8 +95,9 @@ class Recommender:
             ``"mean"``: score against the mean of the query vectors. ``"max"``: against the nearest
             query vector.
         metric
-            ``"cosine"``: between normalised vectors, -1 to 1. ``"dot"``: of the vectors as
-            trained, unbounded, in which movies with long vectors gain.
+            ``"cosine"``: between normalised vectors, -1 to 1. ``"whitened"``: a cosine too, in
+            which no few directions drown the others; see `half_whitened`. ``"dot"``: of the
+            vectors as trained, unbounded, in which movies with long vectors gain.
         weights
             How much each query movie counts in the mean, above 0; by default all the same.
         not_like
@@ -122,16 +123,16 @@ class Recommender:
             raise MovieEmbedError(f"{self._lookup.name(row)} is both liked and disliked")
         space = self._space([*liked, *disliked], filters)
         allowed = self._allowed([*liked, *disliked], filters)
-        table = space.unit if metric == "cosine" else space.vectors
+        table = space.vectors if metric == "dot" else _unit(space, metric)
         if combine == "mean":
             query = _mean_query(table[liked], table[disliked], _checked(weights, len(liked)))
-            scores = table[: len(allowed)] @ (unit(query) if metric == "cosine" else query)
+            scores = table[: len(allowed)] @ (query if metric == "dot" else unit(query))
         else:
             if weights is not None:
                 raise MovieEmbedError("weights need combine=mean")
             scores = _greatest(table[: len(allowed)], table[liked])
             allowed &= scores >= _greatest(table[: len(allowed)], table[disliked])
-        rows = diverse_rows(scores, allowed, k, space.unit, diversity)
+        rows = diverse_rows(scores, allowed, k, _unit(space, metric), diversity)
         asked = Asked(np.array(liked)) if explain else None
         return self._answers(rows, _LABELS[metric], scores[rows], asked)
 
@@ -292,7 +293,7 @@ class Recommender:
         allowed = self._allowed(asked.rows, filters)
         space = self._space([], filters)
         taste = fitted.astype(np.float32)
-        scores = space.predictors[: len(allowed)] @ taste[:-1] + space.biases[: len(allowed)]
+        scores = space.vectors[: len(allowed)] @ taste[:-1] + space.biases[: len(allowed)]
         rows = diverse_rows(scores, allowed, k, space.unit, diversity)
         stars = predict_stars(scores[rows] + taste[-1], self.embeddings.rating_range)
         return self._answers(rows, "predicted_stars", stars, asked if explain else None)
@@ -301,7 +302,7 @@ class Recommender:
         space, saved = self._space(asked.rows), self.embeddings
         assert asked.stars is not None
         return fold_in(
-            space.predictors[asked.rows],
+            space.vectors[asked.rows],
             space.biases[asked.rows],
             asked.stars,
             saved.rating_range,
@@ -366,6 +367,11 @@ class Recommender:
                 + ", ".join(map(str, nearest))
             )
         return int(found[0])
+
+
+def _unit(space: Space, metric: Metric) -> Vectors:
+    """Return the normalised vectors that tell how alike movies are."""
+    return space.whitened if metric == "whitened" else space.unit
 
 
 def _mean_query(liked: Vectors, disliked: Vectors, weights: NDArray[np.float32]) -> Vectors:

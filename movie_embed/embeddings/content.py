@@ -90,8 +90,8 @@ def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> Content
         The learned users with all their ratings.
     """
     movies = embeddings.movies
-    content = ContentMap.fit(movies, np.column_stack([embeddings.predictors, embeddings.biases]))
-    estimates = np.empty((len(movies) - movies.embedded, embeddings.predictors.shape[1] + 1))
+    content = ContentMap.fit(movies, np.column_stack([embeddings.vectors, embeddings.biases]))
+    estimates = np.empty((len(movies) - movies.embedded, embeddings.vectors.shape[1] + 1))
     for start in range(movies.embedded, len(movies), _BLOCK):
         rows = range(start, min(start + _BLOCK, len(movies)))
         estimates[start - movies.embedded :][: len(rows)] = content(movies, rows)

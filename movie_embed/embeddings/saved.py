@@ -20,7 +20,8 @@ from movie_embed.storage import read_columns, write_columns
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
-_LAYOUT = 2  # raise it when the columns change, and go on reading what tests/golden holds
+_LAYOUT = 3  # raise it when the columns change, and go on reading what tests/golden holds
+_READABLE = (2, 3)
 LATEST = Path("outputs/latest")  # names the newest finished run
 
 
@@ -90,7 +91,8 @@ class SavedEmbeddings:
     Attributes
     ----------
     vectors
-        As trained, not normalised, float32, shape (embedded movies, dim).
+        As trained, not normalised, float32, shape (embedded movies, dim); with what an implicit
+        model adds to them.
     biases
         float32, shape (embedded movies,).
     movies
@@ -107,10 +109,6 @@ class SavedEmbeddings:
         Mean vector, then mean bias, of the learned users, float32, shape (dim + 1,).
     users
         The learned users, or None where they were not saved or not read.
-    predicting
-        With an implicit model, the vectors that predict stars, float32, of the shape of
-        `vectors`; else None, and `vectors` predict. What a movie gains from its raters helps
-        predict stars but blurs which movies are alike.
     content
         Vectors for the movies left out, or None where they were not read.
     star_counts
@@ -127,14 +125,8 @@ class SavedEmbeddings:
     ridge: float
     average_user: NDArray[np.float32]
     users: UserEmbeddings | None = None
-    predicting: NDArray[np.float32] | None = None
     content: ContentVectors | None = None
     star_counts: dict[float, int] = field(default_factory=dict)
-
-    @property
-    def predictors(self) -> NDArray[np.float32]:
-        """The vectors that predict stars, of the shape of `vectors`."""
-        return self.vectors if self.predicting is None else self.predicting
 
     @property
     def fold_in_ridge(self) -> float:
@@ -149,8 +141,6 @@ class SavedEmbeddings:
             "average_user": self.average_user,
             **self.movies.to_columns(),
         }
-        if self.predicting is not None:
-            columns["predicting_vectors"] = self.predicting
         for prefix, part in (("user", self.users), ("content", self.content)):
             if part:
                 columns |= {f"{prefix}_{name}": column for name, column in vars(part).items()}
@@ -161,7 +151,6 @@ class SavedEmbeddings:
             "min_ratings": self.min_ratings,
             "ridge": self.ridge,
             "users": self.users is not None,
-            "predicting": self.predicting is not None,
             "star_counts": list(self.star_counts.items()),
         }
         write_columns(run / FILE_NAME, "embeddings", columns, metadata)
@@ -175,21 +164,20 @@ class SavedEmbeddings:
         MovieEmbedError
             There are none, or the file is damaged or of an older layout.
         """
-        names = ["movie_vectors", "movie_biases", "average_user", *TABLE_COLUMNS]
-        if _read(run, ())[1]["predicting"]:
-            names.append("predicting_vectors")
-        columns, metadata = _read(run, names)
+        # Layout 2 had what an implicit model predicts with beside its bare vectors.
+        predicting = _read(run, ())[1].get("predicting", False)
+        vectors = "predicting_vectors" if predicting else "movie_vectors"
+        columns, metadata = _read(run, [vectors, "movie_biases", "average_user", *TABLE_COLUMNS])
         low, high = metadata["rating_range"]
         return cls(
-            vectors=columns["movie_vectors"],
+            vectors=columns[vectors],
             biases=columns["movie_biases"],
-            movies=MovieTable.from_columns(columns, len(columns["movie_vectors"])),
+            movies=MovieTable.from_columns(columns, len(columns[vectors])),
             rating_range=(low, high),
             data_name=metadata["data_name"],
             min_ratings=metadata["min_ratings"],
             ridge=metadata["ridge"],
             average_user=columns["average_user"],
-            predicting=columns.get("predicting_vectors"),
             star_counts=dict(metadata.get("star_counts", [])),
         )
 
@@ -231,7 +219,7 @@ def no_users(source: object) -> MovieEmbedError:
 def _read(run: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     file = _file_of(run)
     _, metadata = read_columns(file, "embeddings", ())
-    if metadata.get("layout") != _LAYOUT:
+    if metadata.get("layout") not in _READABLE:
         raise MovieEmbedError(f"{file} was made by another version of movie_embed: train again")
     return read_columns(file, "embeddings", names)
 

@@ -45,7 +45,7 @@ def save_embeddings(
     # A movie that training never saw has no vector of its own: it joins those left out.
     seen = np.flatnonzero(~unseen_movies.numpy())
     order = np.concatenate([seen, np.setdiff1d(np.arange(len(triples.movies)), seen)])
-    user_vectors, predicting = (table.detach().numpy() for table in model.tables())
+    user_vectors, movie_vectors = (table.detach().numpy() for table in model.tables())
     biases = model.user_biases.detach().numpy()
     with_users = config.save.users and len(triples) <= config.data.window
     # Without users only the ratings of movies left out are wanted, and of these there are few.
@@ -53,7 +53,7 @@ def save_embeddings(
     users = _users(triples, user_vectors, biases, np.argsort(order), first)
     known = ~unseen_users.numpy()
     embeddings = SavedEmbeddings(
-        vectors=model.movie_vectors.detach().numpy()[seen],
+        vectors=movie_vectors[seen],
         biases=model.movie_biases.detach().numpy()[seen],
         movies=triples.movies.take(order, embedded=len(seen)),
         rating_range=triples.rating_range,
@@ -61,7 +61,6 @@ def save_embeddings(
         min_ratings=config.data.min_ratings,
         ridge=l2 * len(data.train),
         average_user=np.append(users.vectors[known].mean(0), users.biases[known].mean()),
-        predicting=predicting[seen] if config.model.implicit in ("movies", "both") else None,
         star_counts=dict(
             zip(triples.levels.tolist(), triples.level_counts().tolist(), strict=True)
         ),
