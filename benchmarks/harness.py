@@ -23,10 +23,12 @@ from movie_embed.data.triples import Triples
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(__file__).with_name("peers")
+_TORCH = f"torch=={torch.__version__.partition('+')[0]}"
 REQUIREMENTS = {
     "keras": ["keras", "tensorflow-cpu"],
     "surprise": ["scikit-surprise", "pandas"],
-    "lenskit": [f"torch=={torch.__version__.partition('+')[0]}", "lenskit"],
+    "lenskit": [_TORCH, "lenskit"],
+    "fastai": [_TORCH, "fastai"],
     "cornac": ["cornac"],
 }
 

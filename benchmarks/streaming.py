@@ -1,12 +1,12 @@
 """One epoch of more ratings than may be in memory, beside the same epoch in memory.
 
-    python benchmarks/streaming.py [--ratings 100_000_000] [--folder FOLDER]
+    python benchmarks/streaming.py [--ratings 100_000_000] [--folder FOLDER] [--memory-steps N]
 
 Simulated shards (`benchmarks/simulated_shards.py`) are prepared and trained on by the real
 `train.py`, after `load_triples` has filled the cache. `ulimit -d` holds preparation to 2 GB, and
 the streamed run to 2 GB and what the model takes: its tables, their gradients and Adam's two
 moments. FOLDER needs some 30 bytes a rating for a while; what is written there is deleted at the
-end.
+end. N steps in memory are enough for a rate where a whole epoch takes long.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def train(folder: Path, limit: int | None, *settings: str) -> Outcome:
     return Outcome(*measured, json.loads((folder / "run" / "metrics.json").read_text()))
 
 
-def report(ratings: int, folder: Path) -> str:
+def report(ratings: int, folder: Path, memory_steps: int | None) -> str:
     """Run everything and return the table."""
     shards, cache = folder / "shards", folder / "cache"
     generator = ROOT / "benchmarks" / "simulated_shards.py"
@@ -77,12 +77,15 @@ def report(ratings: int, folder: Path) -> str:
     model = (USERS_PER_100M * ratings // 10**8 + MOVIES) * (DIM + 1) * 4 * STATES
     prepared = Outcome(*timed([sys.executable, "-c", PREPARE, shards, cache], ALLOWED), {})
     streamed = train(folder, ALLOWED + model)
-    in_memory = train(folder, None, f"data.window={ratings}", "save.users=false")
+    settings = [f"data.window={ratings}", "save.users=false"]
+    if memory_steps:
+        settings.append(f"trainer.limit_train_batches={memory_steps}")
+    in_memory = train(folder, None, *settings)
     fastest = in_memory.metrics["ratings_per_second"]
     rows = [
         ("preparation, once", *prepared.cells(fastest)),
         ("streamed", *streamed.cells(fastest)),
-        ("in memory", *in_memory.cells(fastest)),
+        (f"in memory, {memory_steps or 'all'} steps", *in_memory.cells(fastest)),
     ]
     heading = ("", "seconds, all", "peak RSS, MB", "ratings/s", "times slower", "validation RMSE")
     counts = streamed.metrics
@@ -99,10 +102,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--ratings", type=int, default=100_000_000)
     parser.add_argument("--folder", type=Path, help="where to write; the system's by default")
+    parser.add_argument("--memory-steps", type=int, help="of the epoch in memory; all by default")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
-        text = report(options.ratings, folder)
+        text = report(options.ratings, folder, options.memory_steps)
     finally:
         shutil.rmtree(folder)
     write_section(f"streaming_{options.ratings // 10**6}", text, ROOT / "docs" / "scaling.md")

@@ -1,4 +1,4 @@
-"""Training throughput at the paper's size beside a bare loop, usual Lightning code and Keras.
+"""Training throughput at the paper's size beside a bare loop, usual Lightning, Keras and fastai.
 
     python benchmarks/train_speed.py [--peers FOLDER]
 
@@ -24,6 +24,7 @@ from movie_embed.data.triples import load_triples
 
 USERS, EPOCHS = 138_476, 3
 BATCHES = (65_536, 262_144)
+PEER_NAMES = {"Keras 3, TensorFlow": "keras", "fastai, collab_learner": "fastai"}
 NAIVE = ((1_024, 0), (8_192, 0), (65_536, 0), (65_536, 2))
 
 Result = dict[str, Any]
@@ -61,10 +62,9 @@ def main() -> None:
         for size, workers in NAIVE:
             label = f"usual Lightning code, {workers} workers"
             results[label, size] = local("usual_lightning.py", data, size, workers)
-        for size in (1_024, 65_536):
-            results["Keras 3, TensorFlow", size] = run_peer(
-                "keras", "keras_speed.py", peers, data, str(size)
-            )
+        for label, name in PEER_NAMES.items():
+            for size in (1_024, 65_536):
+                results[label, size] = run_peer(name, f"{name}_speed.py", peers, data, str(size))
     first = results["movie_embed (train.py)", BATCHES[0]]["ratings_per_second"]
     rows = [
         (
