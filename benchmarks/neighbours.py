@@ -122,7 +122,7 @@ def main() -> None:
         f"{machine()}; {triples.counts.movies:,} movies, {pairs:,} ordered pairs of sequels; "
         f"mean and standard deviation over {options.seeds} seeds"
     )
-    write_section("neighbours", f"{note}\n\n{table(heading, rows)}")
+    write_section(f"neighbours_{options.source.name}", f"{note}\n\n{table(heading, rows)}")
 
 
 if __name__ == "__main__":
