@@ -20,6 +20,7 @@ from movie_embed.training.regression import RatingRegression
 
 _VERSION_KEY = "movie_embed_format"
 _NO_CHECKPOINT = "it is damaged, no checkpoint, or holds more than numbers"
+_NO_MEMORY = "there is not enough memory for it; resume the run where there is more"
 
 
 def keep_checkpoints(config: TrainConfig, run: Path, validates: bool) -> list[pl.Callback]:
@@ -106,7 +107,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _check_sums(path)
             checkpoint = torch.load(path, map_location, weights_only=True)  # noqa: TID251
         except Exception as error:  # damage makes both raise almost anything
-            reason = getattr(error, "strerror", None) or _NO_CHECKPOINT
+            memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+            reason = _NO_MEMORY if memory else getattr(error, "strerror", None) or _NO_CHECKPOINT
             raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
         _check_content(path, checkpoint)
         return dict(checkpoint)
@@ -128,5 +130,6 @@ def _check_content(path: str | Path, checkpoint: Any) -> None:
     optimizers = checkpoint.get("optimizer_states", ())
     moments = (some for adam in optimizers for some in adam["state"].values())
     tables = [*checkpoint["state_dict"].values(), *(t for some in moments for t in some.values())]
-    if not all(table.isfinite().all() for table in tables):
+    # Of extremes, since isfinite() would make copies of the tables.
+    if not all(end.isfinite() for table in tables for end in table.aminmax()):
         raise MovieEmbedError(f"{path} holds weights that are not finite: train again")

@@ -116,6 +116,7 @@ def train(
     trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
     if not trainer.is_global_zero:
         return {}
+    _free(module, trainer)
     best = len(data.val) > 0 and config.save.epoch != "last"
     best_epoch = restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
     metrics = {
@@ -139,6 +140,13 @@ def train(
     if config.save.figures:
         _show(run)
     return metrics
+
+
+def _free(module: RatingRegression, trainer: pl.Trainer) -> None:
+    """Drop gradients and moments, three times the model's size, before a checkpoint is loaded."""
+    module.zero_grad()
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
 
 
 def _log_outcome(
