@@ -132,6 +132,16 @@ def test_a_checkpoint_with_nan_is_refused(part: str, tmp_path: Path) -> None:
     assert "not finite" in refusal(load_checkpoint, tmp_path / "last.ckpt")
 
 
+def test_a_checkpoint_that_memory_has_no_room_for_is_not_called_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*args: object, **settings: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr(torch, "load", full)
+    assert "not enough memory" in refusal(load_checkpoint, CHECKPOINT)
+
+
 def test_embeddings_with_nan_are_refused(tmp_path: Path) -> None:
     columns, metadata = read_columns(EMBEDDINGS, "embeddings")
     columns["movie_vectors"] = columns["movie_vectors"].copy()

@@ -24,6 +24,7 @@ from movie_embed.config import (
 )
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
+from movie_embed.training import run
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -132,6 +133,28 @@ def test_the_same_seed_repeats_every_byte_and_another_does_not(
     assert {k: v for k, v in metrics[0].items() if k not in timed} == {
         k: v for k, v in metrics[1].items() if k not in timed
     }
+
+
+def test_gradients_and_moments_make_room_before_the_best_epoch_is_loaded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adams: list[torch.optim.Optimizer] = []
+    held: list[object] = []
+    configure, restore = RatingRegression.configure_optimizers, run.restore_epoch
+
+    def kept(module: RatingRegression) -> torch.optim.Optimizer:
+        adams.append(configure(module))
+        return adams[-1]
+
+    def restored(module: RatingRegression, checkpoint: Path) -> int:
+        held.extend(table.grad for table in module.parameters())
+        held.extend(adams[-1].state.values())
+        return restore(module, checkpoint)
+
+    monkeypatch.setattr(RatingRegression, "configure_optimizers", kept)
+    monkeypatch.setattr(run, "restore_epoch", restored)
+    train(settings(folder), tmp_path)
+    assert held == [None] * 4
 
 
 def test_checkpoints_load_without_running_code(folder: Path, tmp_path: Path) -> None:
