@@ -13,6 +13,7 @@ from checkerboard import write_checkerboard
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from movie_embed import MovieEmbedError
 from movie_embed.config import (
@@ -42,6 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def first_event_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Number event files from 0: of those of one second TensorBoard reads "10" before "9"."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def settings(folder: Path, epochs: int = EPOCHS, **trainer: Any) -> TrainConfig:

@@ -177,15 +177,6 @@ class StopOnInterrupt(pl.Callback):
         self._restore()
 
 
-class FlushEvents(pl.Callback):
-    """Write TensorBoard's events to disk every epoch, so that a killed run keeps its curves."""
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what the last epoch logged."""
-        if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.flush()
-
-
 class Curves(TensorBoardLogger):
     """TensorBoard's logger, without the epoch's number that Lightning adds each time it logs."""
 
@@ -193,8 +184,9 @@ class Curves(TensorBoardLogger):
     NAME_HPARAMS_FILE = "config.yaml"
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics, each once a step."""
+        """Log metrics, each once a step, and write them: a killed run keeps its curves."""
         super().log_metrics({k: v for k, v in metrics.items() if k != "epoch"}, step)
+        self.experiment.flush()
 
 
 class ProgressBar(TQDMProgressBar):

@@ -30,7 +30,6 @@ from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     Curves,
     EpochLines,
-    FlushEvents,
     Phases,
     ProgressBar,
     StopOnInterrupt,
@@ -238,16 +237,14 @@ def _trainer(
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
     del settings["early_stopping"]
-    threads = settings.pop("threads") or _threads(config, data)
+    torch.set_num_threads(settings.pop("threads") or _threads(config, data))
     settings["log_every_n_steps"] = _log_every_n_steps(config, data)
     settings["profiler"] = profiler
     if not len(data.val):
         settings["limit_val_batches"] = 0
     callbacks = [
-        pl.callbacks.LambdaCallback(on_fit_start=lambda *_: torch.set_num_threads(threads)),
         throughput,
         StopOnInterrupt(run / "checkpoints" / "last.ckpt"),
-        FlushEvents(),
         *keep_checkpoints(config, run, len(data.val) > 0),
     ]
     if patience := config.trainer.early_stopping:
