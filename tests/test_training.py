@@ -24,8 +24,8 @@ from movie_embed.config import (
 )
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
-from movie_embed.training import run
 from movie_embed.training.baseline import bias_only_rmse
+from movie_embed.training.checkpoints import restore_epoch
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
@@ -140,7 +140,7 @@ def test_gradients_and_moments_make_room_before_the_best_epoch_is_loaded(
 ) -> None:
     adams: list[torch.optim.Optimizer] = []
     held: list[object] = []
-    configure, restore = RatingRegression.configure_optimizers, run.restore_epoch
+    configure = RatingRegression.configure_optimizers
 
     def kept(module: RatingRegression) -> torch.optim.Optimizer:
         adams.append(configure(module))
@@ -149,10 +149,10 @@ def test_gradients_and_moments_make_room_before_the_best_epoch_is_loaded(
     def restored(module: RatingRegression, checkpoint: Path) -> int:
         held.extend(table.grad for table in module.parameters())
         held.extend(adams[-1].state.values())
-        return restore(module, checkpoint)
+        return restore_epoch(module, checkpoint)
 
     monkeypatch.setattr(RatingRegression, "configure_optimizers", kept)
-    monkeypatch.setattr(run, "restore_epoch", restored)
+    monkeypatch.setattr("movie_embed.training.run.restore_epoch", restored)
     train(settings(folder), tmp_path)
     assert held == [None] * 4
 

@@ -123,7 +123,8 @@ class Recommender:
             raise MovieEmbedError(f"{self._lookup.name(row)} is both liked and disliked")
         space = self._space([*liked, *disliked], filters)
         allowed = self._allowed([*liked, *disliked], filters)
-        table = space.vectors if metric == "dot" else _unit(space, metric)
+        unit_table = space.whitened if metric == "whitened" else space.unit
+        table = space.vectors if metric == "dot" else unit_table
         if combine == "mean":
             query = _mean_query(table[liked], table[disliked], _checked(weights, len(liked)))
             scores = table[: len(allowed)] @ (query if metric == "dot" else unit(query))
@@ -132,7 +133,7 @@ class Recommender:
                 raise MovieEmbedError("weights need combine=mean")
             scores = _greatest(table[: len(allowed)], table[liked])
             allowed &= scores >= _greatest(table[: len(allowed)], table[disliked])
-        rows = diverse_rows(scores, allowed, k, _unit(space, metric), diversity)
+        rows = diverse_rows(scores, allowed, k, unit_table, diversity)
         asked = Asked(np.array(liked)) if explain else None
         return self._answers(rows, _LABELS[metric], scores[rows], asked)
 
@@ -367,11 +368,6 @@ class Recommender:
                 + ", ".join(map(str, nearest))
             )
         return int(found[0])
-
-
-def _unit(space: Space, metric: Metric) -> Vectors:
-    """Return the normalised vectors that tell how alike movies are."""
-    return space.whitened if metric == "whitened" else space.unit
 
 
 def _mean_query(liked: Vectors, disliked: Vectors, weights: NDArray[np.float32]) -> Vectors:

@@ -164,10 +164,10 @@ class SavedEmbeddings:
         MovieEmbedError
             There are none, or the file is damaged or of an older layout.
         """
+        file, metadata = _described(run)
         # Layout 2 had what an implicit model predicts with beside its bare vectors.
-        predicting = _read(run, ())[1].get("predicting", False)
-        vectors = "predicting_vectors" if predicting else "movie_vectors"
-        columns, metadata = _read(run, [vectors, "movie_biases", "average_user", *TABLE_COLUMNS])
+        vectors = "predicting_vectors" if metadata.get("predicting") else "movie_vectors"
+        columns = _columns(file, [vectors, "movie_biases", "average_user", *TABLE_COLUMNS])
         low, high = metadata["rating_range"]
         return cls(
             vectors=columns[vectors],
@@ -190,9 +190,10 @@ class SavedEmbeddings:
         MovieEmbedError
             The run saved none (``save.users=false``), or the file is damaged.
         """
-        if not _read(run, ())[1]["users"]:
-            raise no_users(_file_of(run))
-        columns, _ = _read(run, [f"user_{column.name}" for column in fields(UserEmbeddings)])
+        file, metadata = _described(run)
+        if not metadata["users"]:
+            raise no_users(file)
+        columns = _columns(file, [f"user_{column.name}" for column in fields(UserEmbeddings)])
         return UserEmbeddings(*columns.values())
 
     @staticmethod
@@ -204,7 +205,8 @@ class SavedEmbeddings:
         MovieEmbedError
             The file is damaged.
         """
-        columns, _ = _read(run, [f"content_{column.name}" for column in fields(ContentVectors)])
+        file, _ = _described(run)
+        columns = _columns(file, [f"content_{column.name}" for column in fields(ContentVectors)])
         return ContentVectors(*columns.values())
 
 
@@ -216,12 +218,17 @@ def no_users(source: object) -> MovieEmbedError:
     )
 
 
-def _read(run: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _described(run: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the file of a run, once its layout is one we read, and its metadata."""
     file = _file_of(run)
     _, metadata = read_columns(file, "embeddings", ())
     if metadata.get("layout") not in _READABLE:
         raise MovieEmbedError(f"{file} was made by another version of movie_embed: train again")
-    return read_columns(file, "embeddings", names)
+    return file, metadata
+
+
+def _columns(file: Path, names: Iterable[str]) -> dict[str, Any]:
+    return read_columns(file, "embeddings", names)[0]
 
 
 def folder_of(run: Path) -> Path:

@@ -63,7 +63,7 @@ class Spaces:
         """Every movie of the table: learned ones, then those with a vector from content."""
         vectors = np.concatenate([self.embeddings.vectors, self.content.vectors])
         biases = np.concatenate([self.embeddings.biases, self.content.biases])
-        return Space(vectors, biases, self.learned.learned)
+        return Space(vectors, biases, len(self.embeddings.vectors))
 
     @cached_property
     def content(self) -> ContentVectors:
@@ -113,7 +113,8 @@ def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
         differ are left out.
     """
     mean = sample.mean(axis=0, dtype=np.float64)
-    variances, directions = np.linalg.eigh((sample - mean).T @ (sample - mean) / len(sample))
+    centred = sample - mean
+    variances, directions = np.linalg.eigh(centred.T @ centred / len(sample))
     kept = variances > np.finfo(np.float32).eps * variances[-1]
     root = directions[:, kept] * variances[kept] ** -0.25
     whitened: Vectors = ((vectors - mean) @ root).astype(np.float32)

@@ -107,6 +107,7 @@ def train(
     throughput, profiler = Throughput(), _PROFILERS[config.trainer.profiler]()
     # What a killed run logged after its last checkpoint is logged anew.
     logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
+    torch.set_num_threads(config.trainer.threads or _threads(config, data))
     trainer = _trainer(config, data, run, logger, throughput, profiler)
     if trainer.is_global_zero:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
@@ -236,8 +237,7 @@ def _trainer(
     profiler: Profiler,
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
-    del settings["early_stopping"]
-    torch.set_num_threads(settings.pop("threads") or _threads(config, data))
+    del settings["early_stopping"], settings["threads"]
     settings["log_every_n_steps"] = _log_every_n_steps(config, data)
     settings["profiler"] = profiler
     if not len(data.val):
