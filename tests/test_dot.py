@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from movie_embed.training import dot
 from movie_embed.training.dot import pair_dots, plain_pair_dots
 
 CASES = {
@@ -12,7 +13,7 @@ CASES = {
     "empty batch": (5, 4, 0),
     "repeated users, movies absent": (50, 4_000, 3_000),
     "repeated pairs": (10, 5, 2_000),
-    "more pairs than a block": (3_000, 500, 20_001),
+    "many pairs": (3_000, 500, 20_001),
     "more than 2^20 users": (2**20 + 77, 300, 5_000),
     "more than 2^15 movies": (400, 2**15 + 99, 5_000),
 }
@@ -63,9 +64,11 @@ def test_values_and_gradients_equal_the_plain_formula(
         assert relative_error(value, wanted) < 1e-6
 
 
-def test_any_order_of_pairs_gives_the_same_gradients() -> None:
-    left, right, users, movies = draw(60, 40, 900)
-    shuffled = torch.randperm(len(users), generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("index", [torch.int32, torch.int64])
+@pytest.mark.parametrize("case", ["many pairs", "more than 2^20 users"])
+def test_any_order_of_pairs_gives_the_same_gradients(case: str, index: torch.dtype) -> None:
+    left, right, *rows = draw(*CASES[case])
+    users, movies = (row.to(index) for row in rows)
 
     def gradients(order: Tensor) -> list[Tensor]:
         a, b = left.clone().requires_grad_(), right.clone().requires_grad_()
@@ -74,8 +77,29 @@ def test_any_order_of_pairs_gives_the_same_gradients() -> None:
         assert b.grad is not None
         return [a.grad, b.grad]
 
-    for value, wanted in zip(gradients(shuffled), gradients(torch.arange(900)), strict=True):
+    in_order = torch.arange(len(users))
+    shuffled = torch.randperm(len(users), generator=torch.Generator().manual_seed(0))
+    for value, wanted in zip(gradients(shuffled), gradients(in_order), strict=True):
         torch.testing.assert_close(value, wanted)
+
+
+def test_every_other_row_of_a_longer_list() -> None:
+    left, right, *rows = draw(*CASES["repeated pairs"])
+    users, movies = (row.int()[::2] for row in rows)
+    expected = outcome(plain_pair_dots, left, right, (users, movies))
+    for value, wanted in zip(
+        outcome(pair_dots, left, right, (users, movies)), expected, strict=True
+    ):
+        torch.testing.assert_close(value, wanted)
+
+
+def test_a_torch_without_the_kernel_takes_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dot.is_fused(torch.device("cpu"))
+    left, right, *rows = draw(*CASES["repeated pairs"])
+    expected = pair_dots(left, right, rows[0], rows[1])
+    monkeypatch.setattr(dot, "_KERNEL", "_renamed")
+    assert not dot.is_fused(torch.device("cpu"))
+    torch.testing.assert_close(pair_dots(left, right, rows[0], rows[1]), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

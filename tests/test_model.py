@@ -71,6 +71,17 @@ def test_predictions_have_the_batch_shape_and_stay_on_the_scale(model: MovieEmbe
     assert extremes.tolist() == [RANGE[1], RANGE[0]]
 
 
+@pytest.mark.parametrize("index", [torch.int32, torch.int64])
+@pytest.mark.parametrize("beyond", [(-1, 0), (0, -1), "users", "movies"])
+def test_an_index_beyond_the_tables_is_refused(
+    model: MovieEmbedding, beyond: str | tuple[int, int], index: torch.dtype
+) -> None:
+    sizes = {"users": (len(model.user_vectors), 0), "movies": (0, len(model.movie_vectors))}
+    user, movie = sizes[beyond] if isinstance(beyond, str) else beyond
+    with pytest.raises(IndexError, match="out of range"):
+        model(torch.tensor([user], dtype=index), torch.tensor([movie], dtype=index))
+
+
 def test_parameter_count_at_the_papers_size() -> None:
     model = MovieEmbedding(138_476, 1_005, 50, RANGE)
     assert sum(p.numel() for p in model.parameters()) == 7_113_531

@@ -134,7 +134,7 @@ class Triples:
         self, packed: Packed, movies: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         users, rows, stars = unpacked(packed, bit_width(movies), bit_width(len(self.levels)))
-        return users, rows, self.levels[stars]
+        return users, rows, self.levels.take(stars)
 
     def unpack_blocks(
         self, packed: PackedSource

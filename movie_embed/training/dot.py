@@ -1,8 +1,9 @@
 """Dot products of pairs of table rows, with gradients at the speed of memory.
 
 The plain way gathers two (batch, dim) tensors, and its backward scatters two more into tables
-of zeros. Here the forward goes through the pairs in blocks whose gathered rows stay in the
-cache, and a gradient is a sum over the run of pairs that share a row: `embedding_bag`.
+of zeros. Here nothing is copied: a gradient is a weighted sum over the run of pairs that share a
+row, which is `embedding_bag`, and the dot products are what that sum has for gradients in its
+weights, for which torch has a kernel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-_BLOCK = 8192
+from movie_embed.data.packing import bit_width
+
+_KERNEL = "_embedding_bag_per_sample_weights_backward"
 
 
 def pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor) -> Tensor:
@@ -24,23 +27,24 @@ def pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor
     left, right
         Tables, shapes (n, dim) and (m, dim).
     left_rows, right_rows
-        Row indices, int32 or int64, shape (batch,). On a CPU it is fastest if one of them is
-        ascending.
+        Row indices, all int32 or all int64, shape (batch,); they are not checked. On a CPU it is
+        fastest if one of them is ascending.
 
     Returns
     -------
     Tensor
         Shape (batch,).
     """
-    if in_blocks(left.device):
-        dots: Tensor = _BlockedDots.apply(left, right, left_rows, right_rows)  # type: ignore[no-untyped-call]
+    if is_fused(left.device):
+        dots: Tensor = _FusedDots.apply(left, right, left_rows, right_rows)  # type: ignore[no-untyped-call]
         return dots
     return plain_pair_dots(left, right, left_rows, right_rows)
 
 
-def in_blocks(device: torch.device) -> bool:
+def is_fused(device: torch.device) -> bool:
     """Whether `pair_dots` takes the fast path on a device: it does on every CPU."""
-    return device.type == "cpu"
+    # Torch may rename what begins with an underscore.
+    return device.type == "cpu" and hasattr(torch.ops.aten, _KERNEL)
 
 
 def plain_pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor) -> Tensor:
@@ -50,18 +54,15 @@ def plain_pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: 
     return (gathered[0] * gathered[1]).sum(-1)
 
 
-class _BlockedDots(torch.autograd.Function):
+class _FusedDots(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor
     ) -> Tensor:
         ctx.save_for_backward(left, right, left_rows, right_rows)
-        dots = left.new_empty(len(left_rows))
-        for start in range(0, len(left_rows), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            products = left.index_select(0, left_rows[block])
-            products.mul_(right.index_select(0, right_rows[block]))
-            torch.sum(products, -1, out=dots[block])
+        kernel = getattr(torch.ops.aten, _KERNEL)
+        bags, members = left_rows.contiguous(), right_rows.contiguous()
+        dots: Tensor = kernel(left, right, members, bags[:0], bags, mode=0)
         return dots
 
     @staticmethod
@@ -81,8 +82,8 @@ def _weighted_sums(
 ) -> Tensor:
     """Return for each row the sum of ``weights[k] * table[sources[k]]`` over its targets."""
     if not (targets[1:] >= targets[:-1]).all():
-        order = _argsort(targets)
-        sources, weights = sources[order], weights[order]
+        order = _argsort(targets, rows)
+        sources, weights = sources.index_select(0, order), weights.index_select(0, order)
     # Where the run of each row begins among the sorted targets, and at last where all end.
     starts = torch.bincount(targets + 1, minlength=rows + 1).cumsum(0, dtype=sources.dtype)
     return embedding_bag(
@@ -90,8 +91,12 @@ def _weighted_sums(
     )
 
 
-def _argsort(numbers: Tensor) -> Tensor:
-    """Return the stable order of integers from 0 to 2**31, by sorting (number, position) pairs."""
-    keys = (numbers.long() << 32) | torch.arange(len(numbers))
+def _argsort(numbers: Tensor, size: int) -> Tensor:
+    """Return the stable order of integers below a size, by sorting (number, position) pairs."""
+    bits = bit_width(len(numbers))
+    dtype = torch.int32 if size << bits <= 2**31 else torch.int64
+    keys = numbers.to(dtype) << bits
+    keys |= torch.arange(len(numbers), dtype=dtype)
     keys.numpy().sort()  # vectorised: several times faster than torch.argsort
-    return keys & 0xFFFFFFFF
+    keys &= 2**bits - 1
+    return keys

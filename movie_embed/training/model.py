@@ -114,9 +114,9 @@ class MovieEmbedding(nn.Module):
 
     def score(self, users: Tensor, movies: Tensor) -> Tensor:
         """Return the sum of dot product and biases before the sigmoid, shape (batch,)."""
-        dots = pair_dots(*self.tables(), users, movies)
+        # The biases first: their selection checks the indices.
         biases = self.user_biases.index_select(0, users) + self.movie_biases.index_select(0, movies)
-        return dots + biases
+        return biases + pair_dots(*self.tables(), users, movies)
 
     @torch.no_grad()
     def fill_unseen(self, unseen_users: Tensor, unseen_movies: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import math
@@ -42,7 +43,7 @@ from movie_embed.training.checkpoints import (
     resumed_step,
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
-from movie_embed.training.dot import in_blocks
+from movie_embed.training.dot import is_fused
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression, error_sums
 from movie_embed.training.report import describe_data, describe_result
@@ -51,6 +52,7 @@ from movie_embed.training.saving import save_embeddings
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
 _MINUTE = 60.0
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 _PROFILERS: dict[str | None, type[Profiler]] = {
     None: Phases,
     "simple": SimpleProfiler,
@@ -113,6 +115,7 @@ def train(
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
         settings = OmegaConf.structured(replace(config, resume=None))
         write_text(run / "config.yaml", OmegaConf.to_yaml(settings))
+    _keep_freed_memory()
     trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
     if not trainer.is_global_zero:
         return {}
@@ -134,12 +137,24 @@ def train(
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
-    dots = "blocked" if in_blocks(trainer.strategy.root_device) else "plain"
+    dots = "fused" if is_fused(trainer.strategy.root_device) else "plain"
     how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
     print(describe_result(data.triples, metrics, run, how, profiler.summary()), flush=True)
     if config.save.figures:
         _show(run)
     return metrics
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc, where it is, keep what is freed for what is asked for next.
+
+    Every step frees a table of gradients and asks for the next. Given back to the system and taken
+    anew, that is a page fault for every 4 kB, which for large tables takes longer than the sums.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if mallopt := getattr(libc, "mallopt", None):
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, -1)
 
 
 def _free(module: RatingRegression, trainer: pl.Trainer) -> None:

@@ -84,8 +84,8 @@ def _users(
         vectors=vectors,
         biases=biases,
         starts=np.searchsorted(keys, users).astype(np.int64),
-        rated=_low_bits(keys >> np.uint64(star_bits), row_bits),
-        stars=_low_bits(keys, star_bits),
+        rated=_bits(keys, star_bits, row_bits),
+        stars=_bits(keys, 0, star_bits),
         levels=triples.levels,
     )
 
@@ -106,7 +106,10 @@ def _keys(triples: Triples, row_of: Rows, bits: tuple[int, int], first: int) -> 
             yield key[rows >= first]
 
 
-def _low_bits(keys: Keys, bits: int) -> NDArray[np.unsignedinteger[Any]]:
-    mask = np.uint64(2**bits - 1)
-    low: NDArray[np.unsignedinteger[Any]] = (keys & mask).astype(np.min_scalar_type(mask))
-    return low
+def _bits(keys: Keys, first: int, count: int) -> NDArray[np.unsignedinteger[Any]]:
+    """Return some of the bits of each key, without a second array as wide as the keys."""
+    mask = 2**count - 1
+    bits = np.empty(len(keys), np.min_scalar_type(mask))
+    np.right_shift(keys, np.uint64(first), out=bits, casting="unsafe")
+    bits &= bits.dtype.type(mask)
+    return bits
