@@ -138,7 +138,8 @@ def train(
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
     dots = "fused" if is_fused(trainer.strategy.root_device) else "plain"
-    how = f"{dots} dot products, {torch.get_num_threads()} CPU threads"
+    threads = torch.get_num_threads()
+    how = f"{dots} dot products, {threads} CPU {'thread' if threads == 1 else 'threads'}"
     print(describe_result(data.triples, metrics, run, how, profiler.summary()), flush=True)
     if config.save.figures:
         _show(run)
