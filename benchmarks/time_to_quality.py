@@ -36,11 +36,10 @@ PEERS = {
 }
 
 Outcome = tuple[float, float]
-Curve = list[Outcome]
 
 
-def ours(experiment: str, source: Path, seed: int, folder: Path) -> tuple[Outcome, Curve]:
-    """Train an experiment as a user does; return RMSE and seconds of its best and every epoch."""
+def ours(experiment: str, source: Path, seed: int, folder: Path) -> list[Outcome]:
+    """Train an experiment as a user does; return RMSE and seconds of every epoch."""
     run = folder / f"{experiment}-{seed}"
     settings = [
         f"experiment={experiment}",
@@ -56,8 +55,7 @@ def ours(experiment: str, source: Path, seed: int, folder: Path) -> tuple[Outcom
     metrics = json.loads((run / "metrics.json").read_text())
     epoch_seconds = metrics["train_seconds"] / metrics["epochs"]
     logged = EventAccumulator(str(run)).Reload().Scalars("val_rmse")
-    curve = [(event.value, epoch_seconds * epoch) for epoch, event in enumerate(logged, 1)]
-    return (metrics["val_rmse"], epoch_seconds * metrics["best_epoch"]), curve
+    return [(event.value, epoch_seconds * epoch) for epoch, event in enumerate(logged, 1)]
 
 
 def peer(environment: str, script: str, data: Path, seed: int, peers: Path) -> Outcome:
@@ -85,8 +83,8 @@ def main() -> None:
             curves = {}
             for experiment in OURS:
                 label = f"movie_embed, experiment={experiment}"
-                outcome, curves[label] = ours(experiment, options.source, seed, folder)
-                outcomes.setdefault(label, []).append(outcome)
+                curves[label] = ours(experiment, options.source, seed, folder)
+                outcomes.setdefault(label, []).append(min(curves[label]))
             for label, (environment, script) in PEERS.items():
                 outcome = peer(environment, script, data, seed, options.peers)
                 outcomes.setdefault(label, []).append(outcome)

@@ -192,7 +192,8 @@ def test_a_search_in_two_processes_shares_the_cores_and_survives_failures(tmp_pa
     best = OmegaConf.load(tmp_path / "grid/optimization_results.yaml")
     assert best.best_value == rows[0]["val_rmse"]
     threads = max(joblib.cpu_count() // 2, 1)
-    assert result.stdout.count(f"{threads} CPU thread") == dims.count(4)
+    word = "thread" if threads == 1 else "threads"
+    assert result.stdout.count(f", {threads} CPU {word}\n") == dims.count(4)
 
 
 def test_names_are_safe_for_file_systems() -> None:

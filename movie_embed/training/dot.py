@@ -16,7 +16,8 @@ from torch.nn.functional import embedding_bag
 
 from movie_embed.data.packing import bit_width
 
-_KERNEL = "_embedding_bag_per_sample_weights_backward"
+# None should torch rename it: what begins with an underscore is not promised.
+_KERNEL: Any = getattr(torch.ops.aten, "_embedding_bag_per_sample_weights_backward", None)
 
 
 def pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor) -> Tensor:
@@ -43,8 +44,7 @@ def pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor
 
 def is_fused(device: torch.device) -> bool:
     """Whether `pair_dots` takes the fast path on a device: it does on every CPU."""
-    # Torch may rename what begins with an underscore.
-    return device.type == "cpu" and hasattr(torch.ops.aten, _KERNEL)
+    return device.type == "cpu" and _KERNEL is not None
 
 
 def plain_pair_dots(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor) -> Tensor:
@@ -60,9 +60,8 @@ class _FusedDots(torch.autograd.Function):
         ctx: Any, left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor
     ) -> Tensor:
         ctx.save_for_backward(left, right, left_rows, right_rows)
-        kernel = getattr(torch.ops.aten, _KERNEL)
         bags, members = left_rows.contiguous(), right_rows.contiguous()
-        dots: Tensor = kernel(left, right, members, bags[:0], bags, mode=0)
+        dots: Tensor = _KERNEL(left, right, members, bags[:0], bags, mode=0)
         return dots
 
     @staticmethod
@@ -84,11 +83,15 @@ def _weighted_sums(
     if not (targets[1:] >= targets[:-1]).all():
         order = _argsort(targets, rows)
         sources, weights = sources.index_select(0, order), weights.index_select(0, order)
-    # Where the run of each row begins among the sorted targets, and at last where all end.
-    starts = torch.bincount(targets + 1, minlength=rows + 1).cumsum(0, dtype=sources.dtype)
+    starts = run_starts(targets, rows)
     return embedding_bag(
         sources, table, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
     )
+
+
+def run_starts(rows: Tensor, size: int) -> Tensor:
+    """Return where the run of each row below `size` begins once sorted, and last where all end."""
+    return torch.bincount(rows + 1, minlength=size + 1).cumsum(0, dtype=rows.dtype)
 
 
 def _argsort(numbers: Tensor, size: int) -> Tensor:
