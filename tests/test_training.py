@@ -22,6 +22,7 @@ from movie_embed.config import (
     TrainConfig,
     TrainerConfig,
 )
+from movie_embed.data import packing
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training.baseline import bias_only_rmse
@@ -300,6 +301,18 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone(folder: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], epoch(module, 0, 2)[0])
     assert not np.array_equal(first[0], epoch(module, 1, 1)[0])
+
+
+@pytest.mark.parametrize("size", [1, 2, 999, 4_096])
+def test_any_number_of_threads_shuffles_alike(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_BLOCK", 100)  # what is shorter is not shared
+    ratings = np.arange(size, dtype=np.uint32)
+
+    def order(threads: int) -> np.ndarray:
+        return packing.shuffled([ratings], size, 12, np.random.SFC64(7), threads)
+
+    for threads in (2, 3, 8):
+        np.testing.assert_array_equal(order(threads), order(1))
 
 
 def test_the_default_batch_size_fits_the_data(folder: Path) -> None:

@@ -6,6 +6,7 @@ Work goes in blocks of rows where NumPy would otherwise widen all of them to 64 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +172,7 @@ def unpacked(
 
 
 def shuffled(
-    parts: Iterable[Packed], size: int, bits: int, source: np.random.SFC64
+    parts: Iterable[Packed], size: int, bits: int, source: np.random.SFC64, threads: int = 1
 ) -> NDArray[np.uint64]:
     """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
 
@@ -188,6 +189,8 @@ def shuffled(
         How many low bits of a rating are its own.
     source
         Of the random bits.
+    threads
+        How many share the sort; the order does not depend on it.
 
     Returns
     -------
@@ -200,8 +203,19 @@ def shuffled(
     for part in parts:
         keys[start : start + len(part)] |= part
         start += len(part)
-    keys.sort()
+    _sort(keys, threads)
     return keys
+
+
+def _sort(keys: NDArray[np.uint64], threads: int) -> None:
+    if threads < 2 or len(keys) < _BLOCK:
+        keys.sort()
+        return
+    middle = len(keys) // 2
+    keys.partition(middle)
+    with ThreadPoolExecutor(2) as pool:
+        halves = keys[:middle], keys[middle:]
+        list(pool.map(_sort, halves, (threads // 2, threads // 2)))
 
 
 def bit_width(size: int) -> int:

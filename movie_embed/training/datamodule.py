@@ -36,6 +36,11 @@ class Batch(NamedTuple):
     ratings: Tensor
     total: int
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; without this Lightning searches it for tensors."""
+        users, movies, ratings, total = self
+        return Batch(users.to(device), movies.to(device), ratings.to(device), total)
+
 
 class Batches:
     """Batches of packed ratings, in order or in the order of one epoch.
@@ -106,7 +111,8 @@ class Batches:
         for chunks in self._windows(self.shuffle):
             size = sum(chunk.stop - chunk.start for chunk in chunks)
             packed = (self.packed[chunk] for chunk in chunks)
-            yield from self._sliced(shuffled(packed, size, self.triples.bits, source))
+            threads = torch.get_num_threads()
+            yield from self._sliced(shuffled(packed, size, self.triples.bits, source, threads))
 
     def _sliced(self, keys: NDArray[np.uint64]) -> Iterator[Packed]:
         mask = self.packed.dtype.type(2**self.triples.bits - 1)

@@ -80,7 +80,8 @@ def _weighted_sums(
     rows: int, targets: Tensor, table: Tensor, sources: Tensor, weights: Tensor
 ) -> Tensor:
     """Return for each row the sum of ``weights[k] * table[sources[k]]`` over its targets."""
-    if not (targets[1:] >= targets[:-1]).all():
+    numbers = targets.numpy()
+    if not (numbers[1:] >= numbers[:-1]).all():
         order = _argsort(targets, rows)
         sources, weights = sources.index_select(0, order), weights.index_select(0, order)
     starts = run_starts(targets, rows)
