@@ -34,13 +34,11 @@ Mask = NDArray[np.bool_]
 USERS, RANK, NOISE = 138_476, 12, 0.75
 MEAN, USER_SPREAD, MOVIE_SPREAD, TASTE_SPREAD = 3.5, 0.35, 0.35, 0.35
 SETTINGS = {
-    "default batch, constant 1e-3, 6 epochs": ["trainer.max_epochs=6"],
-    "batch 32,768, linear 5e-3, l2 5e-6, 6 epochs": [
-        "trainer.max_epochs=6",
-        "data.batch_size=32768",
-        "optimizer.learning_rate=5e-3",
-        "optimizer.schedule=linear",
-        "model.l2=5e-6",
+    "default settings": [],
+    "batch 65,536, 4 epochs, l2 3e-6": [
+        "data.batch_size=65536",
+        "trainer.max_epochs=4",
+        "model.l2=3e-6",
     ],
 }
 

@@ -80,7 +80,7 @@ class DataConfig:
     min_ratings: int = 1
     val_fraction: float = 0.05
     batch_size: int | None = None
-    min_steps: int = 400
+    min_steps: int = 200
     window: int = WINDOW
     users: int | None = None
 
@@ -124,7 +124,7 @@ class ModelConfig:
     """The size of the model and its regularisation."""
 
     dim: int = 50
-    ridge: float = 10.0
+    ridge: float = 12.0
     l2: float | None = None
     implicit: str = "none"
 
@@ -139,8 +139,8 @@ class ModelConfig:
 class OptimizerConfig:
     """Adam's settings, and how its learning rate changes over the run."""
 
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
+    learning_rate: float = 1e-2
+    schedule: str = "linear"
     warmup: float | None = None
 
     def __post_init__(self) -> None:
@@ -156,7 +156,7 @@ class OptimizerConfig:
 class TrainerConfig:
     """Lightning Trainer settings, under Lightning's own names, and the CPU threads to use."""
 
-    max_epochs: int = 15
+    max_epochs: int = 6
     accelerator: str = "cpu"
     devices: int = 1
     num_nodes: int = 1

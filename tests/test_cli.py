@@ -174,7 +174,7 @@ def test_several_movies_and_combine(trained: Path) -> None:
         ("trainer.max_epochs=1.5", "Integer"),
         ("trainer.accelerator=abacus", "one of auto, cpu"),
         ("trainer.precision=bf16-mixed", "32-true, 64-true"),
-        ("trainer.check_val_every_n_epoch=16", "trainer.max_epochs=15"),
+        ("trainer.check_val_every_n_epoch=7", "trainer.max_epochs=6"),
         ("save.epoch=first", "auto, best, last"),
         ("save.epoch=best data.val_fraction=0", "save.epoch"),
         ("seed=null", "seed"),

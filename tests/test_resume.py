@@ -169,7 +169,7 @@ def test_ctrl_c_saves_within_the_epoch_and_says_how_to_go_on(
 
 def test_a_finished_run_can_be_extended_but_not_repeated(folder: Path, tmp_path: Path) -> None:
     def constant(epochs: int) -> TrainConfig:
-        return replace(settings(folder, epochs), optimizer=OptimizerConfig(0.02))
+        return replace(settings(folder, epochs), optimizer=OptimizerConfig(0.02, "constant"))
 
     train(constant(4), tmp_path / "whole")
     first = train(constant(2), tmp_path / "run")

@@ -49,7 +49,7 @@ def settings(folder: Path, **data: object) -> TrainConfig:
     return TrainConfig(
         data=DataConfig(name="files", path=str(folder), cache_dir=str(folder / "cache"), **given),  # type: ignore[arg-type]
         model=ModelConfig(dim=8, l2=1e-6),
-        optimizer=OptimizerConfig(learning_rate=0.02),
+        optimizer=OptimizerConfig(0.02, "constant"),
         trainer=TrainerConfig(max_epochs=12, enable_progress_bar=False, log_every_n_steps=5),
         save=SaveConfig(figures=False),
     )
@@ -242,7 +242,7 @@ def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
 
 
 def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(settings(folder), optimizer=OptimizerConfig(1e30))
+    config = dataclasses.replace(settings(folder), optimizer=OptimizerConfig(1e30, "constant"))
     told = r"diverged in epoch 1, batch 2 \(step 2\).*rate of 1e\+30; lower optimizer.learning_rate"
     with pytest.raises(MovieEmbedError, match=told):
         train(config, tmp_path)
@@ -317,10 +317,10 @@ def test_any_number_of_threads_shuffles_alike(size: int, monkeypatch: pytest.Mon
 
 def test_the_default_batch_size_fits_the_data(folder: Path) -> None:
     module = module_of(folder, batch_size=None)
-    assert module.batch_size == 8  # about 5,400 ratings
-    assert len(module.train) // module.batch_size >= 400
+    assert module.batch_size == 16  # about 5,400 ratings
+    assert len(module.train) // module.batch_size >= 200
     module.train = np.zeros(12_000_000, np.uint32)
-    assert module.batch_size == 16_384
+    assert module.batch_size == 32_768
     module.train = np.zeros(10**9, np.uint8)
     assert module.batch_size == 65_536
 
@@ -437,7 +437,8 @@ def test_two_processes_train_the_same_model_as_one(folder: Path, tmp_path: Path)
     one = train(config, tmp_path / "one")
     overrides = [
         f"data=files data.path={folder} data.cache_dir={folder / 'cache'} data.val_fraction=0.2",
-        "data.batch_size=100 model.dim=8 model.l2=1e-6 optimizer.learning_rate=0.02",
+        "data.batch_size=100 model.dim=8 model.l2=1e-6",
+        "optimizer.learning_rate=0.02 optimizer.schedule=constant",
         "trainer.max_epochs=12 trainer.enable_progress_bar=false trainer.log_every_n_steps=5",
         "save.figures=false trainer.devices=2 trainer.strategy=ddp",
         f"hydra.run.dir={tmp_path / 'two'}",
