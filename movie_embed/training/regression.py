@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from movie_embed.errors import MovieEmbedError
@@ -68,6 +69,13 @@ class RatingRegression(pl.LightningModule):
         self._processes = 1
         self._squared_error = torch.zeros(())
         self._trained = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; names of hooks, which Lightning sets all the time, without checks."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def configure_optimizers(self) -> Any:
         """Return dense, fused Adam and its schedule."""
@@ -148,6 +156,10 @@ class RatingRegression(pl.LightningModule):
         if self._processes == 1:
             return part
         return self.trainer.strategy.reduce(part.to(self.device), reduce_op="sum")
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Drop the gradients; Adam's own way asks torch's compiler first."""
+        self.zero_grad()
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss and the learning rate."""
