@@ -101,6 +101,10 @@ class RatingRegression(pl.LightningModule):
         rising = (self.warmup or 0) * steps
         return LambdaLR(adam, lambda step: _factor(self.schedule, rising, steps, step))
 
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Drop the gradients; Adam's own way asks torch's compiler first."""
+        self.zero_grad()
+
     def on_fit_start(self) -> None:
         """Ask how many processes share the work."""
         self._processes = self.trainer.world_size
@@ -156,10 +160,6 @@ class RatingRegression(pl.LightningModule):
         if self._processes == 1:
             return part
         return self.trainer.strategy.reduce(part.to(self.device), reduce_op="sum")
-
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Drop the gradients; Adam's own way asks torch's compiler first."""
-        self.zero_grad()
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss and the learning rate."""
