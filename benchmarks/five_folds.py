@@ -48,7 +48,8 @@ class FoldModule(RatingsDataModule):
         """Load the triples and hold the fold out."""
         super().setup(stage)
         held_out = self.folds == self.fold
-        self.train, self.val = self.triples.packed[~held_out], self.triples.packed[held_out]
+        train, self.val = self.triples.packed[~held_out], self.triples.packed[held_out]
+        self.train = np.random.default_rng(self.seed).permutation(train)
 
 
 def folds_of_triples(source: Path) -> np.ndarray:

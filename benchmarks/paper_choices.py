@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from harness import ROOT, machine, table, write_section
 from hydra import compose, initialize_config_dir
@@ -62,11 +63,22 @@ class ZeroBiases(RatingRegression):
 
 
 class OneOrder(RatingsDataModule):
-    """Ratings are shuffled once instead of before every epoch."""
+    """Every epoch takes the ratings in the same order."""
 
     def train_dataloader(self) -> Batches:
         """Return the first epoch's batches."""
         return Batches(self.triples, self.train, self.batch_size, (self.seed, 0))
+
+
+class FullShuffle(RatingsDataModule):
+    """Every epoch shuffles all ratings anew, not runs of them."""
+
+    def train_dataloader(self) -> Batches:
+        """Return batches whose runs are of other ratings every epoch."""
+        batches = super().train_dataloader()
+        assert isinstance(batches.packed, np.ndarray)
+        batches.packed = np.random.default_rng(batches.shuffle).permutation(batches.packed)
+        return batches
 
 
 CHANGES: dict[str, list[str]] = {
@@ -75,12 +87,14 @@ CHANGES: dict[str, list[str]] = {
     **{f"`model.l2={l2}`": [f"model.l2={l2}"] for l2 in STRENGTHS},
     "biases regularised too": [],
     "biases start at zero": [],
-    "shuffled once, not every epoch": [],
+    "one order for all epochs": [],
+    "every epoch shuffles all ratings": [],
 }
 CODE: dict[str, tuple[str, type]] = {
     "biases regularised too": ("RatingRegression", RegularisedBiases),
     "biases start at zero": ("RatingRegression", ZeroBiases),
-    "shuffled once, not every epoch": ("RatingsDataModule", OneOrder),
+    "one order for all epochs": ("RatingsDataModule", OneOrder),
+    "every epoch shuffles all ratings": ("RatingsDataModule", FullShuffle),
 }
 
 

@@ -22,7 +22,6 @@ from movie_embed.config import (
     TrainConfig,
     TrainerConfig,
 )
-from movie_embed.data import packing
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training.baseline import bias_only_rmse
@@ -288,9 +287,28 @@ def test_an_epoch_holds_every_rating_once_sorted_by_user(folder: Path) -> None:
     batches = epoch(module, 0, 0)
     assert all((np.diff(batch[:, 0]) >= 0).all() for batch in batches)
     seen = np.concatenate(batches)
-    everything = np.stack(module.triples.unpack(module.train), axis=1)
+    everything = np.stack(module.triples.unpack(np.sort(module.train)), axis=1)
     order = np.lexsort((seen[:, 1], seen[:, 0]))
     np.testing.assert_array_equal(seen[order], everything)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1_000, 1_025, 10**6])
+def test_batches_of_any_size_hold_every_rating_once(folder: Path, size: int) -> None:
+    module = module_of(folder)
+    batches = epoch(module, 0, 0, size)
+    count = len(module.train)
+    assert [len(batch) for batch in batches[:-1]] == [size] * ((count - 1) // size)
+    pairs = np.concatenate(batches)[:, :2]
+    assert len(np.unique(pairs, axis=0)) == len(pairs) == count
+
+
+def test_every_epoch_mixes_users_and_batches(folder: Path) -> None:
+    module = module_of(folder)
+    first, other = (epoch(module, 0, number, 256) for number in (1, 2))
+    assert len(np.unique(first[0][:, 0])) > 130  # of 240; of all ratings drawn alike, 157
+    mine = {(user, movie) for user, movie, _ in first[0]}
+    shared = [sum((user, movie) in mine for user, movie, _ in batch) for batch in other]
+    assert max(shared) < 80  # of 256
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone(folder: Path) -> None:
@@ -301,18 +319,6 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone(folder: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], epoch(module, 0, 2)[0])
     assert not np.array_equal(first[0], epoch(module, 1, 1)[0])
-
-
-@pytest.mark.parametrize("size", [1, 2, 999, 4_096])
-def test_any_number_of_threads_shuffles_alike(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "_BLOCK", 100)  # what is shorter is not shared
-    ratings = np.arange(size, dtype=np.uint32)
-
-    def order(threads: int) -> np.ndarray:
-        return packing.shuffled([ratings], size, 12, np.random.SFC64(7), threads)
-
-    for threads in (2, 3, 8):
-        np.testing.assert_array_equal(order(threads), order(1))
 
 
 def test_the_default_batch_size_fits_the_data(folder: Path) -> None:

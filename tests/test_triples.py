@@ -262,8 +262,18 @@ def test_a_split_is_disjoint_and_whole(fraction: float) -> None:
     np.testing.assert_array_equal(np.sort(np.append(train, val)), triples.packed)
     assert len(val) == pytest.approx(fraction * len(triples), abs=4 * len(triples) ** 0.5)
     assert train.dtype == val.dtype == triples.packed.dtype
-    for part in (train, val):
-        assert np.all(part[1:] > part[:-1])
+    assert np.all(val[1:] > val[:-1])
+
+
+def test_training_ratings_lie_in_random_order() -> None:
+    triples = many_ratings()
+    train, _ = triples.split(0.2, seed=3)
+    again, other = (triples.split(0.2, seed)[0] for seed in (3, 4))
+    np.testing.assert_array_equal(train, again)
+    assert not np.array_equal(np.sort(train), np.sort(other))
+    place = np.argsort(train) / len(train)  # of the ratings by user, then movie
+    assert abs(np.corrcoef(place, np.arange(len(train)))[0, 1]) < 5 / len(train) ** 0.5
+    assert np.mean(np.abs(np.diff(place))) == pytest.approx(1 / 3, rel=0.1)
 
 
 def test_a_split_depends_on_its_seed_only() -> None:

@@ -6,7 +6,6 @@ Work goes in blocks of rows where NumPy would otherwise widen all of them to 64 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,9 +170,7 @@ def unpacked(
     return users.astype(np.int32), movies.astype(np.int32), stars.astype(np.uint16)
 
 
-def shuffled(
-    parts: Iterable[Packed], size: int, bits: int, source: np.random.SFC64, threads: int = 1
-) -> NDArray[np.uint64]:
+def shuffled(packed: Packed, bits: int, source: np.random.SFC64) -> Packed:
     """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
 
     The bits come raw from the generator, whose stream NumPy keeps from version to version, as it
@@ -181,41 +178,25 @@ def shuffled(
 
     Parameters
     ----------
-    parts
-        Packed ratings.
-    size
-        How many there are.
+    packed
+        Ratings.
     bits
         How many low bits of a rating are its own.
     source
         Of the random bits.
-    threads
-        How many share the sort; the order does not depend on it.
 
     Returns
     -------
     array
-        Shape (size,); the ratings are its low bits.
+        The same ratings.
     """
-    keys: NDArray[np.uint64] = source.random_raw(size)
-    keys &= ~np.uint64(2**bits - 1)
-    start = 0
-    for part in parts:
-        keys[start : start + len(part)] |= part
-        start += len(part)
-    _sort(keys, threads)
-    return keys
-
-
-def _sort(keys: NDArray[np.uint64], threads: int) -> None:
-    if threads < 2 or len(keys) < _BLOCK:
-        keys.sort()
-        return
-    middle = len(keys) // 2
-    keys.partition(middle)
-    with ThreadPoolExecutor(2) as pool:
-        halves = keys[:middle], keys[middle:]
-        list(pool.map(_sort, halves, (threads // 2, threads // 2)))
+    own = np.uint64(2**bits - 1)
+    keys: NDArray[np.uint64] = source.random_raw(len(packed))
+    keys &= ~own
+    keys |= packed
+    keys.sort()
+    keys &= own
+    return keys.astype(packed.dtype)
 
 
 def bit_width(size: int) -> int:

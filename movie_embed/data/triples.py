@@ -152,20 +152,18 @@ class Triples:
         return counts
 
     def split(self, val_fraction: float, seed: int) -> tuple[Packed, Packed]:
-        """Return training and validation ratings; each goes to either by its own seeded draw."""
-        train, val = (
-            np.concatenate([*self._drawn(val_fraction, seed, held_out)])
-            for held_out in (False, True)
-        )
+        """Return training and validation ratings; each goes to either by its own seeded draw.
+
+        Training ratings are shuffled within blocks of 4 million, so that any few that lie
+        together are of unrelated users; validation ratings stay sorted.
+        """
+        train, val = (np.concatenate([*part]) for part in self._parts(val_fraction, seed))
         return train, val
 
     def split_on_disk(
         self, val_fraction: float, seed: int, folder: Path
     ) -> tuple[ArrayFile, ArrayFile]:
         """Return what `split` does in files, which vanish with the arrays.
-
-        Training ratings are shuffled within long blocks, so that a chunk of the file is of many
-        users and a user's ratings are in many chunks.
 
         Raises
         ------
@@ -174,27 +172,25 @@ class Triples:
         """
         try:
             train, val = (
-                ArrayFile.write(tempfile.TemporaryFile(dir=folder), packed)  # noqa: SIM115
-                for packed in (
-                    self._shuffled(self._drawn(val_fraction, seed, False), seed),
-                    self._drawn(val_fraction, seed, True),
-                )
+                ArrayFile.write(tempfile.TemporaryFile(dir=folder), part)  # noqa: SIM115
+                for part in self._parts(val_fraction, seed)
             )
         except OSError as error:
             raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
         return train, val
+
+    def _parts(self, val_fraction: float, seed: int) -> tuple[Iterator[Packed], Iterator[Packed]]:
+        source = np.random.SFC64([seed, 0, 3])
+        train = (
+            shuffled(part, self.bits, source) for part in self._drawn(val_fraction, seed, False)
+        )
+        return train, self._drawn(val_fraction, seed, True)
 
     def _drawn(self, val_fraction: float, seed: int, held_out: bool) -> Iterator[Packed]:
         rng = np.random.default_rng([seed, 0])
         for part in blocks(len(self), _LONG_BLOCK):
             packed = self.packed[part]
             yield packed[(rng.random(len(packed), dtype=np.float32) < val_fraction) == held_out]
-
-    def _shuffled(self, parts: Iterator[Packed], seed: int) -> Iterator[Packed]:
-        source, mask = np.random.SFC64([seed, 0, 3]), np.uint64(2**self.bits - 1)
-        for packed in parts:
-            keys = shuffled([packed], len(packed), self.bits, source)
-            yield (keys & mask).astype(packed.dtype)
 
 
 def load_triples(config: DataConfig) -> Triples:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
@@ -236,7 +237,7 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
                 f"model.implicit={config.model.implicit} needs all ratings in memory: leave it "
                 f"out, or set data.window={len(data.triples)} if there is enough"
             )
-        users, movies, _ = data.triples.unpack(data.train)
+        users, movies, _ = data.triples.unpack(np.sort(data.train))  # sums read rows in order
         module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
     module.unseen = data.unseen
     module.log_every_n_steps = _log_every_n_steps(config, data)
