@@ -10,7 +10,8 @@ from movie_embed.data.triples import Triples
 
 _USER, _MOVIE = 0, 1
 _DAMPING = (15.0, 10.0)
-_SWEEPS = 5
+_SWEEPS = 50  # at most
+_SETTLED = 5e-3  # stars
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +20,8 @@ def bias_only_rmse(triples: Triples, train: PackedSource, held_out: PackedSource
     """Return the RMSE of mean + user bias + movie bias, in stars.
 
     The biases are damped means of the residuals, found by alternating least squares (Koren
-    2010, "Factor in the neighbors", section 2.1, with that paper's damping).
+    2010, "Factor in the neighbors", section 2.1, with that paper's damping) until the users'
+    change by less than 0.005 stars (root mean square).
 
     Parameters
     ----------
@@ -35,7 +37,10 @@ def bias_only_rmse(triples: Triples, train: PackedSource, held_out: PackedSource
     user_biases = np.zeros(triples.counts.users)
     for _ in range(_SWEEPS):
         movie_biases = _damped_means(triples, train, _MOVIE, mean + user_biases)
+        previous = user_biases
         user_biases = _damped_means(triples, train, _USER, mean + movie_biases)
+        if np.mean((user_biases - previous) ** 2) < _SETTLED**2:
+            break
     squared = 0.0
     for users, movies, stars in triples.unpack_blocks(held_out):
         predicted = mean + user_biases[users] + movie_biases[movies]

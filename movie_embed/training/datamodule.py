@@ -109,7 +109,8 @@ class Batches:
     def _parts(self) -> Iterator[Packed]:
         """Yield each batch's ratings."""
         if self.shuffle is None:
-            yield from (self.packed[part] for part in blocks(len(self.packed), self.batch_size))
+            for part in blocks(len(self.packed), self.batch_size):
+                yield np.sort(self.packed[part])
             return
         source = np.random.SFC64([*self.shuffle, 1])
         for chunks in self._windows(self.shuffle):

@@ -118,6 +118,7 @@ def train(
         write_text(run / "config.yaml", OmegaConf.to_yaml(settings))
     _keep_freed_memory()
     trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
+    train_seconds = throughput.train_seconds
     if not trainer.is_global_zero:
         return {}
     _free(module, trainer)
@@ -127,7 +128,7 @@ def train(
         **_evaluate(data, module.model),
         "best_epoch": best_epoch,
         "epochs": trainer.current_epoch,
-        "train_seconds": round(throughput.train_seconds, 3),
+        "train_seconds": round(train_seconds, 3),
         "ratings_per_second": round(throughput.ratings / max(throughput.seconds, 1e-9)),
         **asdict(data.triples.counts),
         "parameters": sum(p.numel() for p in module.model.parameters()),
