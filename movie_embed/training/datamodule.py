@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from movie_embed.config import WINDOW, DataConfig
@@ -121,8 +122,7 @@ class Batches:
         length = min(max(self.batch_size // _RUN, 1), _RUN)
         whole = len(packed) // length * length
         runs, rest = packed[:whole].reshape(-1, length), packed[whole:]
-        # NumPy keeps the stream of raw bits from version to version, but not `permutation`'s.
-        order = np.argsort(source.random_raw(len(runs)))
+        order = _random_order(len(runs), source)
         for part in blocks(len(packed), self.batch_size):
             first, last = part.start // length, -(-part.stop // length)
             taken = runs.take(order[first:last], axis=0).ravel()
@@ -152,9 +152,14 @@ class Batches:
             return [[slice(0, len(self.packed))]]
         batches = max(self.window // _CHUNKS // self.batch_size, 1)
         chunks = list(blocks(len(self.packed), batches * self.batch_size))
-        order = np.argsort(np.random.SFC64([*key, 2]).random_raw(len(chunks)))
+        order = _random_order(len(chunks), np.random.SFC64([*key, 2]))
         windows = np.array_split(order, -(-len(self.packed) // self.window))
         return [[chunks[number] for number in window] for window in windows]
+
+
+def _random_order(size: int, source: np.random.SFC64) -> NDArray[np.int64]:
+    # NumPy keeps the stream of raw bits from version to version, but not `permutation`'s.
+    return np.argsort(source.random_raw(size))
 
 
 class RatingsDataModule(pl.LightningDataModule):
