@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from movie_embed.training.datamodule import Batch
-from movie_embed.training.dot import pair_dots, plain_pair_dots
 from movie_embed.training.model import he_normal
 from movie_embed.training.regression import RatingRegression
+from movie_embed.training.scores import pair_scores, plain_pair_scores
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras")
@@ -138,11 +138,11 @@ def weights(ours: RatingRegression, network: Any) -> Iterator[tuple[np.ndarray, 
         yield table.reshape(len(table), -1), network.get_layer(layer).get_weights()[0]
 
 
-@pytest.mark.parametrize("dots", [pair_dots, plain_pair_dots])
+@pytest.mark.parametrize("scores", [pair_scores, plain_pair_scores])
 def test_fifty_steps_are_keras_own(
-    dots: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+    scores: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("movie_embed.training.model.pair_dots", dots)
+    monkeypatch.setattr("movie_embed.training.model.pair_scores", scores)
     ours = module()
     network = network_like(ours)
     for batch in batches()[:3]:

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from movie_embed.training.dot import run_starts
-
 
 class RatingSums(nn.Module):
     """Sum one table's rows over the pairs of each row of another, over the root of their number.
@@ -44,9 +42,9 @@ class RatingSums(nn.Module):
         # Derived from the data, so no part of a checkpoint.
         for name, value in (
             ("members", sources[by_target]),
-            ("starts", run_starts(targets, sizes[0])),
+            ("starts", _run_starts(targets, sizes[0])),
             ("back_members", targets[by_source]),
-            ("back_starts", run_starts(sources, sizes[1])),
+            ("back_starts", _run_starts(sources, sizes[1])),
             ("scale", counts.clamp(min=1).rsqrt().unsqueeze(1)),
         ):
             self.register_buffer(name, value, persistent=False)
@@ -71,3 +69,8 @@ class _Sums(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         sums = embedding_bag(members, gradient, starts, mode="sum", include_last_offset=True)
         return sums, None, None, None, None
+
+
+def _run_starts(rows: Tensor, size: int) -> Tensor:
+    """Return where the run of each row below `size` begins once sorted, and last where all end."""
+    return torch.bincount(rows + 1, minlength=size + 1).cumsum(0, dtype=rows.dtype)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from movie_embed.training.dot import pair_dots
 from movie_embed.training.implicit import RatingSums
+from movie_embed.training.scores import pair_scores
 
 # The standard deviation of a unit normal cut at two standard deviations.
 _CUT_STD = 0.87962566103423978
@@ -114,9 +114,7 @@ class MovieEmbedding(nn.Module):
 
     def score(self, users: Tensor, movies: Tensor) -> Tensor:
         """Return the sum of dot product and biases before the sigmoid, shape (batch,)."""
-        # The biases first: their selection checks the indices.
-        biases = self.user_biases.index_select(0, users) + self.movie_biases.index_select(0, movies)
-        return biases + pair_dots(*self.tables(), users, movies)
+        return pair_scores(self.tables(), (self.user_biases, self.movie_biases), users, movies)
 
     @torch.no_grad()
     def fill_unseen(self, unseen_users: Tensor, unseen_movies: Tensor) -> None:

@@ -44,11 +44,11 @@ from movie_embed.training.checkpoints import (
     resumed_step,
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
-from movie_embed.training.dot import is_fused
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression, error_sums
 from movie_embed.training.report import describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
+from movie_embed.training.scores import is_compiled
 
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
@@ -139,9 +139,9 @@ def train(
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run)
     write_text(LATEST, f"{run.resolve()}\n")
-    dots = "fused" if is_fused(trainer.strategy.root_device) else "plain"
+    loops = "compiled" if is_compiled(trainer.strategy.root_device) else "plain"
     threads = torch.get_num_threads()
-    how = f"{dots} dot products, {threads} CPU {'thread' if threads == 1 else 'threads'}"
+    how = f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}"
     print(describe_result(data.triples, metrics, run, how, profiler.summary()), flush=True)
     if config.save.figures:
         _show(run)

@@ -1,0 +1,187 @@
+"""Scores of (user, movie) pairs, with gradients at the speed of memory.
+
+The plain way gathers two (batch, dim) tensors, and its backward scatters two more into tables of
+zeros. Here nothing is copied: one compiled loop over the pairs gives their scores and another all
+gradients. Pairs come sorted by user, so each row of the users' table is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+try:
+    from numba import config, njit, prange, set_num_threads
+except ImportError:  # there is none for this machine, or for its NumPy
+    njit, prange = None, range
+
+_Loop = TypeVar("_Loop", bound=Callable[..., None])
+_PART = 2**14  # pairs that are worth another thread
+_MOST_PARTS = 8
+
+
+def pair_scores(
+    vectors: tuple[Tensor, Tensor], biases: tuple[Tensor, Tensor], users: Tensor, movies: Tensor
+) -> Tensor:
+    """Return for every pair the dot product of its vectors plus both biases.
+
+    Parameters
+    ----------
+    vectors
+        Of users and of movies, shapes (users, dim) and (movies, dim).
+    biases
+        Of users and of movies, shapes (users,) and (movies,).
+    users, movies
+        Row indices, int32 or int64, shape (batch,). On a CPU it is fastest if users ascend.
+
+    Returns
+    -------
+    Tensor
+        Shape (batch,).
+
+    Raises
+    ------
+    IndexError
+        An index is beyond its table.
+    """
+    if is_compiled(users.device) and _ascend(users):
+        scores: Tensor = _Scores.apply(*vectors, *biases, users, movies)  # type: ignore[no-untyped-call]
+        return scores
+    return plain_pair_scores(vectors, biases, users, movies)
+
+
+def is_compiled(device: torch.device) -> bool:
+    """Whether `pair_scores` takes the fast path on a device: on every CPU that numba serves."""
+    return njit is not None and device.type == "cpu"
+
+
+def plain_pair_scores(
+    vectors: tuple[Tensor, Tensor], biases: tuple[Tensor, Tensor], users: Tensor, movies: Tensor
+) -> Tensor:
+    """Return what `pair_scores` does, by ordinary autograd: on any device, in any order."""
+    # index_select, not indexing: its backward is faster, and for int64 twice as fast as for int32.
+    users, movies = users.long(), movies.long()
+    dots = (vectors[0].index_select(0, users) * vectors[1].index_select(0, movies)).sum(-1)
+    return dots + biases[0].index_select(0, users) + biases[1].index_select(0, movies)
+
+
+class _Scores(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        user_vectors, movie_vectors, user_biases, _, users, movies = tensors
+        ctx.save_for_backward(user_vectors, movie_vectors, users, movies)
+        _check(users, len(user_vectors))
+        _check(movies, len(movie_vectors))
+        scores = user_biases.new_empty(len(users))
+        _run(_fill_scores, *tensors, scores)
+        return scores
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        user_vectors, movie_vectors, users, _ = ctx.saved_tensors
+        firsts, starts = _parts(users, len(user_vectors), len(movie_vectors))
+        # A user's rows are one part's alone; a movie's are not, so each part has sums of its own.
+        shape = len(firsts) - 1, *movie_vectors.shape
+        of_users = [
+            user_vectors.new_empty(size) for size in (user_vectors.shape, len(user_vectors))
+        ]
+        of_movies = [movie_vectors.new_zeros(size) for size in (shape, shape[:2])]
+        _run(_fill_gradients, *ctx.saved_tensors, *gradients, firsts, starts, *of_users, *of_movies)
+        return of_users[0], of_movies[0].sum(0), of_users[1], of_movies[1].sum(0), None, None
+
+
+def _run(loop: Callable[..., None], *tensors: Tensor) -> None:
+    """Run a compiled loop on the tensors' memory and as many threads as torch has."""
+    set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))
+    loop(*(tensor.detach().contiguous().numpy() for tensor in tensors))
+
+
+def _compiled(loop: _Loop) -> _Loop:
+    """Have a loop compiled when it first runs; the outcome is kept on disk, where that can be."""
+    if njit is None:
+        return loop
+    # Sums may be taken in any order, which lets them be vectorised; NaN stays NaN.
+    options = {"parallel": True, "nogil": True, "fastmath": {"reassoc", "contract"}}
+    try:
+        return cast(_Loop, njit(cache=True, **options)(loop))
+    except RuntimeError:  # no folder to keep it in
+        return cast(_Loop, njit(**options)(loop))
+
+
+@_compiled
+def _fill_scores(
+    user_vectors: NDArray[Any],
+    movie_vectors: NDArray[Any],
+    user_biases: NDArray[Any],
+    movie_biases: NDArray[Any],
+    users: NDArray[Any],
+    movies: NDArray[Any],
+    scores: NDArray[Any],
+) -> None:
+    for pair in prange(len(scores)):
+        user, movie = users[pair], movies[pair]
+        score = user_biases[user] + movie_biases[movie]
+        for d in range(user_vectors.shape[1]):
+            score += user_vectors[user, d] * movie_vectors[movie, d]
+        scores[pair] = score
+
+
+@_compiled
+def _fill_gradients(
+    user_vectors: NDArray[Any],
+    movie_vectors: NDArray[Any],
+    users: NDArray[Any],
+    movies: NDArray[Any],
+    weights: NDArray[Any],
+    firsts: NDArray[Any],
+    starts: NDArray[Any],
+    user_sums: NDArray[Any],
+    user_bias_sums: NDArray[Any],
+    movie_sums: NDArray[Any],
+    movie_bias_sums: NDArray[Any],
+) -> None:
+    for part in prange(len(starts) - 1):
+        cleared = firsts[part]
+        for pair in range(starts[part], starts[part + 1]):
+            user, movie, weight = users[pair], movies[pair], weights[pair]
+            while cleared <= user:
+                user_sums[cleared] = 0
+                user_bias_sums[cleared] = 0
+                cleared += 1
+            for d in range(user_vectors.shape[1]):
+                user_sums[user, d] += weight * movie_vectors[movie, d]
+                movie_sums[part, movie, d] += weight * user_vectors[user, d]
+            user_bias_sums[user] += weight
+            movie_bias_sums[part, movie] += weight
+        for user in range(cleared, firsts[part + 1]):
+            user_sums[user] = 0
+            user_bias_sums[user] = 0
+
+
+def _parts(users: Tensor, user_count: int, movie_count: int) -> tuple[Tensor, Tensor]:
+    """Divide pairs by users: return where each part's users and pairs begin, and the last end.
+
+    It is alike for any number of threads, so that sums are, too. The parts' sums for movies have
+    no more rows than there are users or pairs, so they cost little beside the rest.
+    """
+    affordable = max(user_count, len(users)) // max(movie_count, 1)
+    count = max(min(len(users) // _PART, affordable, _MOST_PARTS), 1)
+    firsts = users.new_zeros(count + 1)
+    firsts[1:-1] = users[torch.arange(1, count) * len(users) // count]
+    firsts[-1] = user_count
+    return firsts, torch.searchsorted(users.contiguous(), firsts)
+
+
+def _ascend(rows: Tensor) -> bool:
+    numbers = rows.numpy()
+    return bool((numbers[1:] >= numbers[:-1]).all())
+
+
+def _check(rows: Tensor, size: int) -> None:
+    numbers = rows.numpy()
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < size:
+        raise IndexError(f"index out of range: the table has {size:,} rows")
