@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -162,7 +163,7 @@ def _fill_gradients(
             user_bias_sums[user] = 0
 
 
-def _parts(users: Tensor, user_count: int, movie_count: int) -> tuple[Tensor, Tensor]:
+def _parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     """Divide pairs by users: return where each part's users and pairs begin, and the last end.
 
     It is alike for any number of threads, so that sums are, too. The parts' sums for movies have
@@ -170,10 +171,10 @@ def _parts(users: Tensor, user_count: int, movie_count: int) -> tuple[Tensor, Te
     """
     affordable = max(user_count, len(users)) // max(movie_count, 1)
     count = max(min(len(users) // _PART, affordable, _MOST_PARTS), 1)
-    firsts = users.new_zeros(count + 1)
-    firsts[1:-1] = users[torch.arange(1, count) * len(users) // count]
-    firsts[-1] = user_count
-    return firsts, torch.searchsorted(users.contiguous(), firsts)
+    rows = users.numpy()
+    between = [rows[len(rows) * part // count] for part in range(1, count)]
+    firsts = np.array([0, *between, user_count], dtype=rows.dtype)
+    return [torch.from_numpy(edges) for edges in (firsts, np.searchsorted(rows, firsts))]
 
 
 def _ascend(rows: Tensor) -> bool:
