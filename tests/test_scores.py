@@ -102,8 +102,11 @@ def test_one_users_pairs_are_never_divided(
         assert relative_error(value, wanted) < 1e-12
 
 
-def test_any_order_of_pairs_gives_the_same_gradients() -> None:
-    vectors, biases, users, movies = draw("several parts")
+@pytest.mark.parametrize("index", [torch.int32, torch.int64])
+@pytest.mark.parametrize("case", ["many pairs", "several parts", "more than 2^20 users"])
+def test_any_order_of_pairs_gives_the_same_gradients(case: str, index: torch.dtype) -> None:
+    vectors, biases, users, movies = draw(case)
+    users, movies = users.to(index), movies.to(index)
     order = torch.randperm(len(users), generator=torch.Generator().manual_seed(0))
 
     def in_another_order(*tables_and_rows: Tensor) -> Tensor:

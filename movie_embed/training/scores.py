@@ -18,7 +18,7 @@ from torch import Tensor
 try:
     from numba import config, njit, prange, set_num_threads
 except ImportError:  # there is none for this machine, or for its NumPy
-    njit, prange = None, range
+    njit = None
 
 _Loop = TypeVar("_Loop", bound=Callable[..., None])
 _PART = 2**14  # pairs that are worth another thread
