@@ -180,6 +180,21 @@ def test_many_users_and_movies_take_64_bits() -> None:
     np.testing.assert_array_equal(packed[2], values)
 
 
+def test_small_ids_are_packed_as_large_ones_are() -> None:
+    rng = np.random.default_rng(0)
+    users, movies = (3 * rng.integers(1, size, 400_000) for size in (9_000, 5_000))
+    values = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(users))
+    small = pack_ratings(Ratings(users, movies, values), {}, 80, HALVES)
+    large = pack_ratings(Ratings(users + 2**40, movies + 2**40, values), {}, 80, HALVES)
+    np.testing.assert_array_equal(small.packed, large.packed)
+    np.testing.assert_array_equal(small.rare, large.rare)
+    np.testing.assert_array_equal(small.user_ids + 2**40, large.user_ids)
+    np.testing.assert_array_equal(small.movies.ids + 2**40, large.movies.ids)
+    assert (small.counts, small.before) == (large.counts, large.before)
+    assert small.before.users == len(np.unique(users))
+    assert 0 < len(small.rare) < len(small)
+
+
 @pytest.mark.parametrize(("users", "dtype"), [(2**16, np.uint32), (2**16 + 1, np.uint64)])
 def test_32_bits_are_used_to_the_last(users: int, dtype: type[np.unsignedinteger[Any]]) -> None:
     ids = np.arange(users, dtype=np.int64)

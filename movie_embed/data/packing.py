@@ -1,13 +1,16 @@
 """Ids to ranks and ratings to single integers, in little memory.
 
-Work goes in blocks of rows where NumPy would otherwise widen all of them to 64 bits at once.
+Work goes in blocks of rows where NumPy would otherwise widen all of them to 64 bits at once, and
+threads share the blocks.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +19,15 @@ from numpy.typing import NDArray
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import ArrayFile
 
+_Part = TypeVar("_Part")
+_Outcome = TypeVar("_Outcome")
 Packed = NDArray[np.unsignedinteger[Any]]
 PackedSource = Packed | ArrayFile  # in memory, or in a file
 
 MAX_LEVELS = 2**16
 MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
-_BLOCK = 2**20
+_BLOCK = 2**18
+_DENSE = 2**20  # ids below it serve as ranks
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Ranked:
         Ranks of users and of movies, int32, and indices of stars, uint16, each of shape
         (ratings,), by user, then movie; together all ratings. It is gone through again and again.
     user_ids, movie_ids
-        The ids by rank, ascending.
+        The ids by rank, ascending; some may have no rating.
     levels
         The stars by index, ascending, float32.
     read
@@ -49,13 +55,21 @@ class Ranked:
 
 
 def ranked(values: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Return the rank of each value among the distinct values, and those, ascending."""
-    encoded = pa.array(values).dictionary_encode()
-    distinct = encoded.dictionary.to_numpy()
-    order = np.argsort(distinct)
-    rank = np.empty(len(order), dtype=np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return _take(rank, encoded.indices.to_numpy()), distinct[order]
+    """Return the rank of each value among the distinct values, and those, ascending.
+
+    Small whole numbers are ranks already, among all up to the largest.
+    """
+    if values.dtype.kind == "i" and values.min() >= 0 and values.max() < _DENSE:
+        return values.astype(np.int32, copy=False), np.arange(values.max() + 1)
+    encoded = [*in_threads(lambda p: pa.array(values[p]).dictionary_encode(), blocks(len(values)))]
+    distinct = np.unique(np.concatenate([block.dictionary.to_numpy() for block in encoded]))
+
+    def ranks(block: pa.DictionaryArray) -> NDArray[np.int32]:
+        rank = np.searchsorted(distinct, block.dictionary.to_numpy()).astype(np.int32)
+        taken: NDArray[np.int32] = rank.take(block.indices.to_numpy())
+        return taken
+
+    return np.concatenate([*in_threads(ranks, encoded)]), distinct
 
 
 def star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
@@ -66,7 +80,7 @@ def star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArra
     low, high = float(levels[0]), float(levels[-1])
     nearest = np.rint((levels.astype(np.float64) - low) / (high - low) * (MAX_LEVELS - 1))
     grid = np.linspace(low, high, MAX_LEVELS).astype(np.float32)
-    return _take(nearest.astype(np.uint16), ranks), grid
+    return nearest.astype(np.uint16)[ranks], grid
 
 
 def latest_ratings(
@@ -137,10 +151,15 @@ def pack(
     dtype = np.dtype(np.uint32 if bits <= 32 else np.uint64)
     user_part = _renumbered(kept[0], movie_bits + star_bits, dtype)
     movie_part = _renumbered(kept[1], star_bits, dtype)
-    for part in blocks(len(users)):
-        chosen = kept[0][users[part]] & kept[1][movies[part]]
-        pairs = user_part[users[part][chosen]] | movie_part[movies[part][chosen]]
-        yield pairs | stars[part][chosen]
+
+    def packed(part: slice) -> Packed:
+        columns = users[part], movies[part], stars[part]
+        rows = np.flatnonzero(kept[0].take(columns[0]) & kept[1].take(columns[1]))
+        user, movie, star = (column.take(rows) for column in columns)
+        triples: Packed = user_part.take(user) | movie_part.take(movie) | star
+        return triples
+
+    yield from in_threads(packed, blocks(len(users)))
 
 
 def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:
@@ -217,11 +236,10 @@ def blocks(size: int, rows: int = _BLOCK) -> Iterator[slice]:
     yield from (slice(start, min(start + rows, size)) for start in range(0, size, rows))
 
 
-def _take(table: NDArray[Any], rows: NDArray[np.int32]) -> NDArray[Any]:
-    taken = np.empty(len(rows), dtype=table.dtype)
-    for part in blocks(len(rows)):
-        taken[part] = table[rows[part]]
-    return taken
+def in_threads(function: Callable[[_Part], _Outcome], parts: Iterable[_Part]) -> Iterator[_Outcome]:
+    """Yield what a function makes of each part, in their order; threads share the work."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(function, parts)
 
 
 def _renumbered(kept: NDArray[np.bool_], shift: int, dtype: np.dtype[Any]) -> NDArray[Any]:

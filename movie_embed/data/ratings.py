@@ -125,6 +125,7 @@ def read_ratings(
             ratings = _to_ratings(_read_required(layout).table)
             if rows != len(ratings):
                 raise unreadable(layout.path, f"it has {rows:,} rows or {len(ratings):,}")
+    pa.default_memory_pool().release_unused()  # by itself it keeps what was the table's
     return ratings
 
 

@@ -369,17 +369,18 @@ def _pack(
     counts = np.zeros(len(rated_ids), dtype=np.int64)
     for _, movies, _ in ratings.parts:
         counts += count_rows(movies, len(rated_ids))
-    before = Counts(len(user_ids), len(rated_ids), int(counts.sum()))
-    kept = counts >= min_ratings
+    rated, kept = counts > 0, counts >= min_ratings
     if not kept.any():
         raise MovieEmbedError(
-            f"data.min_ratings={min_ratings} leaves no movie: of {before.movies:,} movies with "
-            f"{before.ratings:,} ratings the most rated has {counts.max():,}; use at most that"
+            f"data.min_ratings={min_ratings} leaves no movie: of {rated.sum():,} movies with "
+            f"{counts.sum():,} ratings the most rated has {counts.max():,}; use at most that"
         )
-    remaining = np.zeros(len(user_ids), dtype=np.bool_)
+    raters, remaining = np.zeros((2, len(user_ids)), dtype=np.bool_)
     for users, movies, _ in ratings.parts:
         for part in blocks(len(users)):
-            remaining[users[part][kept[movies[part]]]] = True
+            raters[users[part]] = True
+            remaining[users[part].compress(kept.take(movies[part]))] = True
+    before = Counts(int(raters.sum()), int(rated.sum()), int(counts.sum()))
 
     def packed(chosen: NDArray[np.bool_], max_bits: int) -> Iterator[Packed]:
         for part in ratings.parts:
@@ -387,10 +388,10 @@ def _pack(
 
     return Triples(
         packed=store("packed", packed(kept, MAX_BITS)),
-        rare=store("rare", packed(~kept, max_bits=64)),
+        rare=store("rare", packed(rated & ~kept, max_bits=64)),
         levels=levels,
         user_ids=user_ids[remaining].astype(np.int64),
-        movies=_movie_table(*texts, rated_ids, counts, kept),
+        movies=_movie_table(*texts, rated_ids[rated], counts[rated], kept[rated]),
         rating_range=rating_range,
         before=before,
         duplicates=ratings.read - before.ratings,
