@@ -1,0 +1,114 @@
+"""Raw ratings to triples, beside PyArrow's parse of the same file and NumPy's filter.
+
+    python benchmarks/read_speed.py [--rounds 3]
+
+A file in MovieLens 20M's layout and size, of random ratings: 20,000,263 rows of 138,493 users,
+a few movies rated far more than most. PyArrow parses three typed columns and NumPy drops movies
+under 5,000 ratings; our first start also checks every row, indexes users and movies densely, sorts,
+packs, and writes the cache; our second start reads it. Each is a process of its own, one after
+another, and all again in the next round; the fastest counts. Imports are left aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from harness import machine, run_child, table, write_section
+
+ROWS, USERS, MOVIES, MIN_RATINGS = 20_000_263, 138_493, 26_744, 5_000
+PARSE = f"""
+import json, sys, time
+import numpy as np
+import pandas  # PyArrow loads it to hand columns over
+import pyarrow as pa
+from pyarrow import csv
+started = time.perf_counter()
+types = {{"userId": pa.int32(), "movieId": pa.int32(), "rating": pa.float32()}}
+options = csv.ConvertOptions(column_types=types, include_columns=list(types))
+table = csv.read_csv(sys.argv[1] + "/ratings.csv", convert_options=options)
+users, movies, stars = (table[name].to_numpy() for name in types)
+kept = (np.bincount(movies) >= {MIN_RATINGS})[movies]
+triples = users[kept], movies[kept], stars[kept]
+print(json.dumps([time.perf_counter() - started, len(triples[0])]))
+"""
+LOAD = f"""
+import json, sys, time
+import pandas
+from movie_embed.config import DataConfig
+from movie_embed.data.triples import load_triples
+started = time.perf_counter()
+triples = load_triples(
+    DataConfig("files", path=sys.argv[1], cache_dir=sys.argv[2], min_ratings={MIN_RATINGS})
+)
+print(json.dumps([time.perf_counter() - started, len(triples)]))
+"""
+
+
+def write_ratings(folder: Path) -> None:
+    """Write the simulated files; no user rates a movie twice."""
+    rng = np.random.default_rng(2020)
+    drawn = ROWS * 5 // 4
+    users = (USERS * rng.random(drawn) ** 2).astype(np.int64)
+    movies = rng.lognormal(6.55, 1.35, drawn).astype(np.int64) % MOVIES
+    pairs = np.unique(users * MOVIES + movies)
+    pairs = np.sort(rng.choice(pairs, ROWS, replace=False, shuffle=False))
+    columns = {
+        "userId": (pairs // MOVIES + 1).astype(np.int32),
+        "movieId": (pairs % MOVIES + 1).astype(np.int32),
+        "rating": rng.integers(1, 11, ROWS) / 2,
+        "timestamp": rng.integers(8 * 10**8, 14 * 10**8, ROWS),
+    }
+    pa_csv.write_csv(pa.table(columns), folder / "ratings.csv")
+    numbers = range(1, MOVIES + 1)
+    titles = [f"Movie {number} ({1920 + number % 100})" for number in numbers]
+    names = pa.table({"movieId": numbers, "title": titles, "genres": ["Drama"] * MOVIES})
+    pa_csv.write_csv(names, folder / "movies.csv")
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", type=Path, help="only write the files, into this folder")
+    options = parser.parse_args()
+    if options.write:
+        write_ratings(options.write)
+        return
+    runs: dict[str, list[tuple[float, float]]] = {}
+    rows_left = set()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # In a process of its own: children start with their parent's peak of memory.
+        run_child([sys.executable, __file__, "--write", folder])
+        for number in range(options.rounds):
+            cache = folder / f"cache-{number}"
+            starts = {"PyArrow and NumPy": PARSE, "first start": LOAD, "second start": LOAD}
+            for label, code in starts.items():
+                text, peak = run_child([sys.executable, "-c", code, folder, cache])
+                seconds, rows = json.loads(text)
+                print(f"{label}: {seconds:.2f} s, {peak:,.0f} MB", flush=True)
+                runs.setdefault(label, []).append((seconds, peak))
+                rows_left.add(rows)
+    if len(rows_left) > 1:
+        raise SystemExit(f"they disagree on how many ratings are left: {sorted(rows_left)}")
+    fastest = {label: min(seconds for seconds, _ in each) for label, each in runs.items()}
+    unit = fastest["PyArrow and NumPy"]
+    memory = {label: max(peak for _, peak in each) for label, each in runs.items()}
+    rows = [
+        (label, f"{seconds:.2f}", f"{seconds / unit:.2f}", f"{memory[label]:,.0f}")
+        for label, seconds in fastest.items()
+    ]
+    heading = ("", "seconds", "of PyArrow's", "peak RSS, MB")
+    note = f"{machine()}; the fastest of {options.rounds} runs; {rows_left.pop():,} ratings left"
+    write_section("read_speed", f"{note}\n\n{table(heading, rows)}")
+
+
+if __name__ == "__main__":
+    main()
