@@ -184,8 +184,11 @@ def unpacked(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint16]]:
     """Return users, movies and stars of packed ratings, as indices, each of their shape."""
     users = packed >> (movie_bits + star_bits)
-    movies = (packed >> star_bits) & (2**movie_bits - 1)
+    movies = packed >> star_bits
+    movies &= 2**movie_bits - 1
     stars = packed & (2**star_bits - 1)
+    if packed.dtype == np.uint32:  # then no copy is needed
+        return users.view(np.int32), movies.view(np.int32), stars.astype(np.uint16)
     return users.astype(np.int32), movies.astype(np.int32), stars.astype(np.uint16)
 
 
