@@ -49,6 +49,7 @@ triples = load_triples(
 )
 print(json.dumps([time.perf_counter() - started, len(triples)]))
 """
+CONTENDERS = {"PyArrow and NumPy": PARSE, "first start": LOAD, "second start": LOAD}
 
 
 def write_ratings(folder: Path) -> None:
@@ -72,6 +73,27 @@ def write_ratings(folder: Path) -> None:
     pa_csv.write_csv(names, folder / "movies.csv")
 
 
+def measure(rounds: int) -> tuple[dict[str, list[tuple[float, float]]], int]:
+    """Return seconds and peak MB of each contender's runs, and how many ratings are left."""
+    runs: dict[str, list[tuple[float, float]]] = {}
+    left = set()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # In a process of its own: children start with their parent's peak of memory.
+        run_child([sys.executable, __file__, "--write", folder])
+        for number in range(rounds):
+            cache = folder / f"cache-{number}"
+            for label, code in CONTENDERS.items():
+                text, memory = run_child([sys.executable, "-c", code, folder, cache])
+                seconds, rows = json.loads(text)
+                print(f"{label}: {seconds:.2f} s, {memory:,.0f} MB", flush=True)
+                runs.setdefault(label, []).append((seconds, memory))
+                left.add(rows)
+    if len(left) > 1:
+        raise SystemExit(f"they disagree on how many ratings are left: {sorted(left)}")
+    return runs, left.pop()
+
+
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -81,32 +103,20 @@ def main() -> None:
     if options.write:
         write_ratings(options.write)
         return
-    runs: dict[str, list[tuple[float, float]]] = {}
-    rows_left = set()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # In a process of its own: children start with their parent's peak of memory.
-        run_child([sys.executable, __file__, "--write", folder])
-        for number in range(options.rounds):
-            cache = folder / f"cache-{number}"
-            starts = {"PyArrow and NumPy": PARSE, "first start": LOAD, "second start": LOAD}
-            for label, code in starts.items():
-                text, peak = run_child([sys.executable, "-c", code, folder, cache])
-                seconds, rows = json.loads(text)
-                print(f"{label}: {seconds:.2f} s, {peak:,.0f} MB", flush=True)
-                runs.setdefault(label, []).append((seconds, peak))
-                rows_left.add(rows)
-    if len(rows_left) > 1:
-        raise SystemExit(f"they disagree on how many ratings are left: {sorted(rows_left)}")
+    runs, left = measure(options.rounds)
     fastest = {label: min(seconds for seconds, _ in each) for label, each in runs.items()}
-    unit = fastest["PyArrow and NumPy"]
-    memory = {label: max(peak for _, peak in each) for label, each in runs.items()}
+    unit = next(iter(fastest.values()))
     rows = [
-        (label, f"{seconds:.2f}", f"{seconds / unit:.2f}", f"{memory[label]:,.0f}")
+        (
+            label,
+            f"{seconds:.2f}",
+            f"{seconds / unit:.2f}",
+            f"{max(mb for _, mb in runs[label]):,.0f}",
+        )
         for label, seconds in fastest.items()
     ]
     heading = ("", "seconds", "of PyArrow's", "peak RSS, MB")
-    note = f"{machine()}; the fastest of {options.rounds} runs; {rows_left.pop():,} ratings left"
+    note = f"{machine()}; the fastest of {options.rounds} runs; {left:,} ratings left"
     write_section("read_speed", f"{note}\n\n{table(heading, rows)}")
 
 

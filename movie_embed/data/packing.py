@@ -26,7 +26,7 @@ PackedSource = Packed | ArrayFile  # in memory, or in a file
 
 MAX_LEVELS = 2**16
 MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
-_BLOCK = 2**18
+_BLOCK = 2**20
 _DENSE = 2**20  # ids below it serve as ranks
 
 
@@ -80,7 +80,9 @@ def star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArra
     low, high = float(levels[0]), float(levels[-1])
     nearest = np.rint((levels.astype(np.float64) - low) / (high - low) * (MAX_LEVELS - 1))
     grid = np.linspace(low, high, MAX_LEVELS).astype(np.float32)
-    return nearest.astype(np.uint16)[ranks], grid
+    indices = nearest.astype(np.uint16)
+    parts = in_threads(lambda part: indices.take(ranks[part]), blocks(len(ranks)))
+    return np.concatenate([*parts]), grid
 
 
 def latest_ratings(
