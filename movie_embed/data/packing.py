@@ -59,30 +59,42 @@ def ranked(values: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
 
     Small whole numbers are ranks already, among all up to the largest.
     """
-    if values.dtype.kind == "i" and values.min() >= 0 and values.max() < _DENSE:
-        return values.astype(np.int32, copy=False), np.arange(values.max() + 1)
-    encoded = [*in_threads(lambda p: pa.array(values[p]).dictionary_encode(), blocks(len(values)))]
-    distinct = np.unique(np.concatenate([block.dictionary.to_numpy() for block in encoded]))
-
-    def ranks(block: pa.DictionaryArray) -> NDArray[np.int32]:
-        rank = np.searchsorted(distinct, block.dictionary.to_numpy()).astype(np.int32)
-        taken: NDArray[np.int32] = rank.take(block.indices.to_numpy())
-        return taken
-
-    return np.concatenate([*in_threads(ranks, encoded)]), distinct
+    if values.dtype.kind == "i":
+        largest = int(values.view(f"u{values.itemsize}").max())  # a negative id is a huge one here
+        if largest < _DENSE:
+            return values.astype(np.int32, copy=False), np.arange(largest + 1)
+    encoded, distinct = _encoded(values)
+    return _coded(encoded, distinct, np.arange(len(distinct), dtype=np.int32)), distinct
 
 
 def star_levels(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
     """Return level indices and levels; beyond 65,536 distinct stars, the nearest on a grid."""
-    ranks, levels = ranked(values)
-    if len(levels) <= MAX_LEVELS:
-        return ranks.astype(np.uint16), levels
-    low, high = float(levels[0]), float(levels[-1])
-    nearest = np.rint((levels.astype(np.float64) - low) / (high - low) * (MAX_LEVELS - 1))
+    encoded, distinct = _encoded(values)
+    if len(distinct) <= MAX_LEVELS:
+        return _coded(encoded, distinct, np.arange(len(distinct), dtype=np.uint16)), distinct
+    low, high = float(distinct[0]), float(distinct[-1])
+    nearest = np.rint((distinct.astype(np.float64) - low) / (high - low) * (MAX_LEVELS - 1))
     grid = np.linspace(low, high, MAX_LEVELS).astype(np.float32)
-    indices = nearest.astype(np.uint16)
-    parts = in_threads(lambda part: indices.take(ranks[part]), blocks(len(ranks)))
-    return np.concatenate([*parts]), grid
+    return _coded(encoded, distinct, nearest.astype(np.uint16)), grid
+
+
+def _encoded(values: NDArray[Any]) -> tuple[list[pa.DictionaryArray], NDArray[Any]]:
+    """Return values as blocks with a dictionary each, and all distinct values, ascending."""
+    encoded = [*in_threads(lambda p: pa.array(values[p]).dictionary_encode(), blocks(len(values)))]
+    return encoded, np.unique(np.concatenate([block.dictionary.to_numpy() for block in encoded]))
+
+
+def _coded(
+    encoded: list[pa.DictionaryArray], distinct: NDArray[Any], codes: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the code of each encoded value, given those of the distinct ones."""
+
+    def coded(block: pa.DictionaryArray) -> NDArray[Any]:
+        own = codes.take(np.searchsorted(distinct, block.dictionary.to_numpy()))
+        taken: NDArray[Any] = own.take(block.indices.to_numpy())
+        return taken
+
+    return joined(in_threads(coded, encoded), sum(map(len, encoded)))
 
 
 def latest_ratings(
@@ -104,8 +116,13 @@ def latest_ratings(
     array or None
         Positions, or None where the ratings are in this order already.
     """
-    same_user = users[1:] == users[:-1]
-    if np.all((users[1:] > users[:-1]) | (same_user & (movies[1:] > movies[:-1]))):
+
+    def in_order(part: slice) -> bool:
+        user, movie = (ranks[part.start : part.stop + 1] for ranks in (users, movies))
+        same_user = user[1:] == user[:-1]
+        return bool(np.all((user[1:] > user[:-1]) | (same_user & (movie[1:] > movie[:-1]))))
+
+    if all(in_threads(in_order, blocks(len(users)))):
         return None
     pairs = users.astype(np.int64) << 32 | movies
     order = np.argsort(pairs)
@@ -158,7 +175,9 @@ def pack(
         columns = users[part], movies[part], stars[part]
         rows = np.flatnonzero(kept[0].take(columns[0]) & kept[1].take(columns[1]))
         user, movie, star = (column.take(rows) for column in columns)
-        triples: Packed = user_part.take(user) | movie_part.take(movie) | star
+        triples: Packed = user_part.take(user)
+        triples |= movie_part.take(movie)
+        triples |= star
         return triples
 
     yield from in_threads(packed, blocks(len(users)))
@@ -231,14 +250,46 @@ def bit_width(size: int) -> int:
 def count_rows(rows: NDArray[np.int32], size: int) -> NDArray[np.int64]:
     """Return how often each row below `size` occurs."""
     counts = np.zeros(size, dtype=np.int64)
-    for part in blocks(len(rows)):
-        counts += np.bincount(rows[part], minlength=size)
+    for counted in in_threads(lambda p: np.bincount(rows[p], minlength=size), blocks(len(rows))):
+        counts += counted
     return counts
+
+
+def raters(
+    users: NDArray[np.int32], movies: NDArray[np.int32], kept: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+    """Yield who rated, a block at a time, and of each user whether a movie in it is kept.
+
+    Parameters
+    ----------
+    users, movies
+        Ranks, shape (ratings,), by user.
+    kept
+        Which movies are.
+    """
+
+    def raters_in(part: slice) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        user = users[part]
+        first = np.flatnonzero(np.diff(user, prepend=np.int32(-1)))
+        return user[first], np.logical_or.reduceat(kept.take(movies[part]), first)
+
+    yield from in_threads(raters_in, blocks(len(users)))
 
 
 def blocks(size: int, rows: int = _BLOCK) -> Iterator[slice]:
     """Yield slices of `rows`, the last maybe fewer, that cover `size` rows."""
     yield from (slice(start, min(start + rows, size)) for start in range(0, size, rows))
+
+
+def joined(parts: Iterable[NDArray[Any]], size: int) -> NDArray[Any]:
+    """Return one or more arrays, of at most `size` numbers, as one; each is let go once copied."""
+    end = 0
+    for part in parts:
+        if not end:
+            whole = np.empty(size, part.dtype)
+        whole[end : end + len(part)] = part
+        end += len(part)
+    return whole[:end]
 
 
 def in_threads(function: Callable[[_Part], _Outcome], parts: Iterable[_Part]) -> Iterator[_Outcome]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,11 @@ from movie_embed.data.packing import (
     bit_width,
     blocks,
     count_rows,
+    joined,
     latest_ratings,
     pack,
     ranked,
+    raters,
     shuffled,
     star_levels,
     unpacked,
@@ -353,7 +356,7 @@ def pack_ratings(
         (titles, tags or {}),
         min_ratings,
         rating_range,
-        lambda _, packed: np.concatenate([*packed]),
+        lambda _, packed: joined(packed, len(ratings)),
     )
 
 
@@ -375,12 +378,12 @@ def _pack(
             f"data.min_ratings={min_ratings} leaves no movie: of {rated.sum():,} movies with "
             f"{counts.sum():,} ratings the most rated has {counts.max():,}; use at most that"
         )
-    raters, remaining = np.zeros((2, len(user_ids)), dtype=np.bool_)
+    active, remaining = np.zeros((2, len(user_ids)), dtype=np.bool_)
     for users, movies, _ in ratings.parts:
-        for part in blocks(len(users)):
-            raters[users[part]] = True
-            remaining[users[part].compress(kept.take(movies[part]))] = True
-    before = Counts(int(raters.sum()), int(rated.sum()), int(counts.sum()))
+        for some, stay in raters(users, movies, kept):
+            active[some] = True
+            remaining[some[stay]] = True
+    before = Counts(int(active.sum()), int(rated.sum()), int(counts.sum()))
 
     def packed(chosen: NDArray[np.bool_], max_bits: int) -> Iterator[Packed]:
         for part in ratings.parts:
@@ -426,8 +429,7 @@ def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
     for source in sources:
         with reading(source), source.open("rb") as file:
             digest.update(f"{source.name}/{source.stat().st_size}/".encode())
-            while block := file.read(2**22):
-                digest.update(block)
+            file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
