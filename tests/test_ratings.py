@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import random
 import re
 import stat
@@ -35,6 +36,7 @@ from synthetic import (
     write_zip,
 )
 
+from movie_embed.data.files import WatchedFile
 from movie_embed.data.ratings import read_ratings, read_timestamps
 from movie_embed.data.titles import Movie, read_movies
 from movie_embed.errors import MovieEmbedError
@@ -347,6 +349,24 @@ def test_a_quote_cannot_swallow_lines(tmp_path: Path) -> None:
         damaged[position] = damaged[position].replace('47"', "47")
         write_folder(tmp_path, {"rating.csv": "".join(damaged).encode()})
         assert f"line {position + 1}: a quoted field does not end on its line" in refusal(tmp_path)
+
+
+def test_quotes_and_line_ends_far_down(tmp_path: Path) -> None:
+    rows: list[Row] = [(user, 7, 3.0, 10**9) for user in range(50_000)]
+    plain = ratings_csv(rows)
+    assert len(plain) > 2**20  # what PyArrow reads at once
+    data_set(tmp_path, plain + b'1,8,"3.0",0\r\n')
+    assert rows_of(load(tmp_path)[0])[-2:] == [(49_999, 7, 3.0), (1, 8, 3.0)]
+    data_set(tmp_path, plain + b'1,8,3.0,"0\n2,8,3.0,0"\n')
+    assert "line 50002: a quoted field does not end on its line" in refusal(tmp_path)
+
+
+def test_lines_that_were_not_counted_are_doubtful() -> None:
+    watched = WatchedFile(io.BytesIO(b'1,2\n"3",4\n'))
+    watched.read(4)
+    watched.read()
+    assert watched.doubtful(1)
+    assert watched.doubtful(2)
 
 
 def test_paths_that_hold_no_data_set(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def _plain(table: pa.Table, limits: Limits) -> Ratings | None:
 
 
 def _to_ratings(table: pa.Table) -> Ratings:
-    return Ratings(*(column.to_numpy() for column in table.columns[:3]))
+    return Ratings(*(column.combine_chunks().to_numpy() for column in table.columns[:3]))
 
 
 def read_timestamps(
