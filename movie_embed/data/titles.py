@@ -125,7 +125,7 @@ def _problem(row: Row, layout: _Rows, known: dict[int, Movie]) -> str:
         return problem
     if int(movie_id) in known:
         return f"movie id {movie_id} is given twice"
-    if any("\0" in field for field in row):
+    if "\0" in "".join(row):
         return "it holds a NUL byte"
     if layout.genres == _FLAGS and not set(row[_FLAGS]) <= {"0", "1"}:
         return "a genre flag is neither 0 nor 1"
