@@ -99,10 +99,11 @@ class ArrayFile:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` once the block has succeeded.
 
-    A reader sees the old file or the whole new one, whatever happens in between.
+    A reader sees the old file or the whole new one, whatever happens in between; unless `durable`
+    is false, even a power cut.
 
     Raises
     ------
@@ -113,8 +114,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise MovieEmbedError(cannot_write(path, error)) from error
@@ -175,7 +177,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_columns(
-    path: Path, kind: str, columns: Mapping[str, Column], metadata: Mapping[str, Any]
+    path: Path,
+    kind: str,
+    columns: Mapping[str, Column],
+    metadata: Mapping[str, Any],
+    durable: bool = True,
 ) -> None:
     """Write named columns and JSON metadata to one file, atomically.
 
@@ -189,6 +195,8 @@ def write_columns(
         NumPy arrays of any shape, or lists of strings without NUL characters.
     metadata
         Anything JSON can hold.
+    durable
+        Whether the file must outlast a power cut, which takes the disk's time.
     """
     arrays = {name: _as_array(column) for name, column in columns.items()}
     header = json.dumps(
@@ -201,7 +209,7 @@ def write_columns(
         }
     )
     signed = {"movie_embed": header, "xxh3": _text_digest(header)}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode
         save_file(arrays, temporary, metadata=signed)

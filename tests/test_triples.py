@@ -371,7 +371,7 @@ def test_a_damaged_cache_is_built_again(
 def test_a_cache_that_cannot_be_written_costs_only_a_warning(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> NoReturn:
+    def full(*_: object, **__: object) -> NoReturn:
         raise MovieEmbedError("cannot write it: No space left on device")
 
     monkeypatch.setattr(triples_module, "write_columns", full)

@@ -456,6 +456,7 @@ def _write_cache(path: Path, triples: Triples) -> None:
                 if isinstance(array, ArrayFile)
             },
         },
+        durable=False,  # what a power cut spoils is built again
     )
 
 
