@@ -2,11 +2,12 @@
 
     python benchmarks/read_speed.py [--rounds 3]
 
-A file in MovieLens 20M's layout and size, of random ratings: 20,000,263 rows of 138,493 users,
-a few movies rated far more than most. PyArrow parses three typed columns and NumPy drops movies
-under 5,000 ratings; our first start also checks every row, indexes users and movies densely, sorts,
-packs, and writes the cache; our second start reads it. Each is a process of its own, one after
-another, and all again in the next round; the fastest counts. Imports are left aside.
+A file in MovieLens 20M's layout and size, of random ratings: 20,000,263 rows of 138,493 users; of
+its movies 1,012 have 5,000 ratings or more, as 1,005 do there. PyArrow parses three typed columns
+and NumPy drops movies under 5,000 ratings; our first start also checks every row, indexes users and
+movies densely, sorts, packs, and writes the cache; our second start reads it. Each is a process of
+its own, one after another, and all again in the next round; the fastest counts. Imports are left
+aside.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from harness import machine, run_child, table, write_section
@@ -57,7 +59,7 @@ def write_ratings(folder: Path) -> None:
     rng = np.random.default_rng(2020)
     drawn = ROWS * 5 // 4
     users = (USERS * rng.random(drawn) ** 2).astype(np.int64)
-    movies = rng.lognormal(6.55, 1.35, drawn).astype(np.int64) % MOVIES
+    movies = rng.lognormal(6.4, 1.55, drawn).astype(np.int64) % MOVIES
     pairs = np.unique(users * MOVIES + movies)
     pairs = np.sort(rng.choice(pairs, ROWS, replace=False, shuffle=False))
     columns = {
@@ -66,11 +68,13 @@ def write_ratings(folder: Path) -> None:
         "rating": rng.integers(1, 11, ROWS) / 2,
         "timestamp": rng.integers(8 * 10**8, 14 * 10**8, ROWS),
     }
-    pa_csv.write_csv(pa.table(columns), folder / "ratings.csv")
+    with (folder / "ratings.csv").open("wb") as file:  # PyArrow would quote the names
+        file.write(",".join(columns).encode() + b"\n")
+        pa_csv.write_csv(pa.table(columns), file, pa_csv.WriteOptions(include_header=False))
     numbers = range(1, MOVIES + 1)
-    titles = [f"Movie {number} ({1920 + number % 100})" for number in numbers]
-    names = pa.table({"movieId": numbers, "title": titles, "genres": ["Drama"] * MOVIES})
-    pa_csv.write_csv(names, folder / "movies.csv")
+    titles = [f"Movie {n}{', The' * (n % 4 == 0)} ({1920 + n % 100})" for n in numbers]
+    movies = pd.DataFrame({"movieId": numbers, "title": titles, "genres": "Action|Drama"})
+    movies.to_csv(folder / "movies.csv", index=False)
 
 
 def measure(rounds: int) -> tuple[dict[str, list[tuple[float, float]]], int]:
