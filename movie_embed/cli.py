@@ -49,7 +49,10 @@ def one_line_errors(schema: type) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
+        sys.stdout.flush()
     except Exception as error:
+        if isinstance(error, BrokenPipeError):  # Python would tell it again as it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if line := explain(error, schema):
             sys.exit(f"error: {line}")
         raise
@@ -60,6 +63,8 @@ def explain(error: Exception, schema: type) -> str | None:
     text = str(error)
     if isinstance(error, MovieEmbedError):
         return text
+    if isinstance(error, BrokenPipeError):
+        return "what reads the output has ended"
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         return cannot_write(error.filename or "a file", error)  # Hydra's or TensorBoard's
     if not isinstance(error, HydraException | OmegaConfBaseException):

@@ -243,6 +243,22 @@ def test_bad_questions_fail_in_one_line(trained: Path, arguments: str, told: str
     assert told in first
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_has_ended(
+    trained: Path, buffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffered)
+    command = [sys.executable, str(ROOT / "recommend.py"), "movie_id=101", "run=my_run"]
+    with subprocess.Popen(
+        command, cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asked:
+        assert asked.stdout
+        assert asked.stderr
+        asked.stdout.close()
+        assert asked.stderr.read() == "error: what reads the output has ended\n"
+    assert asked.returncode == 1
+
+
 def test_answering_leaves_nothing_behind(trained: Path) -> None:
     before = sorted(trained.rglob("*"))
     assert run_script("recommend.py", "movie_id=101", trained).returncode == 0
