@@ -440,12 +440,13 @@ def test_processes_share_every_batch_and_miss_nothing(folder: Path) -> None:
 
 def test_two_processes_train_the_same_model_as_one(folder: Path, tmp_path: Path) -> None:
     config = settings(folder, batch_size=100)
+    config.trainer.max_epochs = 3
     one = train(config, tmp_path / "one")
     overrides = [
         f"data=files data.path={folder} data.cache_dir={folder / 'cache'} data.val_fraction=0.2",
         "data.batch_size=100 model.dim=8 model.l2=1e-6",
         "optimizer.learning_rate=0.02 optimizer.schedule=constant",
-        "trainer.max_epochs=12 trainer.enable_progress_bar=false trainer.log_every_n_steps=5",
+        "trainer.max_epochs=3 trainer.enable_progress_bar=false trainer.log_every_n_steps=5",
         "save.figures=false trainer.devices=2 trainer.strategy=ddp",
         f"hydra.run.dir={tmp_path / 'two'}",
     ]
