@@ -162,10 +162,11 @@ import sys
 {before}
 import torch
 from movie_embed.training.scores import is_compiled, pair_scores
+torch.set_num_threads(1)
 rows = torch.arange(3)
 tables = torch.ones(3, 2), torch.ones(3, 2)
 scores = pair_scores(tables, (rows.float(), rows.float()), rows, rows)
-print(is_compiled(rows.device), scores.tolist())
+print(is_compiled(rows.device), scores.tolist(), torch.get_num_threads())
 """
 
 
@@ -181,10 +182,11 @@ print(is_compiled(rows.device), scores.tolist())
             },
             True,
         ),
+        ("", {}, True),
     ],
-    ids=["numba does not load", "nowhere to keep what it compiled"],
+    ids=["numba does not load", "nowhere to keep what it compiled", "as it is"],
 )
-def test_numba_in_trouble_stops_nothing(
+def test_numba_in_a_new_process_stops_nothing(
     before: str, environment: dict[str, str], compiled: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "a-file").touch()
@@ -194,7 +196,7 @@ def test_numba_in_trouble_stops_nothing(
         command, env=os.environ | settings, capture_output=True, text=True, check=False
     )
     assert result.stderr == ""
-    assert result.stdout == f"{compiled} [2.0, 4.0, 6.0]\n"
+    assert result.stdout == f"{compiled} [2.0, 4.0, 6.0] 1\n"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -212,8 +212,9 @@ def _quiet_lightning() -> None:
 def _threads(config: TrainConfig, data: RatingsDataModule) -> int:
     """Return how many CPU threads share a step; sharing a small one costs more than it saves."""
     processes = config.trainer.devices
-    shared = data.batch_size // processes >= _SHARED_BATCH
-    return max(_CORES // processes, 1) if shared else 1
+    # With implicit vectors each step goes over all ratings, whatever the batch.
+    large = data.batch_size // processes >= _SHARED_BATCH or config.model.implicit != "none"
+    return max(_CORES // processes, 1) if large else 1
 
 
 def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:

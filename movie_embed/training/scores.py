@@ -97,7 +97,10 @@ class _Scores(torch.autograd.Function):
 
 def _run(loop: Callable[..., None], *tensors: Tensor) -> None:
     """Run a compiled loop on the tensors' memory and as many threads as torch has."""
-    set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))
+    threads = torch.get_num_threads()
+    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:  # numba has just started, and set OpenMP to all cores
+        torch.set_num_threads(threads)
     loop(*(tensor.detach().contiguous().numpy() for tensor in tensors))
 
 
