@@ -33,6 +33,7 @@ from synthetic import (
 
 from movie_embed.config import ColumnNames
 from movie_embed.data import triples as triples_module
+from movie_embed.data.packing import BLOCK
 from movie_embed.data.ratings import Ratings, read_ratings, read_timestamps
 from movie_embed.data.titles import Movie, read_movies
 from movie_embed.data.triples import Counts, Triples, load_triples, pack_ratings
@@ -193,6 +194,17 @@ def test_small_ids_are_packed_as_large_ones_are() -> None:
     assert (small.counts, small.before) == (large.counts, large.before)
     assert small.before.users == len(np.unique(users))
     assert 0 < len(small.rare) < len(small)
+
+
+def test_a_pair_repeated_where_blocks_meet() -> None:
+    rows = np.arange(BLOCK + 500)
+    users, movies, values = rows // 40, rows % 40, (rows % 10 / 2 + 0.5).astype(np.float32)
+    movies[BLOCK] = movies[BLOCK - 1]
+    triples = pack_ratings(Ratings(users, movies, values), {}, 1, HALVES)
+    assert triples.duplicates == 1
+    latest = rows != BLOCK - 1
+    for found, column in zip(triples.unpack(triples.packed), (users, movies, values), strict=True):
+        np.testing.assert_array_equal(found, column[latest])
 
 
 @pytest.mark.parametrize(("users", "dtype"), [(2**16, np.uint32), (2**16 + 1, np.uint64)])

@@ -26,7 +26,7 @@ PackedSource = Packed | ArrayFile  # in memory, or in a file
 
 MAX_LEVELS = 2**16
 MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
-_BLOCK = 2**20
+BLOCK = 2**20
 _DENSE = 2**20  # ids below it serve as ranks
 
 
@@ -276,7 +276,7 @@ def raters(
     yield from in_threads(raters_in, blocks(len(users)))
 
 
-def blocks(size: int, rows: int = _BLOCK) -> Iterator[slice]:
+def blocks(size: int, rows: int = BLOCK) -> Iterator[slice]:
     """Yield slices of `rows`, the last maybe fewer, that cover `size` rows."""
     yield from (slice(start, min(start + rows, size)) for start in range(0, size, rows))
 
