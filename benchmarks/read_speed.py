@@ -73,8 +73,8 @@ def write_ratings(folder: Path) -> None:
         pa_csv.write_csv(pa.table(columns), file, pa_csv.WriteOptions(include_header=False))
     numbers = range(1, MOVIES + 1)
     titles = [f"Movie {n}{', The' * (n % 4 == 0)} ({1920 + n % 100})" for n in numbers]
-    movies = pd.DataFrame({"movieId": numbers, "title": titles, "genres": "Action|Drama"})
-    movies.to_csv(folder / "movies.csv", index=False)
+    named = pd.DataFrame({"movieId": numbers, "title": titles, "genres": "Action|Drama"})
+    named.to_csv(folder / "movies.csv", index=False)
 
 
 def measure(rounds: int) -> tuple[dict[str, list[tuple[float, float]]], int]:

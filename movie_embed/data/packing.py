@@ -258,14 +258,19 @@ def count_rows(rows: NDArray[np.int32], size: int) -> NDArray[np.int64]:
 def raters(
     users: NDArray[np.int32], movies: NDArray[np.int32], kept: NDArray[np.bool_]
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-    """Yield who rated, a block at a time, and of each user whether a movie in it is kept.
+    """Yield who rated, a block of ratings at a time, so that a user may come again.
 
     Parameters
     ----------
     users, movies
         Ranks, shape (ratings,), by user.
     kept
-        Which movies are.
+        Which movies are, shape (movies,).
+
+    Yields
+    ------
+    tuple of array
+        Ranks of users, int32, and whether each rated a kept movie in this block.
     """
 
     def raters_in(part: slice) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
