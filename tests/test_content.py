@@ -1,14 +1,17 @@
 """Vectors from content, and from content and a few ratings."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from movie_embed.data.movies import MovieTable
 from movie_embed.embeddings.content import ContentMap, estimate_rare, with_movie
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
+from movie_embed.training import report
 
 GENRES, DIM, EMBEDDED, RARE, USERS, RANGE = "ABCDE", 6, 200, 40, 400, (0.5, 5.0)
 
@@ -133,3 +136,29 @@ def test_a_movie_that_is_added_has_no_tags(
     longer = with_movie(saved, estimate_rare(saved, users), "Another (1999)", ["B"])
     assert len(longer.movies.tags) == len(longer.movies)
     assert longer.movies.tags[-1] == ""
+
+
+def test_estimates_take_one_thread_and_tell_how_far_they_are(
+    world: tuple[SavedEmbeddings, UserEmbeddings, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def blas_threads() -> set[int]:
+        return {blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"}
+
+    monkeypatch.setattr(report, "_SILENCE", 0.0)
+    told = report.Laps().told("rare movies")
+    during = set()
+
+    def watched(rows: Sequence[int]) -> Iterator[int]:
+        for row in told(rows):
+            during.update(blas_threads())
+            yield row
+
+    saved, users, _ = world
+    with threadpool_limits(2, "blas"):
+        before = blas_threads()
+        estimate_rare(saved, users, watched)
+        assert blas_threads() == before
+    assert during == {1}
+    assert f"rare movies: 5 of {RARE - 1}\n" in capsys.readouterr().out

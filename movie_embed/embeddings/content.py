@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,11 @@ from movie_embed.data.movies import MovieTable, split_genres, split_tags, split_
 from movie_embed.data.names import title_key
 from movie_embed.embeddings.fold_in import fold_in
 from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
+from movie_embed.threads import blas_threads
 
 Floats = NDArray[np.float64]
+
+Progress = Callable[[Sequence[int]], Iterable[int]]
 
 MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/cold_start.py finds no difference
 _FEATURES = 2_000
@@ -76,7 +79,9 @@ class ContentMap:
         return estimates
 
 
-def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> ContentVectors:
+def estimate_rare(
+    embeddings: SavedEmbeddings, users: UserEmbeddings, progress: Progress = iter
+) -> ContentVectors:
     """Estimate the movies left out: from content, and drawn from there by the ratings they have.
 
     A rating draws as strongly as one did in training, and the L2 penalty is the training's too,
@@ -88,6 +93,8 @@ def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> Content
         The learned movies.
     users
         The learned users with all their ratings.
+    progress
+        Passes on the numbers of the movies that have ratings, and may tell how far it is.
     """
     movies = embeddings.movies
     content = ContentMap.fit(movies, np.column_stack([embeddings.vectors, embeddings.biases]))
@@ -95,7 +102,9 @@ def estimate_rare(embeddings: SavedEmbeddings, users: UserEmbeddings) -> Content
     for start in range(movies.embedded, len(movies), _BLOCK):
         rows = range(start, min(start + _BLOCK, len(movies)))
         estimates[start - movies.embedded :][: len(rows)] = content(movies, rows)
-    _fold_in_ratings(estimates, embeddings, users)
+    # One movie's sums are small: threads that wait for one another would take most of the time.
+    with blas_threads(1):
+        _fold_in_ratings(estimates, embeddings, users, progress)
     return ContentVectors(
         vectors=estimates[:, :-1].astype(np.float32),
         biases=estimates[:, -1].astype(np.float32),
@@ -137,7 +146,9 @@ def with_movie(
     return replace(embeddings, movies=movies, content=longer)
 
 
-def _fold_in_ratings(estimates: Floats, embeddings: SavedEmbeddings, users: UserEmbeddings) -> None:
+def _fold_in_ratings(
+    estimates: Floats, embeddings: SavedEmbeddings, users: UserEmbeddings, progress: Progress
+) -> None:
     """Move each estimate to fit the ratings that its movie has."""
     rare = np.flatnonzero(users.rated >= embeddings.movies.embedded)
     movies = users.rated[rare].astype(np.intp) - embeddings.movies.embedded
@@ -145,7 +156,7 @@ def _fold_in_ratings(estimates: Floats, embeddings: SavedEmbeddings, users: User
     order = np.argsort(movies, kind="stable")
     raters, stars = raters[order], users.levels[users.stars[rare[order]]]
     starts = np.searchsorted(movies[order], np.arange(len(estimates) + 1))
-    for movie in np.flatnonzero(np.diff(starts)):
+    for movie in progress(np.flatnonzero(np.diff(starts)).tolist()):
         part = slice(starts[movie], starts[movie + 1])
         estimates[movie] = fold_in(
             users.vectors[raters[part]],

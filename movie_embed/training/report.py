@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,37 @@ import numpy as np
 from movie_embed.config import TrainConfig
 from movie_embed.data.triples import Triples
 from movie_embed.training.datamodule import RatingsDataModule
+
+_SILENCE = 5.0  # seconds
+
+
+class Laps:
+    """A stopwatch for the work after the last epoch, which may take longer than the training."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def end(self, work: str) -> None:
+        """Note how long this work took, which is done now; the next begins."""
+        now = time.perf_counter()
+        self.seconds[work], self._since = now - self._since, now
+
+    def told(self, work: str) -> Callable[[Sequence[int]], Iterator[int]]:
+        """Return a function that passes on rows and now and then prints how many are done."""
+
+        def rows_told(rows: Sequence[int]) -> Iterator[int]:
+            last = self._since
+            for done, row in enumerate(rows):
+                if (now := time.perf_counter()) - last >= _SILENCE:
+                    print(f"{work}: {done:,} of {len(rows):,}", flush=True)
+                    last = now
+                yield row
+
+        return rows_told
+
+    def __str__(self) -> str:
+        return ", ".join(f"{work} {seconds:.1f} s" for work, seconds in self.seconds.items())
 
 
 def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
@@ -41,7 +73,12 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
 
 
 def describe_result(
-    triples: Triples, metrics: Mapping[str, float | int | None], run: Path, how: str, phases: str
+    triples: Triples,
+    metrics: Mapping[str, float | int | None],
+    run: Path,
+    how: str,
+    phases: str,
+    laps: Laps,
 ) -> str:
     """Return errors beside the baseline's, time and where it went, and the command to try next."""
     epoch = f"epoch {metrics['best_epoch']} of {metrics['epochs']}"
@@ -59,6 +96,7 @@ def describe_result(
             *lines,
             f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}, {how}",
             *([f"time: {phases}"] if phases else []),
+            f"then: {laps}",
             f"\nSaved in {folder}. Try:",
             f"  python recommend.py movie_id={most_rated} {shlex.quote(f'run={value}')}",
         ]

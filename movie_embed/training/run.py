@@ -46,7 +46,7 @@ from movie_embed.training.checkpoints import (
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression, error_sums
-from movie_embed.training.report import describe_data, describe_result
+from movie_embed.training.report import Laps, describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
 from movie_embed.training.scores import is_compiled
 
@@ -121,6 +121,7 @@ def train(
     train_seconds = throughput.train_seconds
     if not trainer.is_global_zero:
         return {}
+    laps = Laps()
     _free(module, trainer)
     best = len(data.val) > 0 and config.save.epoch != "last"
     best_epoch = restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
@@ -135,14 +136,15 @@ def train(
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
+    laps.end("errors")
     _log_outcome(logger, config, swept, metrics, trainer.global_step)
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    save_embeddings(config, data, module.model, module.l2, run)
+    save_embeddings(config, data, module.model, module.l2, run, laps)
     write_text(LATEST, f"{run.resolve()}\n")
     loops = "compiled" if is_compiled(trainer.strategy.root_device) else "plain"
     threads = torch.get_num_threads()
     how = f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}"
-    print(describe_result(data.triples, metrics, run, how, profiler.summary()), flush=True)
+    print(describe_result(data.triples, metrics, run, how, profiler.summary(), laps), flush=True)
     if config.save.figures:
         _show(run)
     return metrics

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from movie_embed.config import TrainConfig
@@ -15,8 +16,10 @@ from movie_embed.data.packing import bit_width, blocks
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.content import estimate_rare
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
+from movie_embed.threads import blas_threads
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
+from movie_embed.training.report import Laps
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -24,7 +27,12 @@ Keys = NDArray[np.uint64]
 
 
 def save_embeddings(
-    config: TrainConfig, data: RatingsDataModule, model: MovieEmbedding, l2: float, run: Path
+    config: TrainConfig,
+    data: RatingsDataModule,
+    model: MovieEmbedding,
+    l2: float,
+    run: Path,
+    laps: Laps,
 ) -> None:
     """Save movies, users and what they rated into a run folder, and estimate the rare movies.
 
@@ -40,6 +48,8 @@ def save_embeddings(
         The strength it was trained with.
     run
         The folder.
+    laps
+        Takes the time of each part, and tells how far it is.
     """
     triples, (unseen_users, unseen_movies) = data.triples, data.unseen
     # A movie that training never saw has no vector of its own: it joins those left out.
@@ -65,11 +75,12 @@ def save_embeddings(
             zip(triples.levels.tolist(), triples.level_counts().tolist(), strict=True)
         ),
     )
-    replace(
-        embeddings,
-        content=estimate_rare(embeddings, users),
-        users=users if with_users else None,
-    ).save(run)
+    laps.end("users' ratings")
+    with blas_threads(torch.get_num_threads()):
+        content = estimate_rare(embeddings, users, laps.told("rare movies"))
+    laps.end("rare movies")
+    replace(embeddings, content=content, users=users if with_users else None).save(run)
+    laps.end("writing")
 
 
 def _users(
