@@ -1,11 +1,12 @@
 """Figures of a finished run: `python plot.py --help`."""
 
+import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from movie_embed.cli import one_line_errors, read_settings
+from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import PlotConfig, register_schemas
 
 
@@ -17,11 +18,12 @@ def main(cfg: DictConfig) -> None:
         # Imported only now: a mistake in a setting is told before matplotlib has loaded.
         from movie_embed.figures.write import show_run
 
-        for path in show_run(Path(config.run).expanduser()):
+        for path in show_run(Path(config.run)):
             print(path)
 
 
 if __name__ == "__main__":
     register_schemas()
+    expand_home(sys.argv)
     with one_line_errors(PlotConfig):
         main()

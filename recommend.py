@@ -17,7 +17,7 @@ from movie_embed.answers.formats import (
     vectors_as_table,
 )
 from movie_embed.answers.own_ratings import read_own_ratings
-from movie_embed.cli import one_line_errors, read_settings
+from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
 
 
@@ -87,5 +87,6 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     register_schemas()
+    expand_home(sys.argv)
     with one_line_errors(RecommendConfig):
         main()

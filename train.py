@@ -1,5 +1,6 @@
 """Train movie embeddings: `python train.py --help`."""
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -7,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from movie_embed.cli import one_line_errors, read_settings
+from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import TrainConfig, register_schemas
 from movie_embed.training.resume import resumed_settings
 from movie_embed.training.sweep import outcome_noted, swept_values, table_at_the_end
@@ -34,5 +35,6 @@ def main(cfg: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     register_schemas()
+    expand_home(sys.argv)
     with one_line_errors(TrainConfig), table_at_the_end():
         main()

@@ -5,19 +5,42 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError, cannot_write, did_you_mean
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def setting(key: str, value: object) -> str:
+    """Return ``key=value`` as it is typed: quoted for Hydra where it must be, and for the shell."""
+    text = str(value).replace("${", r"\${")  # no interpolation
+    try:
+        plain = OverridesParser.create().parse_override(f"{key}={text}").value() == value
+    except HydraException:
+        plain = False
+    return shlex.quote(f"{key}={text if plain else QuotedString(text, Quote.double).with_quotes()}")
+
+
+def expand_home(arguments: list[str]) -> None:
+    """Replace the ``~`` of every ``key=~/folder``, which few shells do and Hydra cannot read."""
+    for place, argument in enumerate(arguments):
+        key, _, value = argument.partition("=")
+        if value == "~" or value.startswith("~/"):
+            arguments[place] = shlex.split(setting(key, Path(value).expanduser()))[0]
 
 
 def read_settings(cfg: DictConfig) -> Any:
@@ -78,8 +101,28 @@ def explain(error: Exception, schema: type) -> str | None:
         near = did_you_mean(name, error.options)
         return f"{group}={name}: must be one of {', '.join(error.options)}{near}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {_first_line(error)}; put quotes round special characters"
+        if "=" not in (error.override or ""):
+            return f"{error.override}: must be KEY=VALUE, in quotes if there are spaces in it"
+        ways = _ways(error.override, schema) or "put quotes round special characters"
+        return f"{error.override}: {_first_line(error)}; {ways}"
+    if found := re.match(r"Ambiguous value for argument '(.+)'\n", text):
+        ways = _ways(found[1], schema, several=True) or "must be one value"
+        return f"{found[1]}: {ways}"
     return _first_line(error)
+
+
+def _ways(override: str, schema: type, several: bool = False) -> str:
+    """Return how to type a setting that Hydra cannot read, or that lists several values."""
+    key, _, value = override.partition("=")
+    kind = _keys_in(schema).get(key, "str")
+    ways = []
+    if several and schema is TrainConfig:
+        ways.append("add -m to train with each value")
+    if several and re.search("list|Any", kind):
+        ways.append(f"for a list type {shlex.quote(f'{key}=[{value}]')}")
+    if re.search("str|Any", kind) and re.search(r"[^\d\s.,-]", value):
+        ways.append(f"for a text type {setting(key, value)}")
+    return ", ".join(ways)
 
 
 def _first_line(error: BaseException) -> str:
@@ -90,12 +133,14 @@ def _unknown_key(key: str, schema: type) -> str:
     return f"unknown setting {key}{did_you_mean(key, _keys_in(schema))} (--help lists all)"
 
 
-def _keys_in(schema: type, prefix: str = "") -> Iterator[str]:
-    """Yield every key of a schema, those of nested dataclasses with dots."""
+def _keys_in(schema: type, prefix: str = "") -> dict[str, str]:
+    """Return every key of a schema, those of nested dataclasses with dots, and its type's name."""
+    keys = {}
     for field in fields(schema):
-        yield prefix + field.name
+        keys[prefix + field.name] = str(field.type)
         if isinstance(field.default_factory, type):
-            yield from _keys_in(field.default_factory, f"{prefix}{field.name}.")
+            keys |= _keys_in(field.default_factory, f"{prefix}{field.name}.")
+    return keys
 
 
 def _keys_of(cfg: DictConfig, known: set[str], prefix: str = "") -> Iterator[str]:

@@ -222,13 +222,17 @@ def test_a_resumed_run_keeps_its_settings_but_for_those_given(stored: Path) -> N
 )
 def test_what_would_make_it_another_run_is_refused(stored: Path, override: str, told: str) -> None:
     with pytest.raises(MovieEmbedError, match=told):
-        resumed_settings(composed(override), [override], stored)
+        resumed_settings(composed(override, f"resume={stored}"), [override], stored)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MovieEmbedError, match=r"resume=nowhere: no run .* resume=last"):
         resumed_settings(composed("resume=nowhere"), ["resume=nowhere"], tmp_path)
     assert run_folder("nowhere", "outputs/new") == "outputs/new"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.yaml").touch()
+    with pytest.raises(MovieEmbedError, match=r"goes on in a, not in .*leave out hydra.run.dir="):
+        resumed_settings(composed("resume=a"), ["resume=a"], tmp_path)
 
 
 def test_last_is_the_run_that_trained_last(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from movie_embed.data.movies import TABLE_COLUMNS, MovieTable
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import read_columns, write_columns
+from movie_embed.storage import read_columns, write_columns, write_text
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
@@ -242,8 +242,15 @@ def folder_of(run: Path) -> Path:
     return _file_of(run).parent
 
 
+def name_latest(run: Path) -> None:
+    """Make `LATEST` name a run, so that they may be moved together where the run lies beside it."""
+    run, outputs = run.resolve(), LATEST.parent.resolve()
+    write_text(LATEST, f"{run.relative_to(outputs) if run.is_relative_to(outputs) else run}\n")
+
+
 def _file_of(run: Path) -> Path:
     """Return the embeddings file of a run folder, or of the run a pointer file names."""
+    run = run.expanduser()
     if run.is_file() and run.name != FILE_NAME:
         run = _named_by(run)
     file = run if run.is_file() else run / FILE_NAME
@@ -254,6 +261,6 @@ def _file_of(run: Path) -> Path:
 
 def _named_by(pointer: Path) -> Path:
     try:
-        return Path(pointer.read_text(encoding="utf-8").strip())
+        return pointer.parent / pointer.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise MovieEmbedError(f"{pointer} names no run folder: give the folder itself") from error

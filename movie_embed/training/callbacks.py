@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
+from movie_embed.cli import setting
 from movie_embed.errors import TrainingInterrupted
 from movie_embed.training.datamodule import Batch
 
@@ -176,7 +177,7 @@ class StopOnInterrupt(pl.Callback):
             trainer.save_checkpoint(self.checkpoint)
             raise TrainingInterrupted(
                 f"stopped in epoch {trainer.current_epoch + 1}; go on with: "
-                f"python train.py resume={self.checkpoint.parents[1]}"
+                f"python train.py {setting('resume', self.checkpoint.parents[1])}"
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.triples import Triples
 from movie_embed.training.datamodule import RatingsDataModule
@@ -90,7 +89,6 @@ def describe_result(
     movies = triples.movies
     most_rated = movies.ids[np.argmax(movies.rating_counts[: movies.embedded])]
     folder = str(run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run)
-    value = folder if re.fullmatch(r"[\w./:-]+", folder, re.ASCII) else f'"{folder}"'
     return "\n".join(
         [
             *lines,
@@ -98,6 +96,6 @@ def describe_result(
             *([f"time: {phases}"] if phases else []),
             f"then: {laps}",
             f"\nSaved in {folder}. Try:",
-            f"  python recommend.py movie_id={most_rated} {shlex.quote(f'run={value}')}",
+            f"  python recommend.py movie_id={most_rated} {setting('run', folder)}",
         ]
     )

@@ -34,8 +34,8 @@ def run_folder(resume: str | None, new: str) -> str:
     """Return the folder of the run to resume, or the new one where there is none to resume."""
     if resume is None:
         return new
-    run = _newest_run() if resume == "last" else Path(resume).expanduser()
-    return str(run) if run is not None and (run / "config.yaml").is_file() else new
+    run = _begun_run(resume)
+    return new if run is None else str(run)
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
@@ -58,10 +58,15 @@ def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> Di
     MovieEmbedError
         There is no such run, or the command line changes what would make it another run.
     """
-    if not (run / "config.yaml").is_file():
+    begun = _begun_run(cfg.resume)
+    if begun is None:
         raise MovieEmbedError(
             f"resume={cfg.resume}: no run with a config.yaml there; give the run's folder, "
             "or resume=last for the newest in outputs/"
+        )
+    if not run.samefile(begun):
+        raise MovieEmbedError(
+            f"resume={cfg.resume} goes on in {begun}, not in {run}: leave out hydra.run.dir="
         )
     stored = OmegaConf.merge(OmegaConf.structured(TrainConfig), _read(run / "config.yaml"))
     stored.resume = cfg.resume
@@ -89,6 +94,11 @@ def _read(path: Path) -> Any:
 def _keys(overrides: Iterable[str]) -> list[str]:
     keys = [re.sub(r"^[+~]+", "", override).partition("=")[0] for override in overrides]
     return [key for key in keys if key != "resume"]
+
+
+def _begun_run(resume: str) -> Path | None:
+    run = _newest_run() if resume == "last" else Path(resume).expanduser()
+    return run if run is not None and (run / "config.yaml").is_file() else None
 
 
 def _newest_run() -> Path | None:

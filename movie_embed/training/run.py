@@ -22,10 +22,11 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
+from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.packing import PackedSource
 from movie_embed.data.triples import Triples
-from movie_embed.embeddings.saved import LATEST
+from movie_embed.embeddings.saved import LATEST, name_latest
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import ArrayFile, remove_leftovers, write_text
 from movie_embed.training.baseline import bias_only_rmse
@@ -140,7 +141,7 @@ def train(
     _log_outcome(logger, config, swept, metrics, trainer.global_step)
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run, laps)
-    write_text(LATEST, f"{run.resolve()}\n")
+    name_latest(run)
     loops = "compiled" if is_compiled(trainer.strategy.root_device) else "plain"
     threads = torch.get_num_threads()
     how = f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}"
@@ -195,7 +196,11 @@ def _show(run: Path) -> None:
         show_run(run)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
-        print(f"the run is saved, but not its figures ({why}); try python plot.py", file=sys.stderr)
+        print(
+            f"the run is saved, but not its figures ({why}); try "
+            f"python plot.py {setting('run', run)}",
+            file=sys.stderr,
+        )
 
 
 def _quiet_lightning() -> None:
