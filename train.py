@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import TrainConfig, register_schemas
+from movie_embed.training.folders import check_free
 from movie_embed.training.resume import resumed_settings
 from movie_embed.training.sweep import outcome_noted, swept_values, table_at_the_end
 
@@ -26,6 +27,7 @@ def main(cfg: DictConfig) -> float | None:
         config = read_settings(cfg)
         if sweeps:
             config.check_sweep()
+        check_free(run, config)
         # Imported only now: a mistake in a setting is told before torch has loaded.
         from movie_embed.training.run import train
 

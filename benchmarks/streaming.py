@@ -63,7 +63,7 @@ def train(folder: Path, limit: int | None, *settings: str) -> Outcome:
     """Run train.py as a user does, for one epoch."""
     command = [sys.executable, "train.py", "data=files", f"data.path={folder / 'shards'}"]
     command += [f"data.cache_dir={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"]
-    command += [f"model.dim={DIM}", "trainer.max_epochs=1", *settings]
+    command += [f"model.dim={DIM}", "trainer.max_epochs=1", "overwrite=true", *settings]
     measured = timed([*command], limit)
     return Outcome(*measured, json.loads((folder / "run" / "metrics.json").read_text()))
 

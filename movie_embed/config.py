@@ -220,6 +220,7 @@ class TrainConfig:
     save: SaveConfig = field(default_factory=SaveConfig)
     seed: int = 0
     resume: str | None = None
+    overwrite: bool = False
     objective: str = "val_rmse"
 
     def __post_init__(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,17 +86,18 @@ def test_a_full_disk_during_training_keeps_the_previous_run(
     from movie_embed.training.run import train
 
     monkeypatch.chdir(tmp_path)
-    run = tmp_path / "run"
-    shutil.copytree(GOLDEN, run / "checkpoints")
-    shutil.move(run / "checkpoints" / "embeddings.safetensors", run)
-    before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
     config = TrainConfig(
         data=DataConfig(users=50, cache_dir=str(tmp_path / "cache"), batch_size=4096),
         save=SaveConfig(figures=False),
         trainer=TrainerConfig(max_epochs=1, enable_progress_bar=False),
     )
+    run = tmp_path / "run"
+    train(config, run)
+    kept = ("metrics.json", "*.safetensors", "*.ckpt")
+    before = {path: path.read_bytes() for name in kept for path in run.rglob(name)}
+    longer = replace(config, resume="run", trainer=replace(config.trainer, max_epochs=2))
     with pytest.raises(MovieEmbedError, match=r"cannot write .*\.ckpt"), room_for(20_000):
-        train(config, run)
+        train(longer, run)
     assert {path: path.read_bytes() for path in before} == before
     assert not list(tmp_path.rglob("*.tmp"))
 

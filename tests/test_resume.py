@@ -225,14 +225,13 @@ def test_what_would_make_it_another_run_is_refused(stored: Path, override: str, 
         resumed_settings(composed(override, f"resume={stored}"), [override], stored)
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+def test_resume_is_refused_where_no_run_is_or_another_folder_is_given(stored: Path) -> None:
     with pytest.raises(MovieEmbedError, match=r"resume=nowhere: no run .* resume=last"):
-        resumed_settings(composed("resume=nowhere"), ["resume=nowhere"], tmp_path)
-    assert run_folder("nowhere", "outputs/new") == "outputs/new"
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "config.yaml").touch()
-    with pytest.raises(MovieEmbedError, match=r"goes on in a, not in .*leave out hydra.run.dir="):
-        resumed_settings(composed("resume=a"), ["resume=a"], tmp_path)
+        run_folder("nowhere", Path("new"), given=False)
+    with pytest.raises(MovieEmbedError, match=r"goes on in .*run: leave out hydra.run.dir=new"):
+        run_folder(str(stored), Path("new"), given=True)
+    assert run_folder(str(stored), stored, given=True) == stored  # as Lightning's processes say
+    assert not Path("new").exists()
 
 
 def test_last_is_the_run_that_trained_last(tmp_path: Path) -> None:
@@ -241,9 +240,9 @@ def test_last_is_the_run_that_trained_last(tmp_path: Path) -> None:
         run.mkdir(parents=True)
         (run / "config.yaml").write_text("")
         os.utime(run / "config.yaml", (1_000 - number, 1_000 - number))
-    assert run_folder("last", "outputs/new") == "outputs/2026-01-01/b"
+    new = Path("outputs/new")
+    assert run_folder("last", new, given=False) == Path("outputs/2026-01-01/b")
     checkpoint = tmp_path / "outputs/2026-01-02/a/checkpoints/last.ckpt"
     checkpoint.parent.mkdir()
     checkpoint.touch()
-    assert run_folder("last", "outputs/new") == "outputs/2026-01-02/a"
-    assert run_folder(None, "outputs/new") == "outputs/new"
+    assert run_folder("last", new, given=False) == Path("outputs/2026-01-02/a")

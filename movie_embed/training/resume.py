@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from movie_embed.config import TrainConfig
 from movie_embed.embeddings.saved import LATEST
 from movie_embed.errors import MovieEmbedError
+from movie_embed.training.folders import new_folder
 
 _MAY_CHANGE = {
     "data.path",  # the same files at another place; the data's fingerprint is compared
@@ -30,15 +31,34 @@ _MAY_CHANGE = {
 }
 
 
-def run_folder(resume: str | None, new: str) -> str:
-    """Return the folder of the run to resume, or the new one where there is none to resume."""
+def run_folder(resume: str | None, wanted: Path, given: bool) -> Path:
+    """Return the folder of a run: the one to resume, the one given, or a new one.
+
+    Parameters
+    ----------
+    resume
+        The setting.
+    wanted
+        The folder that is given, or named by the clock.
+    given
+        Which of both.
+
+    Raises
+    ------
+    MovieEmbedError
+        There is no run to resume, or it is not in the folder given.
+    """
     if resume is None:
-        return new
-    run = _begun_run(resume)
-    return new if run is None else str(run)
-
-
-OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+        return wanted if given else new_folder(wanted)
+    run = _newest_run() if resume == "last" else Path(resume).expanduser()
+    if run is None or not (run / "config.yaml").is_file():
+        raise MovieEmbedError(
+            f"resume={resume}: no run with a config.yaml there; give the run's folder, "
+            "or resume=last for the newest in outputs/"
+        )
+    if given and wanted.resolve() != run.resolve():
+        raise MovieEmbedError(f"resume={resume} goes on in {run}: leave out hydra.run.dir={wanted}")
+    return run
 
 
 def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> DictConfig:
@@ -56,18 +76,8 @@ def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> Di
     Raises
     ------
     MovieEmbedError
-        There is no such run, or the command line changes what would make it another run.
+        The command line changes what would make it another run.
     """
-    begun = _begun_run(cfg.resume)
-    if begun is None:
-        raise MovieEmbedError(
-            f"resume={cfg.resume}: no run with a config.yaml there; give the run's folder, "
-            "or resume=last for the newest in outputs/"
-        )
-    if not run.samefile(begun):
-        raise MovieEmbedError(
-            f"resume={cfg.resume} goes on in {begun}, not in {run}: leave out hydra.run.dir="
-        )
     stored = OmegaConf.merge(OmegaConf.structured(TrainConfig), _read(run / "config.yaml"))
     stored.resume = cfg.resume
     for key in _keys(overrides):
@@ -94,11 +104,6 @@ def _read(path: Path) -> Any:
 def _keys(overrides: Iterable[str]) -> list[str]:
     keys = [re.sub(r"^[+~]+", "", override).partition("=")[0] for override in overrides]
     return [key for key in keys if key != "resume"]
-
-
-def _begun_run(resume: str) -> Path | None:
-    run = _newest_run() if resume == "last" else Path(resume).expanduser()
-    return run if run is not None and (run / "config.yaml").is_file() else None
 
 
 def _newest_run() -> Path | None:

@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +45,7 @@ from movie_embed.training.checkpoints import (
     resumed_step,
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
+from movie_embed.training.folders import claimed
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression, error_sums
 from movie_embed.training.report import Laps, describe_data, describe_result
@@ -96,9 +97,16 @@ def train(
     Raises
     ------
     MovieEmbedError
-        The data cannot be had, training diverged or was interrupted, or there is nothing to
-        resume.
+        The data cannot be had, training diverged or was interrupted, or the folder holds another
+        run.
     """
+    with claimed(run, config) as begin:
+        return _train(config, run, swept, begin)
+
+
+def _train(
+    config: TrainConfig, run: Path, swept: Mapping[str, Any], begin: Callable[[str], None]
+) -> dict[str, float | int | None]:
     _quiet_lightning()
     for folder in (run, run / "checkpoints"):
         remove_leftovers(folder)
@@ -115,8 +123,8 @@ def train(
     trainer = _trainer(config, data, run, logger, throughput, profiler)
     if trainer.is_global_zero:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
-        settings = OmegaConf.structured(replace(config, resume=None))
-        write_text(run / "config.yaml", OmegaConf.to_yaml(settings))
+        settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
+        begin(OmegaConf.to_yaml(settings))
     _keep_freed_memory()
     trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
     train_seconds = throughput.train_seconds

@@ -1,4 +1,4 @@
-"""Sweeps: names of their runs, runs that fail without ending them, and the table at the end.
+"""Sweeps and the start of runs: names of their folders, failures, and the table at the end.
 
 Every run of a sweep leaves its result or the reason of its failure in its own folder, and the
 table is read back from there: it does not matter which process or machine a run was in.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,9 +21,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from movie_embed.cli import explain
+from movie_embed.cli import explain, one_line_errors, setting
+from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import write_text
+from movie_embed.training.folders import clear, locked, new_folder
+from movie_embed.training.resume import run_folder
 
 _SHOWN = ("val_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
 _SWEPT = "swept.json"
@@ -30,8 +34,8 @@ _FAILURE = "failure.txt"
 _LONGEST_NAME = 120
 
 
-class SweepStart(Callback):
-    """What Hydra calls before the first run of a sweep: tell the runs which keys are swept.
+class Start(Callback):
+    """What Hydra calls before a run, and before the first run of a sweep: choose their folders.
 
     Attributes
     ----------
@@ -43,11 +47,24 @@ class SweepStart(Callback):
 
     folder: ClassVar[Path | None] = None
     objective: ClassVar[str]
+    _lock: ClassVar[object]  # of the sweep's folder, until the process ends
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the run's folder."""
+        wanted = Path(config.hydra.run.dir)
+        with one_line_errors(TrainConfig):
+            run = run_folder(config.resume, wanted, _is_given("hydra.run.dir", config))
+        config.hydra.run.dir = str(run)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Keep what is the same in all runs out of their names."""
-        SweepStart.folder = Path(config.hydra.sweep.dir)
-        SweepStart.objective = config.objective
+        """Take the sweep's folder, and keep what is the same in all runs out of their names."""
+        wanted = Path(config.hydra.sweep.dir)
+        with one_line_errors(TrainConfig):
+            folder = wanted if _is_given("hydra.sweep.dir", config) else new_folder(wanted)
+            Start._lock = locked(folder)
+            _begin_in(folder, config.overwrite)
+        Start.folder, Start.objective = folder, config.objective
+        config.hydra.sweep.dir = str(folder)
         searched = OmegaConf.select(config, "hydra.sweeper.params") or {}
         given = [f"{key}={value}" for key, value in searched.items()] + config.hydra.overrides.task
         swept = {o.key_or_group: o.is_sweep_override() for o in _parse(given)}
@@ -56,6 +73,25 @@ class SweepStart(Callback):
         config.hydra.overrides.hydra.append(
             f"hydra.job.config.override_dirname.exclude_keys={fixed}"
         )
+        config.hydra.overrides.hydra.extend(shlex.split(setting("hydra.sweep.dir", str(folder))))
+
+
+def _is_given(key: str, config: DictConfig) -> bool:
+    return any(override.startswith(f"{key}=") for override in config.hydra.overrides.hydra)
+
+
+def _begin_in(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds a sweep, or remove the runs of that sweep."""
+    earlier = [noted.parent for noted in folder.rglob(_SWEPT)]
+    if earlier and not overwrite:
+        raise MovieEmbedError(
+            f"{folder} holds a sweep already: give the new one another folder, "
+            "hydra.sweep.dir=..., or replace it with overwrite=true"
+        )
+    for run in earlier:
+        clear(run)
+        for name in (_SWEPT, _FAILURE):
+            (run / name).unlink(missing_ok=True)
 
 
 def run_name(config: DictConfig) -> str:
@@ -106,8 +142,6 @@ def outcome_noted(run: Path, hydra: HydraConf, schema: type) -> Iterator[None]:
     schema
         The dataclass of the settings, for near matches of unknown keys.
     """
-    for name in ("metrics.json", _FAILURE):  # of an earlier sweep in the same folder
-        (run / name).unlink(missing_ok=True)
     swept = {key: _plain(value) for key, value in swept_values(hydra).items()}
     write_text(run / _SWEPT, json.dumps({"number": int(hydra.job.num), "swept": swept}) + "\n")
     try:
@@ -132,7 +166,7 @@ def table_at_the_end() -> Iterator[None]:
     try:
         yield
     finally:
-        folder = SweepStart.folder
+        folder = Start.folder
         runs = _read_runs(folder) if folder else []
         if folder and runs:
             _report(folder, runs)
@@ -149,26 +183,26 @@ def _read_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _result(run: Path) -> dict[str, Any]:
-    shown = dict.fromkeys((SweepStart.objective, *_SHOWN))
-    if (run / "metrics.json").exists():
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        return {key: metrics[key] for key in shown} | {"failure": None}
-    reason = "did not finish"
+    shown = dict.fromkeys((Start.objective, *_SHOWN))
     if (run / _FAILURE).exists():
         reason = (run / _FAILURE).read_text(encoding="utf-8").splitlines()[0]
-    return {**shown, "failure": reason}
+        return {**shown, "failure": reason}
+    if not (run / "metrics.json").exists():
+        return {**shown, "failure": "did not finish"}
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return {key: metrics[key] for key in shown} | {"failure": None}
 
 
 def _report(folder: Path, runs: list[dict[str, Any]]) -> None:
     import pandas as pd  # only now: a mistake in a setting is told before it has loaded
 
     table = pd.DataFrame(runs).convert_dtypes()
-    table = table.sort_values(SweepStart.objective, kind="stable", na_position="last")
+    table = table.sort_values(Start.objective, kind="stable", na_position="last")
     write_text(folder / "sweep.csv", table.to_csv(index=False))
     rows = [runs[row] for row in table.index]
     write_text(folder / "sweep.json", json.dumps(rows, indent=2) + "\n")
     failed = table["failure"].notna()
-    best = f"best {SweepStart.objective} first"
+    best = f"best {Start.objective} first"
     print(f"\n{len(runs)} runs in {folder}, {failed.sum()} failed; {best}")
     if not failed.all():
         shown = table[~failed].drop(columns="failure")
