@@ -177,7 +177,7 @@ class StopOnInterrupt(pl.Callback):
             trainer.save_checkpoint(self.checkpoint)
             raise TrainingInterrupted(
                 f"stopped in epoch {trainer.current_epoch + 1}; go on with: "
-                f"python train.py {setting('resume', self.checkpoint.parents[1])}"
+                f"python train.py {setting('resume', str(self.checkpoint.parents[1]))}"
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
