@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Wheels only: building a package runs its code. Hydra's parser has never had a wheel.
+# Wheels only: building a package runs its code. Hydra's parser has never had a wheel, and the
+# SQLAlchemy that Optuna 2.10 needs has none for Python 3.13.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
-	--only-binary :all: --no-binary antlr4-python3-runtime
+	--only-binary :all: --no-binary antlr4-python3-runtime --no-binary SQLAlchemy
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test parity lint audit clean

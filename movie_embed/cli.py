@@ -29,7 +29,8 @@ def setting(key: str, value: object) -> str:
     """Return ``key=value`` as it is typed: quoted for Hydra where it must be, and for the shell."""
     text = str(value).replace("${", r"\${")  # no interpolation
     try:
-        plain = OverridesParser.create().parse_override(f"{key}={text}").value() == value
+        read = OverridesParser.create().parse_override(f"{key}={text}").value()
+        plain = read == value or (read == text and isinstance(value, Path))
     except HydraException:
         plain = False
     return shlex.quote(f"{key}={text if plain else QuotedString(text, Quote.double).with_quotes()}")

@@ -295,12 +295,12 @@ class RecommendConfig:
         _require(0 <= self.diversity <= 1, "diversity", self.diversity, "from 0 to 1")
         for key in ("not_like", "new_genres", "genres", "exclude_genres"):
             named = all(isinstance(v, str) or _is_whole(v) for v in getattr(self, key))
-            _require(named, key, getattr(self, key), f"a name or a list: {key}=[one,another]")
+            _require(named, key, getattr(self, key), f"a name or a list: '{key}=[one,another]'")
 
     def _checked_ids(self) -> list[int]:
         ids = _listed(self.movie_id)
         whole = all(_is_whole(movie_id) for movie_id in ids) and self.movie_id != []
-        _require(whole, "movie_id", self.movie_id, "an id or a list: movie_id=[1,4896]")
+        _require(whole, "movie_id", self.movie_id, "an id or a list: 'movie_id=[1,4896]'")
         return ids
 
     def _checked_years(self) -> list[int]:
