@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -110,7 +111,7 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     MovieEmbedError
         The folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,14 @@ def test_a_failed_write_leaves_the_old_file_alone(path: Path) -> None:
         raise OSError(28, "No space left on device")
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_threads_that_write_one_file_at_once_leave_a_whole_one(path: Path) -> None:
+    with ThreadPoolExecutor(1) as other, atomic_path(path) as temporary:
+        temporary.write_text("first")
+        other.submit(write_text, path, "second").result()
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
 
 
 def test_a_write_that_makes_no_file_is_an_error(path: Path) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import logging
 import math
 import sys
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +26,7 @@ from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST, name_latest
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import ArrayFile, remove_leftovers, write_text
+from movie_embed.threads import is_forked
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     Curves,
@@ -47,6 +45,7 @@ from movie_embed.training.checkpoints import (
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.folders import claimed
 from movie_embed.training.model import MovieEmbedding
+from movie_embed.training.process import torch_threads_kept
 from movie_embed.training.regression import RatingRegression, error_sums
 from movie_embed.training.report import Laps, describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
@@ -55,7 +54,6 @@ from movie_embed.training.scores import is_compiled
 _CORES = torch.get_num_threads()
 _SHARED_BATCH = 8_192
 _MINUTE = 60.0
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 _PROFILERS: dict[str | None, type[Profiler]] = {
     None: Phases,
     "simple": SimpleProfiler,
@@ -72,8 +70,12 @@ _MAIN_SETTINGS = (
 _FINAL_METRICS = ("val_rmse", "train_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
 
 
+@torch_threads_kept()
 def train(
-    config: TrainConfig, run: Path, swept: Mapping[str, Any] = MappingProxyType({})
+    config: TrainConfig,
+    run: Path,
+    swept: Mapping[str, Any] = MappingProxyType({}),
+    callbacks: Sequence[pl.Callback] = (),
 ) -> dict[str, float | int | None]:
     """Train on the configured data and leave a run folder behind.
 
@@ -87,6 +89,8 @@ def train(
         ``figures/`` and what TensorBoard's projector reads.
     swept
         What tells this run of a sweep from the others, for TensorBoard's table of runs.
+    callbacks
+        Lightning's, to call besides its own.
 
     Returns
     -------
@@ -101,13 +105,16 @@ def train(
         run.
     """
     with claimed(run, config) as begin:
-        return _train(config, run, swept, begin)
+        return _train(config, run, swept, callbacks, begin)
 
 
 def _train(
-    config: TrainConfig, run: Path, swept: Mapping[str, Any], begin: Callable[[str], None]
+    config: TrainConfig,
+    run: Path,
+    swept: Mapping[str, Any],
+    callbacks: Sequence[pl.Callback],
+    begin: Callable[[str], None],
 ) -> dict[str, float | int | None]:
-    _quiet_lightning()
     for folder in (run, run / "checkpoints"):
         remove_leftovers(folder)
     remove_leftovers(LATEST.parent, LATEST.name, older=_MINUTE)
@@ -119,13 +126,13 @@ def _train(
     throughput, profiler = Throughput(), _PROFILERS[config.trainer.profiler]()
     # What a killed run logged after its last checkpoint is logged anew.
     logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
-    torch.set_num_threads(config.trainer.threads or _threads(config, data))
-    trainer = _trainer(config, data, run, logger, throughput, profiler)
+    if not is_forked():
+        torch.set_num_threads(config.trainer.threads or _threads(config, data))
+    trainer = _trainer(config, data, run, logger, [throughput, *callbacks], profiler)
     if trainer.is_global_zero:
         print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
         settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
         begin(OmegaConf.to_yaml(settings))
-    _keep_freed_memory()
     trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
     train_seconds = throughput.train_seconds
     if not trainer.is_global_zero:
@@ -150,25 +157,19 @@ def _train(
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run, laps)
     name_latest(run)
-    loops = "compiled" if is_compiled(trainer.strategy.root_device) else "plain"
-    threads = torch.get_num_threads()
-    how = f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}"
+    how = _how(trainer.strategy.root_device)
     print(describe_result(data.triples, metrics, run, how, profiler.summary(), laps), flush=True)
     if config.save.figures:
         _show(run)
     return metrics
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc, where it is, keep what is freed for what is asked for next.
-
-    Every step frees a table of gradients and asks for the next. Given back to the system and taken
-    anew, that is a page fault for every 4 kB, which for large tables takes longer than the sums.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if mallopt := getattr(libc, "mallopt", None):
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, -1)
+def _how(device: torch.device) -> str:
+    """Return which loops and threads took the steps."""
+    loops = "compiled" if is_compiled(device) else "plain"
+    threads = torch.get_num_threads()
+    forked = " in a forked process (a spawned one may have more)" if is_forked() else ""
+    return f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}{forked}"
 
 
 def _free(module: RatingRegression, trainer: pl.Trainer) -> None:
@@ -209,19 +210,6 @@ def _show(run: Path) -> None:
             f"python plot.py {setting('run', run)}",
             file=sys.stderr,
         )
-
-
-def _quiet_lightning() -> None:
-    """Keep Lightning's advertisements and internal deprecations out of the user's terminal."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
-    # It counts workers of PyTorch's DataLoader; our batches are slices and need none.
-    warnings.filterwarnings("ignore", message=".*does not have many workers")
-    # What several processes log is summed over them before.
-    warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")
-    # A resumed run goes on in its own folder.
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def _threads(config: TrainConfig, data: RatingsDataModule) -> int:
@@ -267,7 +255,7 @@ def _trainer(
     data: RatingsDataModule,
     run: Path,
     logger: TensorBoardLogger,
-    throughput: Throughput,
+    callbacks: Sequence[pl.Callback],
     profiler: Profiler,
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
@@ -277,7 +265,7 @@ def _trainer(
     if not len(data.val):
         settings["limit_val_batches"] = 0
     callbacks = [
-        throughput,
+        *callbacks,
         StopOnInterrupt(run / "checkpoints" / "last.ckpt"),
         *keep_checkpoints(config, run, len(data.val) > 0),
     ]

@@ -7,7 +7,9 @@ gradients. Pairs come sorted by user, so each row of the users' table is written
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -15,8 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from movie_embed.threads import is_forked
+
 try:
-    from numba import config, njit, prange, set_num_threads
+    from numba import (
+        config,
+        get_num_threads,
+        njit,
+        prange,
+        set_num_threads,
+        threading_layer,
+    )
 except ImportError:  # there is none for this machine, or for its NumPy
     njit = None
 
@@ -57,7 +68,16 @@ def pair_scores(
 
 def is_compiled(device: torch.device) -> bool:
     """Whether `pair_scores` takes the fast path on a device: on every CPU that numba serves."""
-    return njit is not None and device.type == "cpu"
+    return njit is not None and device.type == "cpu" and not _are_lost(os.getpid())
+
+
+@cache
+def _are_lost(process: int) -> bool:
+    """Whether numba's threads ended in a fork: it then ends a process that asks for them."""
+    try:
+        return is_forked() and threading_layer() == "omp"
+    except ValueError:  # it has started none yet
+        return False
 
 
 def plain_pair_scores(
@@ -97,11 +117,12 @@ class _Scores(torch.autograd.Function):
 
 def _run(loop: Callable[..., None], *tensors: Tensor) -> None:
     """Run a compiled loop on the tensors' memory and as many threads as torch has."""
-    threads = torch.get_num_threads()
-    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+    threads, before = torch.get_num_threads(), get_num_threads()
     if torch.get_num_threads() != threads:  # numba has just started, and set OpenMP to all cores
         torch.set_num_threads(threads)
+    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     loop(*(tensor.detach().contiguous().numpy() for tensor in tensors))
+    set_num_threads(before)
 
 
 def _compiled(loop: _Loop) -> _Loop:
