@@ -97,7 +97,7 @@ def test_a_figure_that_fails_does_not_fail_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def broken(run: Path) -> None:
+    def broken(run: Path, metrics: object) -> None:
         raise ValueError("no ink")
 
     monkeypatch.chdir(tmp_path)

@@ -138,7 +138,7 @@ def test_a_file_may_name_the_run(recommender: Recommender, tmp_path: Path) -> No
 
 
 def test_no_model_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(MovieEmbedError, match=r"make one with 'python train.py'"):
+    with pytest.raises(MovieEmbedError, match=r"make one with: python train.py"):
         Recommender.load(tmp_path / "nowhere")
 
 

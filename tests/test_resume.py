@@ -25,6 +25,7 @@ from movie_embed.config import (
     TrainerConfig,
     register_schemas,
 )
+from movie_embed.embeddings.saved import folder_of
 from movie_embed.errors import TrainingInterrupted
 from movie_embed.storage import read_columns
 from movie_embed.training.regression import RatingRegression
@@ -179,6 +180,67 @@ def test_a_finished_run_can_be_extended_but_not_repeated(folder: Path, tmp_path:
     assert (first["epochs"], more["epochs"]) == (2, 4)
     assert saved_bytes(tmp_path / "run") == saved_bytes(tmp_path / "whole")
     assert curves(tmp_path / "run") == curves(tmp_path / "whole")
+
+
+# What runs once training has ended, in order; each is cut before it begins.
+@pytest.mark.parametrize(
+    "cut",
+    ["restore_epoch", "_log_outcome", "save_embeddings", "name_latest", "_show", "write_text"],
+)
+@pytest.mark.parametrize("extended", [False, True], ids=["new", "extended"])
+def test_a_run_that_was_cut_while_saving_is_finished(
+    folder: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: str,
+    extended: bool,
+) -> None:
+    run = tmp_path / "run"
+    config = replace(settings(folder), save=SaveConfig())
+    monkeypatch.setattr("movie_embed.figures.write.FIGURES", {})
+    if extended:
+        train(settings(folder, 2), run)
+        config = replace(config, resume="run")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"movie_embed.training.run.{cut}", lambda *_: _crash())
+        with pytest.raises(Crash):
+            train(config, run)
+    resumed = replace(config, resume="run")
+    assert train(resumed, age(run))["epochs"] == EPOCHS
+    assert json.loads((run / "metrics.json").read_text())["epochs"] == EPOCHS
+    assert folder_of(Path("outputs/latest")).samefile(run)
+    assert (run / "projector_config.pbtxt").exists()
+    if not extended:
+        assert saved_bytes(run) == saved_bytes(uninterrupted)
+        assert curves(run) == curves(uninterrupted)
+    with pytest.raises(MovieEmbedError, match="finished its 4 epochs"):
+        train(resumed, run)
+
+
+def test_a_run_that_had_stopped_early_trains_no_more(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(folder, 60, early_stopping=2)
+    config.optimizer.schedule = "constant"
+    whole = train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("movie_embed.training.run.save_embeddings", lambda *_: _crash())
+        with pytest.raises(Crash):
+            train(config, tmp_path / "run")
+    config.resume = "run"
+    assert train(config, tmp_path / "run")["epochs"] == whole["epochs"]
+    assert saved_bytes(tmp_path / "run") == saved_bytes(tmp_path / "whole")
+    with pytest.raises(MovieEmbedError, match=r"finished its \d+ epochs.*early_stopping=5"):
+        train(config, tmp_path / "run")
+    config.trainer.early_stopping = 3
+    assert train(config, tmp_path / "run")["epochs"] > whole["epochs"]
+
+
+def test_a_question_to_an_unfinished_run_is_told_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(MovieEmbedError, match=r"not finished; go on with: python train.py resume="):
+        folder_of(tmp_path)
 
 
 def test_other_data_are_refused(folder: Path, tmp_path: Path) -> None:

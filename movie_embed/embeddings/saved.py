@@ -255,7 +255,13 @@ def _file_of(run: Path) -> Path:
         run = _named_by(run)
     file = run if run.is_file() else run / FILE_NAME
     if not file.exists():
-        raise MovieEmbedError(f"no trained model in {run}: make one with 'python train.py'")
+        way = "make one with: python train.py"
+        if (run / "config.yaml").exists():
+            from movie_embed.cli import setting  # loads Hydra
+
+            resume = setting("resume", str(run))
+            way = f"its run has not finished; go on with: python train.py {resume}"
+        raise MovieEmbedError(f"no trained model in {run}: {way}")
     return file
 
 

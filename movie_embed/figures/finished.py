@@ -38,13 +38,15 @@ class FinishedRun:
     implicit: str
 
     @classmethod
-    def load(cls, run: Path) -> FinishedRun:
+    def load(cls, run: Path, metrics: dict[str, Any] | None = None) -> FinishedRun:
         """Read a run.
 
         Parameters
         ----------
         run
             A run folder, or a file that names one.
+        metrics
+            What its ``metrics.json`` is to hold, where that is not yet written.
 
         Raises
         ------
@@ -53,11 +55,12 @@ class FinishedRun:
         """
         folder = folder_of(run)
         try:
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            if metrics is None:
+                metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             implicit = OmegaConf.load(folder / "config.yaml").model.implicit
         except OSError as error:
             raise MovieEmbedError(f"{folder} is no whole run: {error}") from error
-        return cls(folder, SavedEmbeddings.load(folder), metrics, implicit)
+        return cls(folder, SavedEmbeddings.load(folder), dict(metrics), implicit)
 
     def star_counts(self) -> dict[float, int]:
         """Return how many ratings of the learned movies have each value, in stars.

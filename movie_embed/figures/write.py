@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from tensorboard.compat.proto.event_pb2 import Event
@@ -51,7 +52,7 @@ FIGURES: dict[str, Callable[[FinishedRun], Figure]] = {
 }
 
 
-def show_run(run: Path) -> list[Path]:
+def show_run(run: Path, metrics: dict[str, Any] | None = None) -> list[Path]:
     """Write what a finished run shows into its folder.
 
     ``figures/*.png``, the same in TensorBoard's image tab, and the movies' vectors for its
@@ -62,6 +63,8 @@ def show_run(run: Path) -> list[Path]:
     ----------
     run
         A run folder, or a file that names one.
+    metrics
+        What its ``metrics.json`` is to hold, where that is not yet written.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def show_run(run: Path) -> list[Path]:
     MovieEmbedError
         The run is not there or not whole, or its folder cannot be written.
     """
-    finished = FinishedRun.load(run)
+    finished = FinishedRun.load(run, metrics)
     images: dict[str, bytes] = {}
     for name, plot in FIGURES.items():
         try:

@@ -185,6 +185,27 @@ class StopOnInterrupt(pl.Callback):
         self._restore()
 
 
+class EarlyStopping(pl.callbacks.EarlyStopping):
+    """Lightning's, which a resumed run that had stopped obeys too, unless given more patience.
+
+    Parameters
+    ----------
+    patience
+        Validations without a lower error that are one too many.
+    """
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_rmse", patience=patience, check_on_train_epoch_end=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting, with the patience that is now given."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Train no more where training had stopped."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
 class Curves(TensorBoardLogger):
     """TensorBoard's logger, without the epoch's number that Lightning adds each time it logs."""
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
@@ -30,6 +29,7 @@ from movie_embed.threads import is_forked
 from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     Curves,
+    EarlyStopping,
     EpochLines,
     Phases,
     ProgressBar,
@@ -154,13 +154,14 @@ def _train(
     }
     laps.end("errors")
     _log_outcome(logger, config, swept, metrics, trainer.global_step)
-    write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     save_embeddings(config, data, module.model, module.l2, run, laps)
     name_latest(run)
     how = _how(trainer.strategy.root_device)
     print(describe_result(data.triples, metrics, run, how, profiler.summary(), laps), flush=True)
     if config.save.figures:
-        _show(run)
+        _show(run, metrics)
+    # The last file: without it the run has not finished, and resume= does all of this again.
+    write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
@@ -197,12 +198,12 @@ def _log_outcome(
     logger.finalize("success")
 
 
-def _show(run: Path) -> None:
+def _show(run: Path, metrics: dict[str, Any]) -> None:
     """Write the figures; whatever fails there, the run is whole."""
     try:
         from movie_embed.figures.write import show_run  # loads matplotlib and scikit-learn
 
-        show_run(run)
+        show_run(run, metrics)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         print(
@@ -270,8 +271,7 @@ def _trainer(
         *keep_checkpoints(config, run, len(data.val) > 0),
     ]
     if patience := config.trainer.early_stopping:
-        stopping = EarlyStopping("val_rmse", patience=patience, check_on_train_epoch_end=False)
-        callbacks.append(stopping)
+        callbacks.append(EarlyStopping(patience))
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks.append(ProgressBar(settings["log_every_n_steps"]))
     elif config.trainer.enable_progress_bar:
