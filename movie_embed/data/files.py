@@ -7,6 +7,7 @@ import io
 import lzma
 import re
 import stat
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence, Set
@@ -114,6 +115,8 @@ def _find_in_folder(path: Path, columns: ColumnNames) -> RatingsFiles:
 def _open_zip(path: Path) -> zipfile.Path:
     """Open a zip whose members all lie inside it; a name like ``//x`` would hang `zipfile.Path`."""
     archive = zipfile.ZipFile(path)
+    if archive.fp:  # freed in one cycle with an error's traceback, it may go first, and warn
+        weakref.finalize(archive, archive.fp.close)
     for member in archive.infolist():
         parts = member.filename.removesuffix("/").split("/")
         link = stat.S_ISLNK(member.external_attr >> 16)
