@@ -24,6 +24,6 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     register_schemas()
-    expand_home(sys.argv)
     with one_line_errors(PlotConfig):
+        expand_home(sys.argv)
         main()

@@ -87,6 +87,6 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     register_schemas()
-    expand_home(sys.argv)
     with one_line_errors(RecommendConfig):
+        expand_home(sys.argv)
         main()

@@ -40,6 +40,6 @@ def main(cfg: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     register_schemas()
-    expand_home(sys.argv)
     with one_line_errors(TrainConfig), table_at_the_end():
+        expand_home(sys.argv)
         main()

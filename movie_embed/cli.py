@@ -91,6 +91,8 @@ def explain(error: Exception, schema: type) -> str | None:
         return "what reads the output has ended"
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         return cannot_write(error.filename or "a file", error)  # Hydra's or TensorBoard's
+    if isinstance(error, RuntimeError) and "home directory" in text:  # pathlib's
+        return "there is no home folder that ~ could stand for: give the whole path"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if found := re.search(r"Could not override '([^']+)'", text):

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from movie_embed import Recommender
-from movie_embed.cli import expand_home, read_settings, setting
+from movie_embed.cli import expand_home, one_line_errors, read_settings, setting
 from movie_embed.config import PlotConfig, register_schemas
 from movie_embed.embeddings.saved import name_latest
 
@@ -212,7 +212,14 @@ def test_a_home_folder_is_read_in_every_setting(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", "/home/a b")
     arguments = ["train.py", "hydra.run.dir=~/c", "data.path=~", "movie=~", "run=~a"]
     expand_home(arguments)
-    assert arguments[1:3] == ["hydra.run.dir=/home/a b/c", "data.path=/home/a b"]
+    assert arguments[1:] == [
+        "hydra.run.dir=/home/a b/c",
+        "data.path=/home/a b",
+        "movie=/home/a b",
+        "run=~a",
+    ]
+    with pytest.raises(SystemExit, match="no home folder"), one_line_errors(PlotConfig):
+        Path("~nobody-of-this-name/x").expanduser()
 
 
 def test_the_newest_run_is_found_after_both_were_moved(
