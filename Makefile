@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# An environment of another Python is made anew.
+INSTALLED = $(VENV)/.installed-$(subst /,_,$(PYTHON))
 # Wheels only: building a package runs its code. Hydra's parser has never had a wheel, and the
 # SQLAlchemy that Optuna 2.10 needs has none for Python 3.13.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
@@ -12,10 +14,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
-install: $(VENV)/.installed ## make the environment in .venv
+install: $(INSTALLED) ## make the environment in .venv
 
-$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	[ "$$($(BIN)/python -V 2>&1)" = "$$($(PYTHON) -V)" ] || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP_INSTALL) --editable '.[test,lint]'
 	touch $@
 
