@@ -7,6 +7,8 @@ from pathlib import Path
 
 # Tests run side by side, a process a core; set before any of them loads NumPy or torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What scripts leave open shows among their errors, which tests read.
+os.environ["PYTHONWARNINGS"] = "error::ResourceWarning"
 
 import pytest
 import synthetic
