@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
+import json
 import os
 import re
 import shlex
@@ -71,6 +74,11 @@ def one_line_errors(schema: type) -> Iterator[None]:
     """
     # Hydra would print several lines of its own for a mistake, and hide where a bug is.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    if sys.stdout is None:
+        sys.exit("error: the standard output is closed: send it to a file or to /dev/null")
+    codecs.register_error("escape", _escape)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="escape")
     try:
         yield
         sys.stdout.flush()
@@ -80,6 +88,12 @@ def one_line_errors(schema: type) -> Iterator[None]:
         if line := explain(error, schema):
             sys.exit(f"error: {line}")
         raise
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Return letters that the terminal lacks as JSON writes them, so that JSON stays valid."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def explain(error: Exception, schema: type) -> str | None:
@@ -93,6 +107,8 @@ def explain(error: Exception, schema: type) -> str | None:
         return cannot_write(error.filename or "a file", error)  # Hydra's or TensorBoard's
     if isinstance(error, RuntimeError) and "home directory" in text:  # pathlib's
         return "there is no home folder that ~ could stand for: give the whole path"
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return f"not enough memory ({_first_line(error)}): take a smaller model or data set"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if found := re.search(r"Could not override '([^']+)'", text):

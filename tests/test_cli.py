@@ -173,6 +173,8 @@ def test_several_movies_and_combine(trained: Path) -> None:
         ("data=ml-1m data.users=5", "data=demo"),
         ("trainer.max_epochs=1.5", "Integer"),
         ("trainer.accelerator=abacus", "one of auto, cpu"),
+        ("trainer.accelerator=gpu trainer.devices=99", "set trainer.accelerator=cpu"),
+        ("model.dim=9000000 data.min_ratings=1 data.users=9", "GB of memory"),
         ("trainer.precision=bf16-mixed", "32-true, 64-true"),
         ("trainer.check_val_every_n_epoch=7", "trainer.max_epochs=6"),
         ("save.epoch=first", "auto, best, last"),
@@ -264,6 +266,25 @@ def test_a_reader_that_has_ended(
         asked.stdout.close()
         assert asked.stderr.read() == "error: what reads the output has ended\n"
     assert asked.returncode == 1
+
+
+def test_a_closed_output_is_told(trained: Path) -> None:
+    command = [sys.executable, str(ROOT / "recommend.py"), "movie_id=101", "run=my_run"]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    asked = subprocess.run(closed, cwd=trained, stderr=subprocess.PIPE, text=True, check=False)
+    told = "error: the standard output is closed: send it to a file or to /dev/null\n"
+    assert (asked.returncode, asked.stderr) == (1, told)
+
+
+def test_letters_that_a_terminal_lacks_are_escaped(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    question = "new_movie=\"'Amélie 😀'\" run=my_run"
+    table = run_script("recommend.py", question, trained)
+    assert table.stdout.startswith(r"Recommendations for Am\u00e9lie \ud83d\ude00"), table.stderr
+    vector = run_script("recommend.py", f"{question} show=vector format=json", trained)
+    assert json.loads(vector.stdout)[0]["title"].startswith("Amélie 😀")
 
 
 def test_answering_leaves_nothing_behind(trained: Path) -> None:

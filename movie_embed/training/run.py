@@ -44,6 +44,7 @@ from movie_embed.training.checkpoints import (
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.folders import claimed
+from movie_embed.training.machine import check_devices, check_memory
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.process import torch_threads_kept
 from movie_embed.training.regression import RatingRegression, error_sums
@@ -104,6 +105,7 @@ def train(
         The data cannot be had, training diverged or was interrupted, or the folder holds another
         run.
     """
+    check_devices(config.trainer)
     with claimed(run, config) as begin:
         return _train(config, run, swept, callbacks, begin)
 
@@ -120,6 +122,7 @@ def _train(
     remove_leftovers(LATEST.parent, LATEST.name, older=_MINUTE)
     data = RatingsDataModule(config.data, config.seed)
     data.setup()
+    check_memory(config, data.triples.counts)
     module = _module(config, data)
     last = run / "checkpoints" / "last.ckpt"
     step = resumed_step(config, data, last) if config.resume else None
@@ -155,7 +158,10 @@ def _train(
     laps.end("errors")
     _log_outcome(logger, config, swept, metrics, trainer.global_step)
     save_embeddings(config, data, module.model, module.l2, run, laps)
-    name_latest(run)
+    try:
+        name_latest(run)
+    except MovieEmbedError as error:
+        print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
     how = _how(trainer.strategy.root_device)
     print(describe_result(data.triples, metrics, run, how, profiler.summary(), laps), flush=True)
     if config.save.figures:
