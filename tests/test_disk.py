@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
 from embedded import random_vectors, saved
+from numpy.typing import NDArray
 from synthetic import ROWS, files_config
 
 from movie_embed import MovieEmbedError
@@ -17,6 +20,7 @@ from movie_embed.config import EXPORT_FORMATS, DataConfig, SaveConfig, TrainConf
 from movie_embed.data.triples import load_triples
 from movie_embed.embeddings.export import export
 from movie_embed.storage import write_text
+from movie_embed.training import scores
 from movie_embed.training.checkpoints import AtomicCheckpointIO
 
 resource = pytest.importorskip("resource", reason="no limits on file sizes here")
@@ -78,6 +82,22 @@ def test_without_room_for_the_cache_training_goes_on(
     assert "File too large" in line
     assert line.endswith("going on without")
     assert not list((tmp_path / "cache" / "triples").glob("*.[st]*"))
+
+
+def test_without_room_for_compiled_loops_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def double(numbers: NDArray[np.float64]) -> None:
+        for place in numba.prange(len(numbers)):
+            numbers[place] *= 2
+
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    loop, numbers = scores._compiled(double), np.ones(3)
+    for _ in range(2):
+        with room_for(1_000):
+            loop(numbers)
+    assert numbers.tolist() == [4, 4, 4]
+    assert ["File too large" in line for line in caplog.messages] == [True]
 
 
 def test_a_full_disk_during_training_keeps_the_previous_run(

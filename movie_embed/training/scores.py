@@ -7,10 +7,11 @@ gradients. Pairs come sorted by user, so each row of the users' table is written
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ try:
 except ImportError:  # there is none for this machine, or for its NumPy
     njit = None
 
-_Loop = TypeVar("_Loop", bound=Callable[..., None])
+_Loop = Callable[..., None]
+_log = logging.getLogger(__name__)
 _PART = 2**14  # pairs that are worth another thread
 _MOST_PARTS = 8
 
@@ -132,9 +134,25 @@ def _compiled(loop: _Loop) -> _Loop:
     # Sums may be taken in any order, which lets them be vectorised; NaN stays NaN.
     options = {"parallel": True, "nogil": True, "fastmath": {"reassoc", "contract"}}
     try:
-        return cast(_Loop, njit(cache=True, **options)(loop))
+        ready = njit(cache=True, **options)(loop)
     except RuntimeError:  # no folder to keep it in
-        return cast(_Loop, njit(**options)(loop))
+        ready = njit(**options)(loop)
+
+    def run(*arrays: NDArray[Any]) -> None:
+        nonlocal ready
+        try:
+            ready(*arrays)
+        except Exception as error:  # it has not begun: what is kept cannot be read or written
+            _tell_uncached(getattr(error, "strerror", None) or str(error))
+            ready = njit(**options)(loop)
+            ready(*arrays)
+
+    return run
+
+
+@cache
+def _tell_uncached(reason: str) -> None:
+    _log.warning("compiled loops cannot be kept (%s): every run compiles them", reason)
 
 
 @_compiled
