@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 import pytest
+from filelock import FileLock
 
 from movie_embed.config import DataConfig
 from movie_embed.data import movielens
-from movie_embed.data.movielens import RELEASES, Release, cache_dir, fetch
+from movie_embed.data.movielens import RELEASES, Release, cache_dir, fetch, wait_for
 from movie_embed.data.triples import load_triples
 from movie_embed.errors import MovieEmbedError
 
@@ -507,6 +509,17 @@ def test_unusable_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MovieEmbedError, match=r"file.*: Not a directory|file: File exists"):
         fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path / "file")
+
+
+def test_a_lock_that_another_holds_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = FileLock(tmp_path / "held.lock", thread_local=False)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(held.acquire).result()
+    threading.Timer(1.5, held.release).start()
+    with wait_for(FileLock(tmp_path / "held.lock")):
+        assert [str(tmp_path / "held.lock") in line for line in caplog.messages] == [True]
 
 
 def test_cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

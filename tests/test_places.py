@@ -17,6 +17,7 @@ from movie_embed.embeddings.saved import SavedEmbeddings
 ROOT = Path(__file__).resolve().parents[1]
 FONTS = Path.home() / ".cache" / "matplotlib"  # its own list of fonts, where it is installed
 GOLDEN = Path(__file__).parent / "golden" / "v1"
+QUICK = "data.users=200 data.min_ratings=20 model.dim=4 trainer.max_epochs=1 save.figures=false"
 
 
 def script(name: str, arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
@@ -63,6 +64,23 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_what_training_can_do_without_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "outputs").touch()  # so there is no outputs/latest, whatever rights root has
+    places = {
+        "HOME": "/dev/null",
+        "XDG_CACHE_HOME": "",
+        "WRITTEN": str(tmp_path / "written"),
+        "MPLCONFIGDIR": str(FONTS),
+    }
+    run = script("train.py", f"{QUICK} hydra.run.dir=run", tmp_path, **places)
+    shown, errors = run.communicate(timeout=600)
+    assert run.returncode == 0, errors
+    assert shown.count("another data.cache_dir; going on without") == 1
+    assert "the run is saved, but outputs/latest does not name it (cannot write" in errors
+    assert "Saved in run. Try:" in shown
+    assert SavedEmbeddings.load(tmp_path / "run")
+
+
 def test_two_trainings_and_a_question_at_once_write_only_where_they_may(
     tmp_path: Path, elsewhere: Path
 ) -> None:
@@ -77,9 +95,8 @@ def test_two_trainings_and_a_question_at_once_write_only_where_they_may(
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLCONFIGDIR": str(FONTS),
     }
-    quick = "data.users=200 data.min_ratings=20 model.dim=4 trainer.max_epochs=1 save.figures=false"
     runs = [
-        script("train.py", f"{quick} hydra.run.dir={name}", work, **places) for name in ("a", "b")
+        script("train.py", f"{QUICK} hydra.run.dir={name}", work, **places) for name in ("a", "b")
     ]
     runs.append(script("recommend.py", f"movie_id=101 run={GOLDEN}", work, **places))
     for run in runs:

@@ -8,7 +8,7 @@ import os
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from itertools import zip_longest
@@ -18,7 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
@@ -85,13 +85,21 @@ def cache_dir(configured: str | None) -> Path:
     configured
         The folder the user chose (``~`` is expanded), or ``None`` for the system's cache folder.
     """
-    folder = Path(configured) if configured else user_cache_path("movie_embed")
     try:
-        folder = folder.expanduser()
+        folder = Path(configured).expanduser() if configured else user_cache_path("movie_embed")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
-        raise _unusable(folder, error) from error
+        raise _unusable(Path(configured or "the cache folder"), error) from error
     return folder
+
+
+def wait_for(lock: FileLock) -> AbstractContextManager[object]:
+    """Take a lock, and say which one it is where another process holds it."""
+    try:
+        return lock.acquire(timeout=1)
+    except Timeout:
+        _log.warning("another process holds %s: waiting for its end", lock.lock_file)
+        return lock.acquire()
 
 
 def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
@@ -128,7 +136,7 @@ def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
             why = f"{target} is missing and data.download=false; set it to true"
             raise _missing(release, target, why)
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with wait_for(FileLock(f"{target}.lock")):
             if not target.exists():
                 _download(release, target)
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from movie_embed.config import DataConfig
 from movie_embed.data import demo
 from movie_embed.data.files import RatingsFiles, find_files, reading
-from movie_embed.data.movielens import RELEASES, cache_dir, fetch
+from movie_embed.data.movielens import RELEASES, cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable
 from movie_embed.data.packing import (
     MAX_BITS,
@@ -207,12 +207,19 @@ def load_triples(config: DataConfig) -> Triples:
     MovieEmbedError
         The data set cannot be found, fetched or read, or the threshold leaves nothing.
     """
-    folder = cache_dir(config.cache_dir)
-    files = None if config.name == "demo" else _find(config, folder)
+    files = None if config.name == "demo" else _find(config)
     sources = demo.SOURCES if files is None else files.on_disk
     suffix = "shards" if files is not None and files.shards else "safetensors"
-    cached = folder / "triples" / f"{config.name}-{_cache_key(config, sources)}.{suffix}"
-    with _locked(cached):
+    name = f"{config.name}-{_cache_key(config, sources)}.{suffix}"
+    try:
+        cached = cache_dir(config.cache_dir) / "triples" / name
+        lock = _lock(cached)
+    except MovieEmbedError as error:
+        if config.cache_dir or suffix == "shards":
+            raise
+        _log.warning("%s; going on without", error)
+        return _read(config, files)
+    with lock:
         if cached.exists():
             try:
                 return _read_cache(cached)
@@ -220,7 +227,7 @@ def load_triples(config: DataConfig) -> Triples:
                 _log.warning("%s; building it again", error)
         if files is not None and files.shards:
             return _read_shards(config, files, cached)
-        triples = _read_demo(config) if files is None else _read_files(config, files)
+        triples = _read(config, files)
         remove_leftovers(cached.parent, cached.name)
         try:
             _write_cache(cached, triples)
@@ -229,28 +236,27 @@ def load_triples(config: DataConfig) -> Triples:
     return triples
 
 
-@contextmanager
-def _locked(cached: Path) -> Iterator[None]:
-    lock = FileLock(cached.with_suffix(".lock"))
+def _lock(cached: Path) -> AbstractContextManager[object]:
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return wait_for(FileLock(cached.with_suffix(".lock")))
     except OSError as error:
         raise MovieEmbedError(
             f"{cached.parent} cannot hold the cache: {error.strerror}; choose another folder with "
             "data.cache_dir=..."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
-def _find(config: DataConfig, folder: Path) -> RatingsFiles:
+def _find(config: DataConfig) -> RatingsFiles:
     if config.path:
         return find_files(Path(config.path).expanduser(), config.columns)
+    folder = cache_dir(config.cache_dir)
     archive = fetch(RELEASES[config.name], folder, download=config.download)
     return find_files(archive, config.columns)
+
+
+def _read(config: DataConfig, files: RatingsFiles | None) -> Triples:
+    return _read_demo(config) if files is None else _read_files(config, files)
 
 
 def _read_demo(config: DataConfig) -> Triples:
