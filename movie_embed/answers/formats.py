@@ -48,7 +48,8 @@ def vectors_as_table(vectors: Sequence[MovieVector]) -> str:
     lines = []
     for movie in vectors:
         lines += [f"{movie.title}, vector of {len(movie.vector)} numbers"]
-        lines += [_block(movie.vector), "\nnormalised", _block(movie.normalised), ""]
+        unit = _block(movie.normalised) if movie.normalised.any() else "none: it has no direction"
+        lines += [_block(movie.vector), "\nnormalised", unit, ""]
     return "\n".join(lines[:-1])
 
 
@@ -60,7 +61,7 @@ def vectors_as_json(vectors: Sequence[MovieVector]) -> str:
             "title": movie.title,
             "norm": norm(movie.vector),
             "vector": movie.vector.tolist(),
-            "normalised": movie.normalised.tolist(),
+            "normalised": movie.normalised.tolist() if movie.normalised.any() else None,
         }
         for movie in vectors
     ]

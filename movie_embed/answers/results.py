@@ -112,7 +112,8 @@ class MovieVector:
     vector
         As trained, float32, shape (dim,).
     normalised
-        Divided by its norm, so that a dot product with another is the cosine; float32.
+        Divided by its norm, so that a dot product with another is the cosine; float32. All 0
+        where training pulled the vector to 0, which then has no direction.
     """
 
     movie_id: int

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from movie_embed.data.movies import split_genres, split_year
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import unit
@@ -66,7 +68,7 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     """Write ``movies.faiss``: an exact index of the normalised vectors under MovieLens ids.
 
     Its inner products are our cosines, and its neighbours those of `Recommender.similar`, the
-    movie itself first.
+    movie itself first. A vector that training pulled to 0 has no direction and is left out.
 
     Raises
     ------
@@ -78,7 +80,9 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     except ImportError as error:
         raise MovieEmbedError("to=faiss needs faiss: pip install faiss-cpu") from error
     index = faiss.IndexIDMap(faiss.IndexFlatIP(saved.vectors.shape[1]))
-    index.add_with_ids(unit(saved.vectors), saved.movies.ids[: len(saved.vectors)])
+    normalised = unit(saved.vectors)
+    directed = np.flatnonzero(normalised.any(axis=1))
+    index.add_with_ids(normalised[directed], saved.movies.ids[directed])
     path = folder / "movies.faiss"
     with atomic_path(path) as temporary:
         # Writing the file itself, faiss would call a full disk an internal failure.

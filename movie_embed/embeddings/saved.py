@@ -114,6 +114,8 @@ class SavedEmbeddings:
     star_counts
         Ratings of the movies of the data that were not left out, by value in stars; empty in
         runs saved before they were counted.
+    min_learned
+        The threshold below which movies that were trained on have no vector of their own either.
     """
 
     vectors: NDArray[np.float32]
@@ -127,6 +129,7 @@ class SavedEmbeddings:
     users: UserEmbeddings | None = None
     content: ContentVectors | None = None
     star_counts: dict[float, int] = field(default_factory=dict)
+    min_learned: int = 1
 
     @property
     def fold_in_ridge(self) -> float:
@@ -152,6 +155,7 @@ class SavedEmbeddings:
             "ridge": self.ridge,
             "users": self.users is not None,
             "star_counts": list(self.star_counts.items()),
+            "min_learned": self.min_learned,
         }
         write_columns(run / FILE_NAME, "embeddings", columns, metadata)
 
@@ -179,6 +183,7 @@ class SavedEmbeddings:
             ridge=metadata["ridge"],
             average_user=columns["average_user"],
             star_counts=dict(metadata.get("star_counts", [])),
+            min_learned=metadata.get("min_learned", 1),
         )
 
     @staticmethod

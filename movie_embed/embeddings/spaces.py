@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings, no_users
+from movie_embed.errors import MovieEmbedError
 
 Vectors = NDArray[np.float32]
 
@@ -39,7 +40,21 @@ class Space:
     @cached_property
     def whitened(self) -> Vectors:
         """The normalised vectors, half whitened by the learned ones, and normalised again."""
-        return unit(half_whitened(self.unit, self.unit[: self.learned]))
+        whitened = unit(half_whitened(self.unit, self.unit[: self.learned]))
+        return whitened * self.directed[:, None]
+
+    @cached_property
+    def directed(self) -> NDArray[np.bool_]:
+        """Which vectors have a direction: all but zero ones, shape (rows,)."""
+        return np.asarray(self.unit.any(axis=1))
+
+    def require_direction(self, row: int, name: str) -> None:
+        """Refuse a row, by its name, whose vector training pulled to 0."""
+        if not self.directed[row]:
+            raise MovieEmbedError(
+                f"{name} cannot be compared: training pulled its vector to 0; train with a lower "
+                "model.ridge or model.l2"
+            )
 
 
 class Spaces:
@@ -84,16 +99,24 @@ class Spaces:
         return SavedEmbeddings.load_users(self.run)
 
     @cached_property
-    def unit_users(self) -> Vectors:
-        """The users' vectors, normalised, shape (users, dim)."""
-        return unit(self.users.vectors)
+    def of_users(self) -> Space:
+        """The learned users."""
+        users = self.users
+        return Space(users.vectors, users.biases, len(users.vectors))
 
 
 def unit(vectors: NDArray[Any]) -> Vectors:
     """Return vectors divided by their norms, shape (..., dim); a zero vector stays zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    normalised: Vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-    return normalised
+    # In float32 the square of 1e-24 is 0.
+    squares = np.einsum("...i,...i->...", vectors, vectors, dtype=np.float64)[..., None]
+    normalised = vectors / np.sqrt(np.where(squares > 0, squares, 1))
+    return normalised.astype(np.float32)
+
+
+def cosines(vectors: Vectors, queries: Vectors) -> Vectors:
+    """Return the products of normalised vectors, which rounding does not take beyond 1."""
+    products: Vectors = np.clip(vectors @ queries.T, -1, 1)
+    return products
 
 
 def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
@@ -115,7 +138,8 @@ def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
     mean = sample.mean(axis=0, dtype=np.float64)
     centred = sample - mean
     variances, directions = np.linalg.eigh(centred.T @ centred / len(sample))
-    kept = variances > np.finfo(np.float32).eps * variances[-1]
+    rounding = np.finfo(np.float32).eps  # of vectors of norm 1: they may differ in nothing else
+    kept = variances > rounding * max(variances[-1], rounding)
     root = directions[:, kept] * variances[kept] ** -0.25
     whitened: Vectors = ((vectors - mean) @ root).astype(np.float32)
     return whitened
