@@ -23,10 +23,13 @@ from movie_embed.config import RecommendConfig, register_schemas
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
     """Return what was asked, in words, and the answers."""
-    years = (config.years[0], config.years[1]) if config.years else None
     settings: dict[str, Any] = {
         "filters": Filters(
-            config.genres, config.exclude_genres, years, config.min_count, config.include_rare
+            config.genres,
+            config.exclude_genres,
+            config.years,
+            config.min_count,
+            config.include_rare,
         ),
         "diversity": config.diversity,
         "explain": config.explain,

@@ -7,25 +7,29 @@ work begins. Nothing here imports torch: a mistake must not take seconds to repo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
 
+from movie_embed.checks import as_whole, choose, is_number, listed, require
 from movie_embed.errors import MovieEmbedError
 
-DATA_SETS = (
-    "demo",
-    "files",
-    "ml-100k",
-    "ml-1m",
-    "ml-10m",
-    "ml-20m",
-    "ml-25m",
-    "ml-32m",
-    "ml-latest-small",
-)
+# What `data=NAME` means: the scale of the stars, and below how many ratings a movie is left out.
+DATA_SETS: dict[str, dict[str, Any]] = {
+    "demo": {"min_ratings": 50},  # simulated ratings of 1,005 movies, built in
+    "files": {"min_ratings": 1},  # a MovieLens folder or zip, or one's own ratings: data.path=...
+    "ml-100k": {"rating_range": [1.0, 5.0], "min_ratings": 20},  # 1998
+    "ml-1m": {"rating_range": [1.0, 5.0], "min_ratings": 100},  # 2003
+    "ml-10m": {"rating_range": [0.5, 5.0], "min_ratings": 2500},  # 2009
+    # 2015: the data of the paper, with its threshold (section II.B).
+    "ml-20m": {"rating_range": [0.5, 5.0], "min_ratings": 5000},
+    "ml-25m": {"rating_range": [0.5, 5.0], "min_ratings": 5000},  # 2019
+    "ml-32m": {"rating_range": [0.5, 5.0], "min_ratings": 5000},  # 2023
+    # 2018: for development, not for shared results (its README says so).
+    "ml-latest-small": {"rating_range": [0.5, 5.0], "min_ratings": 20},
+}
 
 SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
 # Metrics that a sweep can compare its runs by: less is better in each.
@@ -47,15 +51,6 @@ _AT_LEAST_ONE = (
 )
 
 
-def _require(condition: bool, key: str, value: object, allowed: str) -> None:
-    if not condition:
-        raise MovieEmbedError(f"{key}={value}: must be {allowed}")
-
-
-def _choose(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    _require(value in allowed, key, value, f"one of {', '.join(allowed)}")
-
-
 @dataclass
 class ColumnNames:
     """The names of the columns in a user's own CSV or Parquet file of ratings."""
@@ -68,7 +63,10 @@ class ColumnNames:
 
 @dataclass
 class DataConfig:
-    """Which ratings to train on, and how they are filtered, split and batched."""
+    """Which ratings to train on, and how they are filtered, split and batched.
+
+    The rating range and the threshold are by default those of the data set, in `DATA_SETS`.
+    """
 
     name: str = "demo"
     path: str | None = None
@@ -77,7 +75,7 @@ class DataConfig:
     columns: ColumnNames = field(default_factory=ColumnNames)
     rating_range: list[float] | None = None
     on_bad_rows: str = "fail"
-    min_ratings: int = 1
+    min_ratings: int = MISSING
     val_fraction: float = 0.05
     batch_size: int | None = None
     min_steps: int = 200
@@ -85,27 +83,32 @@ class DataConfig:
     users: int | None = None
 
     def __post_init__(self) -> None:
-        _choose("data.name", self.name, DATA_SETS)
-        _choose("data.on_bad_rows", self.on_bad_rows, ("fail", "skip"))
-        _require(self.min_ratings >= 1, "data.min_ratings", self.min_ratings, "at least 1")
-        _require(
+        choose("data.name", self.name, DATA_SETS)
+        own = DATA_SETS[self.name]
+        if self.rating_range is None and "rating_range" in own:
+            self.rating_range = list(own["rating_range"])
+        if self.min_ratings == MISSING:
+            self.min_ratings = own["min_ratings"]
+        choose("data.on_bad_rows", self.on_bad_rows, ("fail", "skip"))
+        require(self.min_ratings >= 1, "data.min_ratings", self.min_ratings, "at least 1")
+        require(
             0 <= self.val_fraction < 1,
             "data.val_fraction",
             self.val_fraction,
             "at least 0 (no validation) and below 1",
         )
-        _require(self.min_steps >= 1, "data.min_steps", self.min_steps, "at least 1")
-        _require(self.window >= 1, "data.window", self.window, "at least 1")
+        require(self.min_steps >= 1, "data.min_steps", self.min_steps, "at least 1")
+        require(self.window >= 1, "data.window", self.window, "at least 1")
         if self.batch_size is not None:
-            _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
+            require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
         if self.rating_range is not None:
             self._check_rating_range(self.rating_range)
         if self.name == "demo":
-            _require(self.path is None, "data.path", self.path, "left out with data=demo")
+            require(self.path is None, "data.path", self.path, "left out with data=demo")
             users = self.users
-            _require(users is None or users >= 2, "data.users", users, "at least 2")
+            require(users is None or users >= 2, "data.users", users, "at least 2")
         else:
-            _require(self.users is None, "data.users", self.users, "left out unless data=demo")
+            require(self.users is None, "data.users", self.users, "left out unless data=demo")
         if self.name == "files" and not self.path:
             raise MovieEmbedError(
                 "data=files needs data.path=FOLDER: a MovieLens folder or zip, "
@@ -116,7 +119,7 @@ class DataConfig:
     def _check_rating_range(ends: list[float]) -> None:
         allowed = "two numbers [lowest,highest], the lowest below the highest"
         pair = len(ends) == 2
-        _require(pair and ends[0] < ends[1], "data.rating_range", ends, allowed)
+        require(pair and ends[0] < ends[1], "data.rating_range", ends, allowed)
 
 
 @dataclass
@@ -129,10 +132,10 @@ class ModelConfig:
     implicit: str = "none"
 
     def __post_init__(self) -> None:
-        _choose("model.implicit", self.implicit, ("none", "users", "movies", "both"))
-        _require(self.dim >= 1, "model.dim", self.dim, "at least 1")
-        _require(self.ridge >= 0, "model.ridge", self.ridge, "at least 0")
-        _require(self.l2 is None or self.l2 >= 0, "model.l2", self.l2, "at least 0")
+        choose("model.implicit", self.implicit, ("none", "users", "movies", "both"))
+        require(self.dim >= 1, "model.dim", self.dim, "at least 1")
+        require(self.ridge >= 0, "model.ridge", self.ridge, "at least 0")
+        require(self.l2 is None or self.l2 >= 0, "model.l2", self.l2, "at least 0")
 
 
 @dataclass
@@ -144,12 +147,12 @@ class OptimizerConfig:
     warmup: float | None = None
 
     def __post_init__(self) -> None:
-        _choose("optimizer.schedule", self.schedule, SCHEDULES)
+        choose("optimizer.schedule", self.schedule, SCHEDULES)
         rate = self.learning_rate
-        _require(rate > 0, "optimizer.learning_rate", rate, "above 0")
+        require(rate > 0, "optimizer.learning_rate", rate, "above 0")
         share = self.warmup
         allowed = "a share of the steps, above 0 and below 1"
-        _require(share is None or 0 < share < 1, "optimizer.warmup", share, allowed)
+        require(share is None or 0 < share < 1, "optimizer.warmup", share, allowed)
 
 
 @dataclass
@@ -176,22 +179,22 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for key in _AT_LEAST_ONE:
             value = getattr(self, key)
-            _require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
+            require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
         share = self.val_check_interval
         allowed = "a share of an epoch, above 0, up to 1"
-        _require(share is None or 0 < share <= 1, "trainer.val_check_interval", share, allowed)
-        _require(
+        require(share is None or 0 < share <= 1, "trainer.val_check_interval", share, allowed)
+        require(
             self.check_val_every_n_epoch <= self.max_epochs,
             "trainer.check_val_every_n_epoch",
             self.check_val_every_n_epoch,
             f"at most trainer.max_epochs={self.max_epochs}",
         )
         clip = self.gradient_clip_val
-        _require(clip is None or clip > 0, "trainer.gradient_clip_val", clip, "above 0")
-        _choose("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
-        _choose("trainer.strategy", self.strategy, ("auto", "ddp"))
-        _choose("trainer.precision", self.precision, ("32-true", "64-true"))
-        _choose("trainer.profiler", self.profiler or "simple", ("simple", "advanced"))
+        require(clip is None or clip > 0, "trainer.gradient_clip_val", clip, "above 0")
+        choose("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
+        choose("trainer.strategy", self.strategy, ("auto", "ddp"))
+        choose("trainer.precision", self.precision, ("32-true", "64-true"))
+        choose("trainer.profiler", self.profiler or "simple", ("simple", "advanced"))
 
 
 @dataclass
@@ -202,11 +205,14 @@ class SaveConfig:
     users: bool = True
     every_n_steps: int | None = None
     figures: bool = True
+    min_ratings: int | None = None
 
     def __post_init__(self) -> None:
-        _choose("save.epoch", self.epoch, ("auto", "best", "last"))
+        choose("save.epoch", self.epoch, ("auto", "best", "last"))
+        least = self.min_ratings
+        require(least is None or least >= 1, "save.min_ratings", least, "at least 1")
         steps = self.every_n_steps
-        _require(steps is None or steps >= 1, "save.every_n_steps", steps, "at least 1")
+        require(steps is None or steps >= 1, "save.every_n_steps", steps, "at least 1")
 
 
 @dataclass
@@ -224,14 +230,14 @@ class TrainConfig:
     objective: str = "val_rmse"
 
     def __post_init__(self) -> None:
-        _choose("objective", self.objective, OBJECTIVES)
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
+        choose("objective", self.objective, OBJECTIVES)
+        require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         splits = self.data.val_fraction > 0
         best = self.save.epoch == "best"
-        _require(splits or not best, "save.epoch", "best", "auto or last when data.val_fraction=0")
+        require(splits or not best, "save.epoch", "best", "auto or last when data.val_fraction=0")
         stop = self.trainer.early_stopping
         allowed = "left out when data.val_fraction=0"
-        _require(splits or stop is None, "trainer.early_stopping", stop, allowed)
+        require(splits or stop is None, "trainer.early_stopping", stop, allowed)
 
     def check_sweep(self) -> None:
         """Refuse what the runs of a sweep cannot have.
@@ -242,16 +248,19 @@ class TrainConfig:
             The objective is an error on ratings held out, and none are; runs of several
             processes, or to be resumed.
         """
-        _require(self.resume is None, "resume", self.resume, "left out in a sweep")
-        _require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
+        require(self.resume is None, "resume", self.resume, "left out in a sweep")
+        require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
         measured = self.data.val_fraction > 0 or not self.objective.startswith("val_")
         allowed = "train_rmse or train_seconds in a sweep with data.val_fraction=0"
-        _require(measured, "objective", self.objective, allowed)
+        require(measured, "objective", self.objective, allowed)
 
 
 @dataclass
 class RecommendConfig:
-    """All settings of `recommend.py`; the first seven say what is asked."""
+    """All settings of `recommend.py`; the first seven say what is asked.
+
+    Here is checked which go together; `Recommender` and `Filters` check the others' values.
+    """
 
     movie: Any = None
     movie_id: Any = None
@@ -277,40 +286,16 @@ class RecommendConfig:
     format: str = "table"
 
     def __post_init__(self) -> None:
-        _choose("show", self.show, ("answers", "vector"))
+        choose("show", self.show, ("answers", "vector"))
         if self.show == "vector":
             self._check_vector_question()
-        self.movie = [str(title) for title in _listed(self.movie)]
-        self.movie_id = self._checked_ids()
-        self.not_like = _listed(self.not_like)
-        self.new_genres = _listed(self.new_genres)
-        self.genres, self.exclude_genres = _listed(self.genres), _listed(self.exclude_genres)
-        self.years = self._checked_years()
+        self.movie = [str(title) for title in listed(self.movie)]
+        ids = listed(self.movie_id)
+        whole = all(as_whole(movie_id) is not None for movie_id in ids) and self.movie_id != []
+        require(whole, "movie_id", self.movie_id, "an id or a list: 'movie_id=[1,4896]'")
+        self.movie_id, self.not_like = ids, listed(self.not_like)
         self._check_question()
-        _require(self.k >= 1, "k", self.k, "at least 1")
-        _choose("combine", self.combine, ("mean", "max"))
-        _choose("metric", self.metric, ("cosine", "whitened", "dot"))
-        _choose("format", self.format, ("table", "json", "csv"))
-        _require(self.min_count >= 0, "min_count", self.min_count, "at least 0")
-        _require(0 <= self.diversity <= 1, "diversity", self.diversity, "from 0 to 1")
-        for key in ("not_like", "new_genres", "genres", "exclude_genres"):
-            named = all(isinstance(v, str) or _is_whole(v) for v in getattr(self, key))
-            _require(named, key, getattr(self, key), f"a name or a list: '{key}=[one,another]'")
-
-    def _checked_ids(self) -> list[int]:
-        ids = _listed(self.movie_id)
-        whole = all(_is_whole(movie_id) for movie_id in ids) and self.movie_id != []
-        _require(whole, "movie_id", self.movie_id, "an id or a list: 'movie_id=[1,4896]'")
-        return ids
-
-    def _checked_years(self) -> list[int]:
-        """Return first and last year, or nothing."""
-        if self.years is None:
-            return []
-        found = re.fullmatch(r"(\d{4})(?:-(\d{4}))?", str(self.years))
-        years = [int(year) for year in found.groups(found[1])] if found else [1, 0]
-        _require(years[0] <= years[1], "years", self.years, "a year, or years=1990-2005")
-        return years
+        choose("format", self.format, ("table", "json", "csv"))
 
     def _check_vector_question(self) -> None:
         """Require movies, and no setting that shapes answers."""
@@ -329,10 +314,10 @@ class RecommendConfig:
                 "'rate={1: 5, 4896: 3.5}'"
             )
         if self.rate is not None:
-            rated = isinstance(self.rate, dict) and all(map(_is_number, self.rate.values()))
-            _require(rated, "rate", self.rate, "stars by movie: 'rate={1: 5, 4896: 3.5}'")
+            rated = isinstance(self.rate, dict) and all(map(is_number, self.rate.values()))
+            require(rated, "rate", self.rate, "stars by movie: 'rate={1: 5, 4896: 3.5}'")
         needs = not self.new_genres or self.new_movie
-        _require(bool(needs), "new_genres", self.new_genres, "left out unless new_movie is given")
+        require(bool(needs), "new_genres", self.new_genres, "left out unless new_movie is given")
         for key, value, default in (
             ("combine", self.combine, "mean"),
             ("metric", self.metric, "cosine"),
@@ -340,7 +325,7 @@ class RecommendConfig:
             ("not_like", self.not_like, []),
         ):
             fits = about_movies or value == default
-            _require(fits, key, value, "left out unless a movie is asked about")
+            require(fits, key, value, "left out unless a movie is asked about")
 
 
 @dataclass
@@ -352,10 +337,10 @@ class ExportConfig:
     run: str = "outputs/latest"
 
     def __post_init__(self) -> None:
-        self.to = _listed(self.to)
-        _require(bool(self.to), "to", self.to, f"one or more of {', '.join(EXPORT_FORMATS)}")
+        self.to = listed(self.to)
+        require(bool(self.to), "to", self.to, f"one or more of {', '.join(EXPORT_FORMATS)}")
         for kind in self.to:
-            _choose("to", str(kind), EXPORT_FORMATS)
+            choose("to", str(kind), EXPORT_FORMATS)
 
 
 @dataclass
@@ -365,23 +350,12 @@ class PlotConfig:
     run: str = "outputs/latest"
 
 
-def _listed(value: Any) -> list[Any]:
-    """Return a list as it is, one value as a list of it, and None as an empty list."""
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def register_schemas() -> None:
     """Make the dataclasses known to Hydra as the schemas of ``conf/*.yaml``."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
+    for name, facts in DATA_SETS.items():
+        store.store(group="data", name=name, node={"name": name, **facts})
     store.store(name="recommend_schema", node=RecommendConfig)
     store.store(name="export_schema", node=ExportConfig)
     store.store(name="plot_schema", node=PlotConfig)

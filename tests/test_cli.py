@@ -14,7 +14,7 @@ from checkerboard import group_of, write_checkerboard
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from movie_embed.config import DATA_SETS, TrainConfig, register_schemas
+from movie_embed.config import DATA_SETS, DataConfig, TrainConfig, register_schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = "optimizer.learning_rate=0.02 model.dim=8 trainer.max_epochs=4 data.batch_size=256"
@@ -313,8 +313,12 @@ def yaml_files() -> list[str]:
     return sorted([f"data={name}" for name in DATA_SETS] + experiments)
 
 
-def test_every_data_set_has_its_yaml() -> None:
-    assert {path.stem for path in (ROOT / "conf/data").glob("*.yaml")} == set(DATA_SETS)
+@pytest.mark.parametrize("name", [name for name in DATA_SETS if name != "files"])
+def test_a_data_set_means_the_same_in_python(name: str) -> None:
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        asked = OmegaConf.to_object(compose("train", [f"data={name}"]).data)
+    assert asked == DataConfig(name)
 
 
 @pytest.mark.parametrize("choice", yaml_files())

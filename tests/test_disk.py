@@ -107,7 +107,7 @@ def test_a_full_disk_during_training_keeps_the_previous_run(
 
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(
-        data=DataConfig(users=50, cache_dir=str(tmp_path / "cache"), batch_size=4096),
+        data=DataConfig(users=50, cache_dir=str(tmp_path), min_ratings=1, batch_size=4096),
         save=SaveConfig(figures=False),
         trainer=TrainerConfig(max_epochs=1, enable_progress_bar=False),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from embedded import DIM, DROPPED_ID, MOVIES, STARS, UNTRAINED_ID, random_vectors, saved
 
@@ -253,11 +254,84 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
         (lambda r: r.similar([]), "at least one movie"),
         (lambda r: r.with_movie("New", ["Comdy"]), "did you mean comedy"),
         (lambda r: r.similar("nothing like it"), "no movie is called"),
+        (lambda r: r.similar(""), 'no movie is called ""'),
+        (lambda r: r.similar(10, metric="euclid"), "metric=euclid: must be one of cosine, whi"),
+        (lambda r: r.similar(10, metric="whitend"), "did you mean whitened"),
+        (lambda r: r.similar(10, combine="min"), "combine=min: must be one of mean, max"),
+        (lambda r: r.similar(10, diversity=5), "diversity=5: must be a number from 0 to 1"),
+        (lambda r: r.similar(10, diversity=float("nan")), "from 0 to 1"),
+        (lambda r: r.similar(10, k=0), "k=0: must be at least 1"),
+        (lambda r: r.similar(10, k=2.5), "k=2.5: must be a whole number"),
+        (lambda r: r.similar(10, explain="no"), "explain=no: must be true or false"),
+        (lambda r: r.similar(10, filters={"genres": "Drama"}), "must be Filters"),
+        (lambda r: r.similar(10, weights="heavy"), "weights="),
+        (lambda r: r.similar([10, 20], weights=[1, np.inf]), "above 0"),
+        (lambda r: r.similar(10.5), "movie_id=10.5: must be a whole number"),
+        (lambda r: r.similar([10, None]), "movie_id=None: must be a whole number"),
+        (lambda r: r.similar(True), "movie_id=True: must be a whole number"),
+        (lambda r: r.similar(10**30), "nearest ids"),
+        (lambda r: r.for_user("5"), "user_id='5': must be a whole number; did you mean 5 without"),
+        (lambda r: r.for_user(-(10**30)), "nearest ids: 5, 6, 7"),
+        (lambda r: r.similar_users(5, k=-1), "k=-1"),
+        (lambda r: r.for_ratings([10, 20]), "must be stars by movie"),
+        (lambda r: r.for_ratings({10: "5"}), "stars of 10=5: must be a number"),
+        (lambda r: r.with_movie(""), "title="),
+        (lambda r: Filters(years=(2005, 1990)), "years=.*must be a year, or the first and the la"),
+        (lambda r: Filters(years=(1990, 1995, 2000)), "must be a year"),
+        (lambda r: Filters(years="ninety"), "years=ninety"),
+        (lambda r: Filters(genres=[1980]), "genres=.*must be a name or a list"),
+        (lambda r: Filters(min_count=-1), "min_count=-1: must be at least 0"),
+        (lambda r: Filters(include_rare="no"), "include_rare=no: must be true or false"),
     ],
 )
 def test_mistakes_are_told(recommender: Recommender, ask: Callable, told: str) -> None:
     with pytest.raises(MovieEmbedError, match=told):
         ask(recommender)
+
+
+SAME: dict[str, tuple[Callable, Callable]] = {
+    "a NumPy integer": (lambda r: r.similar(np.int64(10)), lambda r: r.similar(10)),
+    "an array": (lambda r: r.similar(np.array([10, 20])), lambda r: r.similar([10, 20])),
+    "a Series": (lambda r: r.similar(pd.Series([10, 20])), lambda r: r.similar([10, 20])),
+    "titles": (lambda r: r.similar(pd.Series(["movie the 10"])), lambda r: r.similar(10)),
+    "weights": (
+        lambda r: r.similar([10, 20], np.int8(3), weights=np.array([3, 1]), not_like=None),
+        lambda r: r.similar([10, 20], 3, weights=[3, 1]),
+    ),
+    "each": (lambda r: r.similar_each("movie the 10"), lambda r: r.similar_each([10])),
+    "a user": (lambda r: r.for_user(np.uint32(5)), lambda r: r.for_user(5)),
+    "users": (lambda r: r.for_users(pd.Series([5, 6])), lambda r: r.for_users([5, 6])),
+    "like users": (lambda r: r.similar_users(np.int16(5)), lambda r: r.similar_users(5)),
+    "ratings": (
+        lambda r: r.for_ratings(pd.Series([5, 1.5], index=[10, 30])),
+        lambda r: r.for_ratings({10: 5, 30: 1.5}),
+    ),
+    "one genre": (
+        lambda r: r.similar(10, filters=Filters("Comedy", years=np.array([1960, 1980]))),
+        lambda r: r.similar(10, filters=Filters(["Comedy"], years=(1960, 1980))),
+    ),
+    "years as typed": (lambda r: Filters(years="1960-1980"), lambda r: Filters(years=(1960, 1980))),
+    "one year": (lambda r: Filters(years=1960), lambda r: Filters(years=(1960, 1960))),
+    "a new movie": (
+        lambda r: r.with_movie("New", "Comedy")[0].similar("new"),
+        lambda r: r.with_movie("New", ["Comedy"])[0].similar("new"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_what_numpy_and_pandas_hand_over_is_understood(recommender: Recommender, case: str) -> None:
+    given, plain = SAME[case]
+    assert given(recommender) == plain(recommender)
+
+
+def test_estimates_do_not_crowd_out_what_was_learned(recommender: Recommender) -> None:
+    content = recommender.embeddings.content
+    assert content is not None
+    wide = recommender.similar(10, k=ALL, filters=Filters(include_rare=True))
+    plain = cosine(vector(recommender, 10), content.vectors[0])
+    (rare,) = (answer for answer in wide if answer.movie_id == DROPPED_ID)
+    assert rare.similarity == pytest.approx(0.8 * plain, abs=1e-6)
 
 
 def test_without_users_a_question_about_one_says_so(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, saved
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.answers.formats import norm, vectors_as_csv, vectors_as_json, vectors_as_table
 from movie_embed.answers.ranking import best_rows
+from movie_embed.answers.recommender import Metric
 from movie_embed.embeddings.saved import SavedEmbeddings
 
 FLOAT32_STEP = float(np.finfo(np.float32).eps)
@@ -81,11 +82,30 @@ def test_ties_go_to_the_first_row() -> None:
     assert [answer.movie_id for answer in answers] == [10, 20, 40, 50, 60]
 
 
-def test_a_zero_vector_is_similar_to_nothing() -> None:
-    vectors = np.ones((3, DIM), np.float32)
+@pytest.mark.parametrize("metric", ["cosine", "whitened", "dot"])
+def test_a_zero_vector_is_neither_asked_about_nor_an_answer(metric: Metric) -> None:
+    vectors = np.random.default_rng(0).standard_normal((4, DIM)).astype(np.float32)
     vectors[1] = 0
-    answers = Recommender(saved(vectors)).similar(20)
-    assert [answer.similarity for answer in answers] == [0.0, 0.0]
+    recommender = Recommender(saved(vectors))
+    with pytest.raises(MovieEmbedError, match=r"Movie, The 20 .*pulled its vector to 0; .*ridge"):
+        recommender.similar([10, 20], metric=metric)
+    assert {answer.movie_id for answer in recommender.similar(10, metric=metric)} == {30, 40}
+    shown = [recommender.vector(20)]
+    assert "none: it has no direction" in vectors_as_table(shown)
+    assert json.loads(vectors_as_json(shown))[0]["normalised"] is None
+
+
+@pytest.mark.parametrize("size", [1e-42, 1e-24, 1.0, 1e30])
+def test_no_cosine_leaves_its_bounds_however_long_the_vectors(size: float) -> None:
+    vectors = np.random.default_rng(0).standard_normal((MOVIES, DIM)).astype(np.float32)
+    vectors[::2] = vectors[0]  # of which rounding makes products beyond 1
+    vectors *= np.float32(size)
+    recommender = Recommender(saved(vectors))
+    for metric in ("cosine", "whitened"):
+        answers = recommender.similar(10, MOVIES, metric=metric, explain=True)  # type: ignore[arg-type]
+        assert all(-1 <= answer.similarity <= 1 for answer in answers)
+        assert all(-1 <= a.reason.nearest_similarity <= 1 for a in answers if a.reason)
+    assert norm(recommender.vector(20).normalised) == pytest.approx(1, abs=FLOAT32_STEP)
 
 
 def test_answers_carry_title_year_and_genres(recommender: Recommender) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.checks import as_whole, is_number, listed, names, require, whole
 from movie_embed.data.movies import MovieTable, split_genres, split_year
 from movie_embed.errors import MovieEmbedError, did_you_mean
 
@@ -22,22 +24,40 @@ class Filters:
     Attributes
     ----------
     genres
-        At least one of these, in any case of letters; empty for all.
+        At least one of these, or of this one, in any case of letters; empty for all.
     exclude_genres
         None of these.
     years
-        First and last year of release, both included; a movie without a year is left out.
+        First and last year of release, both included, or the one year; a movie without a year is
+        left out. ``"1990-2005"`` is read too.
     min_count
         At least this many ratings in the data.
     include_rare
-        Also movies with a vector from content only.
+        Also movies without a learned vector, with one from content.
+
+    Raises
+    ------
+    MovieEmbedError
+        A value is none of these.
     """
 
-    genres: Collection[str] = ()
-    exclude_genres: Collection[str] = ()
-    years: tuple[int, int] | None = None
+    genres: str | Iterable[str] = ()
+    exclude_genres: str | Iterable[str] = ()
+    years: SupportsIndex | Sequence[SupportsIndex] | str | None = None
     min_count: int = 0
     include_rare: bool = False
+
+    def __post_init__(self) -> None:
+        plain = {
+            "genres": names("genres", self.genres),
+            "exclude_genres": names("exclude_genres", self.exclude_genres),
+            "years": _first_and_last(self.years),
+            "min_count": whole("min_count", self.min_count, least=0),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        flag = isinstance(self.include_rare, bool | np.bool_)
+        require(flag, "include_rare", self.include_rare, "true or false")
 
 
 class Catalogue:
@@ -61,13 +81,13 @@ class Catalogue:
             A genre is unknown.
         """
         size = len(self.movies) if filters.include_rare else self.movies.embedded
-        mask = self.movies.rating_counts[:size] >= filters.min_count
+        mask: Mask = self.movies.rating_counts[:size] >= filters.min_count
         if filters.genres:
             mask &= self._any_of(filters.genres)[:size]
         if filters.exclude_genres:
             mask &= ~self._any_of(filters.exclude_genres)[:size]
-        if filters.years:
-            first, last = filters.years
+        if years := _first_and_last(filters.years):
+            first, last = years
             mask &= (self._years[:size] >= first) & (self._years[:size] <= last)
         return mask
 
@@ -107,3 +127,27 @@ class Catalogue:
         """The years, -1 for none."""
         years = (split_year(title)[1] for title in self.movies.titles)
         return np.array([-1 if year is None else year for year in years], dtype=np.int16)
+
+
+def _first_and_last(years: Any) -> tuple[int, int] | None:
+    if years is None:
+        return None
+    given = years.split("-") if isinstance(years, str) else listed(years)
+    found = [int(y) if isinstance(y, str) and y.strip().isdecimal() else as_whole(y) for y in given]
+    first, last = found[0] if found else None, found[-1] if found else None
+    fits = first is not None and last is not None and len(found) <= 2 and first <= last
+    require(fits, "years", years, "a year, or the first and the last: years=1990-2005")
+    assert first is not None
+    assert last is not None
+    return first, last
+
+
+def checked_shape(
+    k: SupportsIndex, filters: Filters, diversity: float, explain: bool
+) -> tuple[int, float]:
+    """Return `k` and `diversity` as plain numbers, once all that shapes answers is right."""
+    require(isinstance(filters, Filters), "filters", filters, "Filters(genres='Drama', ...)")
+    spread = is_number(diversity) and 0 <= diversity <= 1
+    require(spread, "diversity", diversity, "a number from 0 to 1")
+    require(isinstance(explain, bool | np.bool_), "explain", explain, "true or false")
+    return whole("k", k, least=1), float(diversity)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.answers.results import Reason
 from movie_embed.answers.search import TitleSearch
+from movie_embed.checks import is_number, listed, require, whole
 from movie_embed.data.movies import split_genres
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 
-Movie = int | str
+Movie = SupportsIndex | str
 Rows = NDArray[np.intp]
 
 
@@ -54,31 +55,35 @@ class Lookup:
         """
         if isinstance(movie, str):
             return self.titles.row(movie)
-        row = self.movies.row_of(movie)
+        movie_id = whole("movie_id", movie)
+        row = self.movies.row_of(movie_id)
         if row is None:
-            nearest = np.argsort(np.abs(self.movies.ids[: self.movies.embedded] - movie))[:3]
-            near = ", ".join(f"{self.movies.ids[row]} {self.movies.titles[row]}" for row in nearest)
+            rows = nearest(self.movies.ids[: self.movies.embedded], movie_id)
+            near = ", ".join(f"{self.movies.ids[row]} {self.movies.titles[row]}" for row in rows)
             raise MovieEmbedError(
-                f"movie_id={movie} is not in {self.embeddings.data_name}; nearest ids: {near}"
+                f"movie_id={movie_id} is not in {self.embeddings.data_name}; nearest ids: {near}"
             )
         return row
 
-    def rows(self, movies: Movie | Sequence[Movie]) -> list[int]:
+    def rows(self, movies: Movie | Iterable[Movie]) -> list[int]:
         """Return the rows of one movie or several."""
-        return [self.row(m) for m in ([movies] if isinstance(movies, int | str) else movies)]
+        return [self.row(movie) for movie in listed(movies)]
 
-    def rated(self, ratings: Mapping[Movie, float]) -> Asked:
-        """Return the rows and stars of somebody's ratings, checked.
+    def rated(self, ratings: Mapping[Any, float]) -> Asked:
+        """Return the rows and stars of somebody's ratings, a dict or Series, checked.
 
         Raises
         ------
         MovieEmbedError
             There are none, a movie is unknown or rated twice, or stars are off the scale.
         """
-        if not ratings:
+        by_movie = hasattr(ratings, "items")
+        require(by_movie, "ratings", ratings, "stars by movie: {1: 5, 4896: 3.5}, or a Series")
+        if not len(ratings):
             raise MovieEmbedError("there are no ratings to recommend from")
         stars_of: dict[int, float] = {}
         for movie, stars in ratings.items():
+            require(is_number(stars), f"stars of {movie}", stars, "a number")
             row = self.row(movie)
             if row in stars_of:
                 raise MovieEmbedError(f"{self.name(row)} is rated twice")
@@ -101,11 +106,13 @@ class Lookup:
         """Return the name, and where there is no learned vector, why."""
         if row < self.movies.embedded:
             return self.name(row)
-        count, threshold = int(self.movies.rating_counts[row]), self.embeddings.min_ratings
-        if count < threshold:
-            why = f"ratings: {count:,}, below data.min_ratings={threshold}"
+        count, saved = int(self.movies.rating_counts[row]), self.embeddings
+        if count < saved.min_ratings:
+            why = f"ratings: {count:,}, below data.min_ratings={saved.min_ratings}"
+        elif count < saved.min_learned:
+            why = f"ratings: {count:,}, below save.min_ratings={saved.min_learned}"
         else:
-            why = f"all its {count:,} ratings were held out for validation"
+            why = f"all its {count:,} ratings were held out for validation, or taught nothing"
         return f"{self.name(row)} (from content; {why})"
 
     def reason(self, row: int, near: int, cosine: float, stars: float | None) -> Reason:
@@ -118,3 +125,9 @@ class Lookup:
             nearest_stars=stars,
             shared_genres=tuple(genre for genre in genres if genre in others),
         )
+
+
+def nearest(ids: NDArray[np.int64], wanted: int, count: int = 3) -> Rows:
+    """Return the rows of the nearest ids, the nearest first."""
+    order: Rows = np.argsort(np.abs(ids.astype(np.float64) - wanted), kind="stable")[:count]
+    return order

@@ -1,15 +1,21 @@
-"""Scores to the best rows, in order."""
+"""Vectors to scores, and these to the best rows, in order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.checks import is_number, listed, require
+from movie_embed.errors import MovieEmbedError
+
 Floats = NDArray[np.floating[Any]]
+Scores = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
+_ESTIMATE = 0.8  # docs/cold_start.md
 _POOL = 10
 _PARTS = 100
 
@@ -69,3 +75,42 @@ def diverse_rows(
         chosen.append(int(np.argmax(merit)))
         likeness = np.maximum(likeness, unit[pool] @ unit[pool[chosen[-1]]])
     return pool[chosen]
+
+
+def mean_query(
+    liked: NDArray[np.float32], disliked: NDArray[np.float32], weights: Iterable[float] | None
+) -> NDArray[np.float32]:
+    """Return the weighted mean of the liked vectors, less half the mean of the disliked.
+
+    Raises
+    ------
+    MovieEmbedError
+        The weights do not fit, or the vectors cancel out.
+    """
+    weighed = [1] * len(liked) if weights is None else listed(weights)
+    fits = len(weighed) == len(liked) and all(is_number(w) and 0 < w < np.inf for w in weighed)
+    require(fits, "weights", weighed, f"{len(liked)}, one a movie, all above 0")
+    shares = np.array(weighed, np.float32)
+    query: NDArray[np.float32] = shares @ liked / shares.sum()
+    if len(disliked):
+        query = query - disliked.mean(axis=0) / 2
+    if not query.any():
+        raise MovieEmbedError("the movies asked about cancel out: leave one out, or combine=max")
+    return query
+
+
+def greatest(candidates: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return each candidate's greatest product with a query, ``-inf`` where there is none."""
+    products: NDArray[np.float32] = (candidates @ queries.T).max(axis=1, initial=-np.inf)
+    return products
+
+
+def estimates_drawn(scores: Scores, learned: int, center: float) -> Scores:
+    """Return scores in which those after the learned ones, of estimates, are drawn to a center.
+
+    An estimate lies nearer to a query than the vector would that it stands for: what would tell
+    that one apart is unknown, and so has a direction of its own.
+    """
+    if len(scores) > learned:
+        scores[learned:] = center + _ESTIMATE * (scores[learned:] - center)
+    return scores

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.answers.filters import Catalogue, Filters
-from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
-from movie_embed.answers.ranking import best_rows, diverse_rows
+from movie_embed.answers.filters import Catalogue, Filters, checked_shape
+from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows, nearest
+from movie_embed.answers.ranking import (
+    best_rows,
+    diverse_rows,
+    estimates_drawn,
+    greatest,
+    mean_query,
+)
 from movie_embed.answers.results import (
     MovieVector,
     Reason,
@@ -19,11 +25,12 @@ from movie_embed.answers.results import (
     Recommendations,
     SimilarUser,
 )
+from movie_embed.checks import choose, listed, names, require, whole
 from movie_embed.data.movies import split_genres, split_year
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import LATEST, SavedEmbeddings
-from movie_embed.embeddings.spaces import Space, Spaces, Vectors, unit
+from movie_embed.embeddings.spaces import Space, Spaces, cosines, unit
 from movie_embed.errors import MovieEmbedError
 
 Metric = Literal["cosine", "whitened", "dot"]
@@ -37,7 +44,8 @@ class Recommender:
     """Answer from saved embeddings.
 
     Wherever a movie is asked for, an integer is a MovieLens id and a string a title, as
-    `TitleSearch.row` reads it.
+    `TitleSearch.row` reads it. Integers may be NumPy's, and several of anything an array, a
+    Series or any other collection.
 
     Parameters
     ----------
@@ -72,13 +80,13 @@ class Recommender:
 
     def similar(
         self,
-        movies: Movie | Sequence[Movie],
-        k: int = 10,
+        movies: Movie | Iterable[Movie],
+        k: SupportsIndex = 10,
         combine: Combine = "mean",
         *,
         metric: Metric = "cosine",
-        weights: Sequence[float] | None = None,
-        not_like: Movie | Sequence[Movie] = (),
+        weights: Iterable[float] | None = None,
+        not_like: Movie | Iterable[Movie] = (),
         filters: Filters = _ANY,
         diversity: float = 0.0,
         explain: bool = False,
@@ -114,39 +122,49 @@ class Recommender:
         Raises
         ------
         MovieEmbedError
-            A movie is unknown, liked and disliked at once, or the weights do not fit.
+            A movie is unknown, without direction, or liked and disliked at once, or a setting is
+            not as described.
         """
+        k, diversity = checked_shape(k, filters, diversity, explain)
+        choose("combine", combine, get_args(Combine))
+        choose("metric", metric, get_args(Metric))
         liked, disliked = self._lookup.rows(movies), self._lookup.rows(not_like)
         if not liked:
             raise MovieEmbedError("name at least one movie")
         for row in set(liked) & set(disliked):
             raise MovieEmbedError(f"{self._lookup.name(row)} is both liked and disliked")
         space = self._space([*liked, *disliked], filters)
+        for row in [*liked, *disliked]:
+            space.require_direction(row, self._lookup.name(row))
         allowed = self._allowed([*liked, *disliked], filters)
+        allowed &= space.directed[: len(allowed)]
         unit_table = space.whitened if metric == "whitened" else space.unit
         table = space.vectors if metric == "dot" else unit_table
         if combine == "mean":
-            query = _mean_query(table[liked], table[disliked], _checked(weights, len(liked)))
+            query = mean_query(table[liked], table[disliked], weights)
             scores = table[: len(allowed)] @ (query if metric == "dot" else unit(query))
         else:
             if weights is not None:
                 raise MovieEmbedError("weights need combine=mean")
-            scores = _greatest(table[: len(allowed)], table[liked])
-            allowed &= scores >= _greatest(table[: len(allowed)], table[disliked])
+            scores = greatest(table[: len(allowed)], table[liked])
+            allowed &= scores >= greatest(table[: len(allowed)], table[disliked])
+        if metric != "dot":
+            scores = np.clip(scores, -1, 1)  # which rounding passes
+        scores = estimates_drawn(scores, space.learned, 0)
         rows = diverse_rows(scores, allowed, k, unit_table, diversity)
         asked = Asked(np.array(liked)) if explain else None
         return self._answers(rows, _LABELS[metric], scores[rows], asked)
 
     def similar_each(
-        self, movies: Sequence[Movie], k: int = 10, **settings: Any
+        self, movies: Movie | Iterable[Movie], k: SupportsIndex = 10, **settings: Any
     ) -> list[Recommendations]:
         """Return `similar` for each movie alone, in their order; it takes the same settings."""
-        return [self.similar(movie, k, **settings) for movie in movies]
+        return [self.similar(movie, k, **settings) for movie in listed(movies)]
 
     def for_user(
         self,
-        user_id: int,
-        k: int = 10,
+        user_id: SupportsIndex,
+        k: SupportsIndex = 10,
         *,
         filters: Filters = _ANY,
         diversity: float = 0.0,
@@ -164,23 +182,27 @@ class Recommender:
         Raises
         ------
         MovieEmbedError
-            The user is unknown, or the run saved no users.
+            The user is unknown, the run saved no users, or a setting is not as described.
         """
+        k, diversity = checked_shape(k, filters, diversity, explain)
         users, user = self._spaces.users, self._user(user_id)
         fitted = np.append(users.vectors[user], users.biases[user])
         asked = Asked(*users.ratings_of(user))
         return self._for_taste(fitted, asked, k, filters, diversity, explain)
 
     def for_users(
-        self, user_ids: Sequence[int], k: int = 10, **settings: Any
+        self,
+        user_ids: SupportsIndex | Iterable[SupportsIndex],
+        k: SupportsIndex = 10,
+        **settings: Any,
     ) -> list[Recommendations]:
         """Return `for_user` for each user, in their order; it takes the same settings."""
-        return [self.for_user(user_id, k, **settings) for user_id in user_ids]
+        return [self.for_user(user_id, k, **settings) for user_id in listed(user_ids)]
 
     def for_ratings(
         self,
-        ratings: Mapping[Movie, float],
-        k: int = 10,
+        ratings: Mapping[Any, float],
+        k: SupportsIndex = 10,
         *,
         filters: Filters = _ANY,
         diversity: float = 0.0,
@@ -191,20 +213,22 @@ class Recommender:
         Parameters
         ----------
         ratings
-            Stars by movie, within the rating scale.
+            Stars by movie, within the rating scale: a dict, or a Series indexed by movie.
         k, filters, diversity, explain
             As in `similar`; an answer is explained by a movie that was rated.
 
         Raises
         ------
         MovieEmbedError
-            There are no ratings, a movie is unknown or rated twice, or stars are off the scale.
+            There are no ratings, a movie is unknown or rated twice, stars are off the scale, or a
+            setting is not as described.
         """
+        k, diversity = checked_shape(k, filters, diversity, explain)
         asked = self._lookup.rated(ratings)
         fitted = self._fitted(asked)
         return self._for_taste(fitted, asked, k, filters, diversity, explain)
 
-    def fold_in(self, ratings: Mapping[Movie, float]) -> NDArray[np.float64]:
+    def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).
 
         The strength of the regularisation is the training's, and it draws to the average user.
@@ -216,24 +240,26 @@ class Recommender:
         """
         return self._fitted(self._lookup.rated(ratings))
 
-    def similar_users(self, user_id: int, k: int = 10) -> list[SimilarUser]:
+    def similar_users(self, user_id: SupportsIndex, k: SupportsIndex = 10) -> list[SimilarUser]:
         """Return the users whose vectors have the highest cosine to a user's.
 
         Raises
         ------
         MovieEmbedError
-            The user is unknown, or the run saved no users.
+            The user is unknown or without direction, or the run saved no users.
         """
-        user, unit = self._user(user_id), self._spaces.unit_users
-        similarities = unit @ unit[user]
-        rows = best_rows(similarities, np.arange(len(unit)) != user, k)
+        user, space = self._user(user_id), self._spaces.of_users
+        space.require_direction(user, f"user_id={user_id}")
+        similarities = cosines(space.unit, space.unit[user])
+        allowed = space.directed & (np.arange(len(space.unit)) != user)
+        rows = best_rows(similarities, allowed, whole("k", k, least=1))
         ids = self._spaces.users.ids
         return [
             SimilarUser(rank, int(ids[row]), float(similarities[row]))
             for rank, row in enumerate(rows, start=1)
         ]
 
-    def with_movie(self, title: str, genres: Sequence[str] = ()) -> tuple[Recommender, int]:
+    def with_movie(self, title: str, genres: str | Iterable[str] = ()) -> tuple[Recommender, int]:
         """Add a movie that the data does not have, with a vector from content.
 
         Parameters
@@ -251,9 +277,11 @@ class Recommender:
         Raises
         ------
         MovieEmbedError
-            A genre is unknown.
+            The title is empty, or a genre is unknown.
         """
-        known = [self._catalogue.genre(genre) for genre in genres]
+        named = isinstance(title, str) and bool(title.strip())
+        require(named, "title", title, "the new movie's, as text")
+        known = [self._catalogue.genre(genre) for genre in names("new_genres", genres)]
         longer = with_movie(self.embeddings, self._spaces.content, title, known)
         return Recommender(longer, self._spaces.run), int(longer.movies.ids[-1])
 
@@ -295,6 +323,7 @@ class Recommender:
         space = self._space([], filters)
         taste = fitted.astype(np.float32)
         scores = space.vectors[: len(allowed)] @ taste[:-1] + space.biases[: len(allowed)]
+        scores = estimates_drawn(scores, space.learned, scores[: space.learned].mean())
         rows = diverse_rows(scores, allowed, k, space.unit, diversity)
         stars = predict_stars(scores[rows] + taste[-1], self.embeddings.rating_range)
         return self._answers(rows, "predicted_stars", stars, asked if explain else None)
@@ -338,14 +367,15 @@ class Recommender:
             **number,
         )
 
-    def _reasons(self, rows: Rows, asked: Asked) -> list[Reason]:
+    def _reasons(self, rows: Rows, asked: Asked) -> list[Reason | None]:
         unit = self._space([*rows, *asked.rows]).unit
-        cosines = unit[rows] @ unit[asked.rows].T
-        nearest = cosines.argmax(axis=1)
-        stars = [None] * len(rows) if asked.stars is None else asked.stars[nearest].tolist()
-        greatest = cosines.max(axis=1).tolist()
-        found = zip(rows.tolist(), asked.rows[nearest].tolist(), greatest, stars, strict=True)
-        return [self._lookup.reason(*parts) for parts in found]
+        alike = cosines(unit[rows], unit[asked.rows])
+        best = alike.argmax(axis=1)
+        stars = [None] * len(rows) if asked.stars is None else asked.stars[best].tolist()
+        most = alike.max(axis=1).tolist()
+        found = zip(rows.tolist(), asked.rows[best].tolist(), most, stars, strict=True)
+        # A vector without direction is nearest to nothing.
+        return [self._lookup.reason(*parts) if parts[2] else None for parts in found]
 
     def _allowed(self, excluded: Sequence[int] | Rows, filters: Filters) -> NDArray[np.bool_]:
         allowed = self._catalogue.allowed(filters)
@@ -358,32 +388,12 @@ class Recommender:
         rare = filters.include_rare or max(rows, default=0) >= self.embeddings.movies.embedded
         return self._spaces.whole if rare else self._spaces.learned
 
-    def _user(self, user_id: int) -> int:
-        ids = self._spaces.users.ids
-        found = np.flatnonzero(ids == user_id)
+    def _user(self, user_id: SupportsIndex) -> int:
+        wanted, ids = whole("user_id", user_id), self._spaces.users.ids
+        found = np.flatnonzero(ids == wanted)
         if not len(found):
-            nearest = np.sort(ids[np.argsort(np.abs(ids - user_id), kind="stable")[:3]])
             raise MovieEmbedError(
-                f"user_id={user_id} is not in {self.embeddings.data_name}; nearest ids: "
-                + ", ".join(map(str, nearest))
+                f"user_id={wanted} is not in {self.embeddings.data_name}; nearest ids: "
+                + ", ".join(map(str, np.sort(ids[nearest(ids, wanted)])))
             )
         return int(found[0])
-
-
-def _mean_query(liked: Vectors, disliked: Vectors, weights: NDArray[np.float32]) -> Vectors:
-    query: Vectors = weights @ liked / weights.sum()
-    return query - disliked.mean(axis=0) / 2 if len(disliked) else query
-
-
-def _greatest(candidates: Vectors, queries: Vectors) -> NDArray[np.float32]:
-    """Return each candidate's greatest product with a query, ``-inf`` where there is none."""
-    greatest: NDArray[np.float32] = (candidates @ queries.T).max(axis=1, initial=-np.inf)
-    return greatest
-
-
-def _checked(weights: Sequence[float] | None, size: int) -> NDArray[np.float32]:
-    if weights is None:
-        return np.ones(size, np.float32)
-    if len(weights) != size or not all(weight > 0 for weight in weights):
-        raise MovieEmbedError(f"weights={list(weights)}: must be {size}, one a movie, all above 0")
-    return np.array(weights, np.float32)

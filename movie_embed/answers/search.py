@@ -75,6 +75,8 @@ class TitleSearch:
         from rapidfuzz.distance import OSA  # only a misspelt title pays for its import
 
         key = title_key(name)
+        if not key:  # one letter more would make it any title of one letter
+            return []
         near = process.extract(
             key, self._keys, scorer=OSA.distance, score_cutoff=max(1, len(key) // 5), limit=None
         )

@@ -1,0 +1,77 @@
+"""What people hand over, on the command line or in Python, checked and made plain."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from movie_embed.errors import MovieEmbedError, did_you_mean
+
+_SHOWN = 200  # characters of a value
+
+
+def require(condition: bool, key: str, value: object, allowed: str) -> None:
+    """Refuse a setting's value in one line, unless the condition holds."""
+    if not condition:
+        text = " ".join(str(value).split())
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise MovieEmbedError(f"{key}={shown}: must be {allowed}")
+
+
+def choose(key: str, value: object, allowed: Collection[str]) -> None:
+    """Require one of the allowed words."""
+    known = isinstance(value, str) and value in allowed
+    near = "" if known else did_you_mean(str(value), allowed)
+    require(known, key, value, f"one of {', '.join(allowed)}{near}")
+
+
+def listed(value: Any) -> list[Any]:
+    """Return an array, Series or other collection as a list, one value as a list of it.
+
+    Text is one value, and None is no value.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if value is None:
+        return []
+    one = isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+    return [value] if one else list(value)
+
+
+def names(key: str, value: Any) -> tuple[str, ...]:
+    """Return one name or several as a tuple."""
+    given = listed(value)
+    named = all(isinstance(name, str) and name.strip() for name in given)
+    require(named, key, value, f"a name or a list: '{key}=[one,another]'")
+    return tuple(map(str, given))
+
+
+def whole(key: str, value: Any, least: int | None = None) -> int:
+    """Return a whole number of any kind, NumPy's too, as Python's."""
+    found = as_whole(value)
+    digits = isinstance(value, str) and value.strip().isdecimal()
+    near = f"; did you mean {value.strip()} without quotes?" if digits else ""
+    shown = repr(value) if isinstance(value, str) else value
+    if found is None or least is None:
+        require(found is not None, key, shown, f"a whole number{near}")
+    else:
+        require(found >= least, key, shown, f"at least {least}")
+    assert found is not None
+    return found
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number of any kind as Python's, and None for anything else."""
+    try:
+        return None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def is_number(value: object) -> bool:
+    """Return whether this is a number of any kind."""
+    return isinstance(value, Real) and not isinstance(value, bool)
