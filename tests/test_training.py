@@ -13,7 +13,7 @@ import torch
 from checkerboard import GROUPS, MOVIES, group_of, write_checkerboard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from movie_embed import MovieEmbedError, Recommender
+from movie_embed import Filters, MovieEmbedError, Recommender
 from movie_embed.config import (
     DataConfig,
     ModelConfig,
@@ -231,13 +231,46 @@ def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
     with (folder / "ratings.csv").open("a") as file:
         file.writelines(f"1,{movie},3.5,0\n" for movie in range(2000, 2100))
     config = settings(folder, val_fraction=0.5)
-    train(config, tmp_path / "run")
+    train(
+        dataclasses.replace(config, save=SaveConfig(figures=False, min_ratings=1)), tmp_path / "run"
+    )
     movies = SavedEmbeddings.load(tmp_path / "run").movies
     trained = movies.ids[: movies.embedded]
     assert 20 < np.sum(trained >= 2000) < 80
     left_out = int(movies.ids[movies.embedded])
     title = Recommender.load(tmp_path / "run").title(left_out)
     assert "from content; all its 1 ratings were held out for validation" in title
+
+
+def test_movies_with_few_ratings_answer_from_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_checkerboard(tmp_path / "data")
+    with (folder / "ratings.csv").open("a") as file:
+        file.writelines(f"1,{movie},5,0\n" for movie in range(2000, 2100))
+    train(settings(folder, val_fraction=0), tmp_path / "run")
+    told = "40 movies have a vector of their own, 100 have fewer than 20 ratings (save.min_ratings"
+    assert told in capsys.readouterr().out
+    recommender = Recommender.load(tmp_path / "run")
+    title = recommender.title(2000)
+    assert "from content; ratings: 1, below save.min_ratings=20" in title
+    assert all(answer.movie_id < 2000 for answer in recommender.similar(101, 200))
+    wide = recommender.similar(101, 200, filters=Filters(include_rare=True))
+    assert len(wide) == 140  # with the one that nobody rated
+
+
+def test_a_collapsed_model_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_checkerboard(tmp_path / "data")
+    config = dataclasses.replace(settings(folder), model=ModelConfig(dim=8, ridge=1e5))
+    train(config, tmp_path / "run")
+    told = "nothing but biases was learned: all vectors were pulled to 0; lower model.ridge=100000"
+    assert told in capsys.readouterr().out
+    recommender = Recommender.load(tmp_path / "run")
+    assert not recommender.embeddings.vectors.any()
+    assert [answer.reason for answer in recommender.for_user(1, 3, explain=True)] == [None] * 3
+    for ask in (recommender.similar, recommender.similar_users):
+        with pytest.raises(MovieEmbedError, match=r"cannot be compared.*lower model.ridge"):
+            ask(101 if ask == recommender.similar else 1)
 
 
 def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:

@@ -71,6 +71,35 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
     return "\n".join(lines)
 
 
+def describe_learned(config: TrainConfig, own: int, enough: int, seen: int, least: int) -> str:
+    """Return how many movies have a vector of their own, why others have none, what changes it.
+
+    Parameters
+    ----------
+    config
+        All settings.
+    own, enough, seen
+        Of the movies trained on, `seen`, those with `least` ratings or more, and of these those
+        whose vector is not about 0.
+    least
+        The threshold.
+    """
+    model = config.model
+    strength = f"model.ridge={model.ridge:g}" if model.l2 is None else f"model.l2={model.l2:g}"
+    if not own:
+        return f"nothing but biases was learned: all vectors were pulled to 0; lower {strength}"
+    rest = []
+    if seen > enough:
+        rest.append(f"{seen - enough:,} have fewer than {least} ratings (save.min_ratings={least})")
+    if enough > own:
+        rest.append(f"{enough - own:,} were pulled to 0 (lower {strength} for fewer)")
+    line = f"{own:,} movies have a vector of their own"
+    if rest:
+        line += f", {' and '.join(rest)}: these answer from content, and are answers with "
+        line += "include_rare=true"
+    return line
+
+
 def describe_result(
     triples: Triples,
     metrics: Mapping[str, float | int | None],

@@ -19,11 +19,15 @@ from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.threads import blas_threads
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
-from movie_embed.training.report import Laps
+from movie_embed.training.report import Laps, describe_learned
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 Keys = NDArray[np.uint64]
+
+_KNOWN = 20  # ratings from which a vector of one's own is worth more: docs/cold_start.md
+_LEAST_SPREAD = 1e-3  # of the score before the sigmoid: a thousandth of a star, of five
 
 
 def save_embeddings(
@@ -52,20 +56,27 @@ def save_embeddings(
         Takes the time of each part, and tells how far it is.
     """
     triples, (unseen_users, unseen_movies) = data.triples, data.unseen
-    # A movie that training never saw has no vector of its own: it joins those left out.
-    seen = np.flatnonzero(~unseen_movies.numpy())
-    order = np.concatenate([seen, np.setdiff1d(np.arange(len(triples.movies)), seen)])
     user_vectors, movie_vectors = (table.detach().numpy() for table in model.tables())
+    known, seen = ~unseen_users.numpy(), ~unseen_movies.numpy()
+    counts = triples.movies.rating_counts
+    least = min(config.save.min_ratings or _enough(counts), int(counts[: len(seen)][seen].max()))
+    enough = seen & (counts[: len(seen)] >= least)
+    telling = _telling(movie_vectors, user_vectors[known])
+    # Movies without a vector of their own join those left out, unless nothing has one.
+    learned = np.flatnonzero(enough & telling if (enough & telling).any() else enough)
+    own, of = (int(np.count_nonzero(mask)) for mask in (enough & telling, enough))
+    print(describe_learned(config, own, of, int(np.count_nonzero(seen)), least), flush=True)
+    order = np.concatenate([learned, np.setdiff1d(np.arange(len(triples.movies)), learned)])
     biases = model.user_biases.detach().numpy()
     with_users = config.save.users and len(triples) <= config.data.window
     # Without users only the ratings of movies left out are wanted, and of these there are few.
-    first = 0 if with_users else len(seen)
+    first = 0 if with_users else len(learned)
+    user_vectors = _only(user_vectors, _telling(user_vectors, movie_vectors[learned]))
     users = _users(triples, user_vectors, biases, np.argsort(order), first)
-    known = ~unseen_users.numpy()
     embeddings = SavedEmbeddings(
-        vectors=movie_vectors[seen],
-        biases=model.movie_biases.detach().numpy()[seen],
-        movies=triples.movies.take(order, embedded=len(seen)),
+        vectors=_only(movie_vectors, telling)[learned],
+        biases=model.movie_biases.detach().numpy()[learned],
+        movies=triples.movies.take(order, embedded=len(learned)),
         rating_range=triples.rating_range,
         data_name=config.data.name,
         min_ratings=config.data.min_ratings,
@@ -74,6 +85,7 @@ def save_embeddings(
         star_counts=dict(
             zip(triples.levels.tolist(), triples.level_counts().tolist(), strict=True)
         ),
+        min_learned=least,
     )
     laps.end("users' ratings")
     with blas_threads(torch.get_num_threads()):
@@ -81,6 +93,25 @@ def save_embeddings(
     laps.end("rare movies")
     replace(embeddings, content=content, users=users if with_users else None).save(run)
     laps.end("writing")
+
+
+def _enough(counts: Rows) -> int:
+    """Return how many ratings make a movie known: 20, or fewer where most ratings are of rarer."""
+    ascending = np.sort(counts)
+    half = np.searchsorted(np.cumsum(ascending), ascending.sum() / 2)
+    return min(_KNOWN, int(ascending[half]))
+
+
+def _telling(vectors: Floats, others: Floats) -> Mask:
+    """Return which vectors tell the other side apart, rather than what decay left of chance."""
+    squared = others.T @ others / len(others)
+    spread: Mask = np.einsum("ij,ij->i", vectors @ squared, vectors) >= _LEAST_SPREAD**2
+    return spread
+
+
+def _only(vectors: Floats, telling: Mask) -> Floats:
+    """Return the vectors, 0 where they tell nothing: a direction of chance is none."""
+    return vectors if telling.all() else np.where(telling[:, None], vectors, np.float32(0))
 
 
 def _users(
