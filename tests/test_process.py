@@ -20,7 +20,7 @@ from movie_embed.training import run as training
 def train(name, threads):
     training.train(
         TrainConfig(
-            data=DataConfig(users=60, cache_dir="cache", batch_size=512),
+            data=DataConfig(users=60, cache_dir="cache", min_ratings=1, batch_size=512),
             model=ModelConfig(dim=4),
             save=SaveConfig(figures=False),
             trainer=TrainerConfig(max_epochs=1, enable_progress_bar=False, threads=threads),
