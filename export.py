@@ -1,5 +1,8 @@
 """Vectors and titles for other tools: `python export.py --help`."""
 
+if __name__ == "__main__":
+    import stopping  # noqa: F401
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,8 @@
 """Figures of a finished run: `python plot.py --help`."""
 
+if __name__ == "__main__":
+    import stopping  # noqa: F401
+
 import sys
 from pathlib import Path
 

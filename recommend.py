@@ -1,5 +1,8 @@
 """Movies for the movies, the user or the ratings you name: `python recommend.py --help`."""
 
+if __name__ == "__main__":
+    import stopping  # noqa: F401
+
 import sys
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,8 @@
 """Train movie embeddings: `python train.py --help`."""
 
+if __name__ == "__main__":
+    import stopping  # noqa: F401
+
 import sys
 from pathlib import Path
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from movie_embed.config import TrainConfig
-from movie_embed.errors import MovieEmbedError, cannot_write, did_you_mean
+from movie_embed.errors import (
+    Interrupted,
+    MovieEmbedError,
+    cannot_write,
+    did_you_mean,
+    take_over,
+)
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -65,7 +72,9 @@ def read_settings(cfg: DictConfig) -> Any:
 
 @contextmanager
 def one_line_errors(schema: type) -> Iterator[None]:
-    """Show a mistake as one line and exit with status 1; let a bug show its trace.
+    """Show a mistake, Ctrl-C or SIGTERM as one line and exit; let a bug show its trace.
+
+    The exit status is 1 for a mistake, and 130 or 143 for the signals.
 
     Parameters
     ----------
@@ -79,15 +88,26 @@ def one_line_errors(schema: type) -> Iterator[None]:
     codecs.register_error("escape", _escape)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="escape")
+    before = take_over(_stop)
     try:
         yield
         sys.stdout.flush()
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.status)
     except Exception as error:
         if isinstance(error, BrokenPipeError):  # Python would tell it again as it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if line := explain(error, schema):
             sys.exit(f"error: {line}")
         raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(kind: type[Interrupted]) -> None:
+    raise kind("stopped")
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 
 class MovieEmbedError(Exception):
     """A problem the user can mend: the message says what, where and what to do, in one line."""
 
 
-class TrainingInterrupted(MovieEmbedError):
-    """Ctrl-C: nothing is wrong, and the message says how to go on."""
+class Interrupted(BaseException):
+    """Ctrl-C: nothing is wrong; after training has begun, the message says how to go on."""
+
+    status = 130  # with which a script exits
+
+
+class Terminated(Interrupted):
+    """SIGTERM, with which containers and schedulers ask a process to end."""
+
+    status = 143
+
+
+STOPS: dict[int, type[Interrupted]] = {
+    signal.SIGINT: Interrupted,
+    signal.SIGTERM: Terminated,
+}
+
+
+def take_over(handle: Callable[[type[Interrupted]], None]) -> dict[int, Any]:
+    """Let Ctrl-C and SIGTERM call a function, and return what they did before.
+
+    A signal that is ignored, as Ctrl-C is in the background of a shell, stays so; and only the
+    main thread can take signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    before = {number: signal.getsignal(number) for number in STOPS}
+    taken = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in taken:
+        signal.signal(number, lambda number, _: handle(STOPS[number]))
+    return taken
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -4,10 +4,10 @@
     python scripts/power_cuts.py 10 7   # 10 cuts, seed 7
 
 Each cut forks a process that has torch loaded, runs ``train.py`` there on an archive that it
-downloads from this machine, waits for one phase to begin and sends SIGKILL at a random moment of
-it. Half of the runs start over a finished one. Then every file under a final name must load,
-whatever had been written whole must still be there, and a second start, in the same folders, must
-end with the embeddings of a run that nobody disturbed.
+downloads from this machine, waits for one phase to begin and sends SIGKILL, or SIGINT or SIGTERM,
+at a random moment of it. The runs are new, replace a finished one or go on with one. Then every
+file under a final name must load, whatever had been written whole must still be there, and a second
+start, which resumes what had begun, must end with the embeddings of a run that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ import torch
 from omegaconf import OmegaConf
 
 from movie_embed.data import demo, movielens, triples
-from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.saved import FILE_NAME, SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training import run as training
 from movie_embed.training.checkpoints import AtomicCheckpointIO
@@ -50,8 +50,14 @@ NAME, USERS, MOVIES = "ml-latest-small", 100, 200
 PHASES = ("download", "cache", "train", "checkpoint", "save")
 SETTINGS = (
     f"data={NAME} data.cache_dir=cache data.min_ratings=5 data.batch_size=256 model.dim=16 "
-    "trainer.max_epochs=3 optimizer.learning_rate=0.01 hydra.run.dir=run"
+    "optimizer.learning_rate=0.01"
 )
+STARTS = {
+    "new": f"{SETTINGS} trainer.max_epochs=3 hydra.run.dir=run",
+    "instead": f"{SETTINGS} trainer.max_epochs=3 hydra.run.dir=run overwrite=true",
+    "longer": "resume=run trainer.max_epochs=5",
+}
+SIGNALS = (*[signal.SIGKILL] * 4, signal.SIGINT, signal.SIGTERM)
 Event = tuple[str, str, str, int]  # phase, begin or end, a checkpoint's name and epoch
 
 
@@ -118,7 +124,7 @@ def announced(pipe: int, phase: str, work: Callable[..., Any]) -> Callable[..., 
     return tell
 
 
-def train(folder: Path, pipe: int) -> None:
+def train(folder: Path, arguments: str, pipe: int) -> None:
     """Run train.py in this process, telling its phases, and never return."""
     os.chdir(folder)
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -132,26 +138,29 @@ def train(folder: Path, pipe: int) -> None:
         (AtomicCheckpointIO, "save_checkpoint", "checkpoint"),
         (training, "write_text", "save"),
         (training, "save_embeddings", "save"),
+        (training, "name_latest", "save"),
+        (training, "_show", "save"),
     ):
         setattr(owner, name, announced(pipe, phase, getattr(owner, name)))
-    sys.argv = ["train.py", *SETTINGS.split()]
-    status = 0
+    sys.argv = ["train.py", *arguments.split()]
+    status: Any = 0
     try:
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    except SystemExit as error:
+        print(status := error.code, flush=True)
     except BaseException as error:
-        print(repr(error), flush=True)
-        status = 1
-    os._exit(status)
+        print(status := repr(error), flush=True)
+    os._exit(status if isinstance(status, int) else 1)
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[tuple[int, int]]:
+def started(folder: Path, arguments: str) -> Iterator[tuple[int, int]]:
     """Start train.py in a fork; yield its process id and where it tells its phases."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        train(folder, writing)
+        train(folder, arguments, writing)
     os.close(writing)
     try:
         yield child, reading
@@ -159,9 +168,9 @@ def started(folder: Path) -> Iterator[tuple[int, int]]:
         os.close(reading)
 
 
-def to_the_end(folder: Path) -> list[tuple[float, Event]]:
+def to_the_end(folder: Path, arguments: str) -> list[tuple[float, Event]]:
     """Run train.py to its end and return when each phase began and ended."""
-    with started(folder) as (child, pipe):
+    with started(folder, arguments) as (child, pipe):
         with os.fdopen(os.dup(pipe)) as lines:
             events = [(time.perf_counter(), parsed(line)) for line in lines]
         _, status = os.waitpid(child, 0)
@@ -188,15 +197,21 @@ def lengths(events: list[tuple[float, Event]]) -> dict[str, list[float]]:
     return taken
 
 
-def cut(folder: Path, phase: str, occurrence: int, delay: float) -> tuple[str, list[Event]]:
-    """Kill train.py so long after a phase began; return where that was and what it had told."""
+def cut(
+    folder: Path, arguments: str, number: int, phase: str, occurrence: int, delay: float
+) -> tuple[str, list[Event]]:
+    """Signal train.py so long after a phase began; return where that was and what it had told."""
     told = ""
-    with started(folder) as (child, pipe):
+    with started(folder, arguments) as (child, pipe):
         while told.count(f"{phase} begin") <= occurrence and (some := os.read(pipe, 4096)):
             told += some.decode()
         time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        os.kill(child, number)
+        _, status = os.waitpid(child, 0)
+        if number != signal.SIGKILL and status:  # it may have ended before
+            log = (folder / "log.txt").read_text()
+            require(os.waitstatus_to_exitcode(status) == 128 + number, log)
+            require("Traceback" not in log, log)
         while select.select([pipe], [], [], 0)[0] and (some := os.read(pipe, 4096)):
             told += some.decode()
     events = [parsed(line) for line in told.splitlines()]
@@ -224,10 +239,16 @@ def check_files(folder: Path, digest: str) -> int:
             read_columns(path, "triples" if path.parent.name == "triples" else "embeddings")
         else:
             readers[path.suffix](path)
-    latest = folder / "outputs" / "latest"
-    if latest.exists():
-        SavedEmbeddings.load(latest)
+    if (folder / "outputs" / "latest").exists() and (folder / "run" / FILE_NAME).exists():
+        SavedEmbeddings.load(folder / "outputs" / "latest")
     return len(whole)
+
+
+def finished(run: Path, epochs: int, events: list[Event]) -> bool:
+    """Return whether a run had ended before it was cut."""
+    begun = any(event[:2] == ("train", "begin") for event in events)
+    metrics = run / "metrics.json"
+    return begun and metrics.exists() and json.loads(metrics.read_text())["epochs"] == epochs
 
 
 def require(condition: bool, what: object) -> None:
@@ -257,28 +278,37 @@ def main(cuts: int, seed: int) -> None:
     movielens.RELEASES[NAME] = movielens.Release(NAME, (url,), len(body), f"sha256:{digest}")
     rng = random.Random(seed)  # noqa: S311
     with tempfile.TemporaryDirectory() as scratch:
-        good = Path(scratch, "good")
+        good, longer = Path(scratch, "good"), Path(scratch, "longer")
         good.mkdir()
-        taken = lengths(to_the_end(good))
+        taken = lengths(to_the_end(good, STARTS["new"]))
+        shutil.copytree(good, longer)
+        to_the_end(longer, STARTS["longer"])
         vectors = SavedEmbeddings.load(good / "run").vectors
+        wanted = dict.fromkeys(STARTS, vectors)
+        wanted["longer"] = SavedEmbeddings.load(longer / "run").vectors
         fell: Counter[str] = Counter()
         loaded = 0
         for number in range(cuts):
             folder = Path(scratch, str(number))
             folder.mkdir()
-            if rng.random() < 0.5:
+            start = rng.choice(list(STARTS))
+            if start != "new":
                 shutil.copytree(good / "run", folder / "run")
                 shutil.copytree(good / "outputs", folder / "outputs")
             phase = PHASES[number % len(PHASES)]
             occurrence = rng.randrange(len(taken[phase]))
-            where, events = cut(folder, phase, occurrence, rng.uniform(0, taken[phase][occurrence]))
+            delay = rng.uniform(0, taken[phase][occurrence])
+            signal_sent = rng.choice(SIGNALS)
+            where, events = cut(folder, STARTS[start], signal_sent, phase, occurrence, delay)
             fell[where] += 1
             loaded += check_files(folder, digest)
             check_checkpoints(folder / "run", events)
             age_leftovers(folder / "outputs")
-            to_the_end(folder)
+            if not finished(folder / "run", 5 if start == "longer" else 3, events):
+                begun = any(event[:2] == ("train", "begin") for event in events)
+                to_the_end(folder, "resume=run" if begun else STARTS[start])
             again = SavedEmbeddings.load(folder / "run").vectors
-            require(bool(np.array_equal(again, vectors)), "the answer of the next start")
+            require(bool(np.array_equal(again, wanted[start])), "the answer of the next start")
             leftover = [path.name for path in folder.rglob(".*.tmp")]
             require(not leftover, f"a cleaned folder: {leftover}")
             shutil.rmtree(folder)

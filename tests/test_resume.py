@@ -26,7 +26,7 @@ from movie_embed.config import (
     register_schemas,
 )
 from movie_embed.embeddings.saved import folder_of
-from movie_embed.errors import TrainingInterrupted
+from movie_embed.errors import Interrupted, Terminated
 from movie_embed.storage import read_columns
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.resume import resumed_settings, run_folder
@@ -150,19 +150,24 @@ def test_a_crashed_run_ends_as_if_it_had_not(
     }
 
 
-def test_ctrl_c_saves_within_the_epoch_and_says_how_to_go_on(
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_saves_within_the_epoch_and_says_how_to_go_on(
     folder: Path,
     uninterrupted: Path,
     steps: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[Interrupted],
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        crash_at(steps + 4, patch, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(TrainingInterrupted, match=r"epoch 2; go on with.*resume=\S+run$"):
+        crash_at(steps + 4, patch, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(kind, match=r"epoch 2; go on with.*resume=\S+run$"):
             train(settings(folder), tmp_path / "run")
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(number) == before
     train(replace(settings(folder), resume="run"), age(tmp_path / "run"))
     assert saved_bytes(tmp_path / "run") == saved_bytes(uninterrupted)
     assert curves(tmp_path / "run") == curves(uninterrupted)

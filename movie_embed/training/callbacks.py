@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,8 +18,7 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
-from movie_embed.cli import setting
-from movie_embed.errors import TrainingInterrupted
+from movie_embed.errors import Interrupted, take_over
 from movie_embed.training.datamodule import Batch
 
 
@@ -137,8 +135,10 @@ class Phases(Profiler):
         """Print nothing of its own."""
 
 
-class StopOnInterrupt(pl.Callback):
-    """Let Ctrl-C finish the batch, save, and say how to go on; a second one stops at once.
+class StopOnSignal(pl.Callback):
+    """Let Ctrl-C and SIGTERM finish the batch, and save; a second one stops at once.
+
+    So does the first one where several processes train: they would have to agree on the batch.
 
     Parameters
     ----------
@@ -148,20 +148,22 @@ class StopOnInterrupt(pl.Callback):
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self._asked = False
+        self._asked: type[Interrupted] | None = None
+        self._at_once = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over Ctrl-C, where this is the process that gets it, and the only one."""
-        if threading.current_thread() is threading.main_thread() and trainer.world_size == 1:
-            self._before = signal.signal(signal.SIGINT, self._ask)
+        """Take over the signals, which Lightning gives back when it has ended."""
+        self._at_once = trainer.world_size > 1
+        if trainer.is_global_zero:
+            take_over(self._ask)
+        elif threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self._asked = True
-        self._restore()
-
-    def _restore(self) -> None:
-        if hasattr(self, "_before"):
-            signal.signal(signal.SIGINT, self._before)
+    def _ask(self, kind: type[Interrupted]) -> None:
+        if self._asked or self._at_once:
+            raise kind("stopped at once")
+        self._asked = kind
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -170,19 +172,31 @@ class StopOnInterrupt(pl.Callback):
 
         Raises
         ------
-        TrainingInterrupted
-            With the command that goes on.
+        Interrupted
+            For `train` to add how to go on.
         """
         if self._asked:
             trainer.save_checkpoint(self.checkpoint)
-            raise TrainingInterrupted(
-                f"stopped in epoch {trainer.current_epoch + 1}; go on with: "
-                f"python train.py {setting('resume', str(self.checkpoint.parents[1]))}"
-            )
+            raise self._asked(f"stopped in epoch {trainer.current_epoch + 1}")
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        self._restore()
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop, if asked to after the last batch; its epoch's checkpoint is there.
+
+        Raises
+        ------
+        Interrupted
+            For `train` to add how to go on.
+        """
+        if self._asked:
+            raise self._asked("stopped after the last epoch, before saving")
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """End the processes that this one has started, which would wait for it."""
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, Interrupted) and launcher is not None:
+            launcher.kill(signal.SIGKILL)
 
 
 class EarlyStopping(pl.callbacks.EarlyStopping):

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.embeddings.saved import FILE_NAME
-from movie_embed.errors import MovieEmbedError, cannot_write
+from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write
 from movie_embed.storage import write_text
 
 _SETTINGS = "config.yaml"
@@ -79,19 +79,30 @@ def claimed(run: Path, config: TrainConfig) -> Iterator[Callable[[str], None]]:
     ------
     MovieEmbedError
         It holds another run, or another process is at work in it.
+    Interrupted
+        With the command that goes on, if the run has begun.
     """
+    begun = config.resume is not None
 
     def begin(settings: str) -> None:
+        nonlocal begun
         if config.resume is None:
             clear(run)
         write_text(run / _SETTINGS, settings)
+        begun = True
 
     if _rank() > 0:  # the first process of a run has claimed it for all
         yield begin
         return
     with locked(run):
         check_free(run, config)
-        yield begin
+        try:
+            yield begin
+        except Interrupted as stop:
+            if not begun:
+                raise type(stop)("stopped before training began: start it again") from None
+            way = f"go on with: python train.py {setting('resume', str(run))}"
+            raise type(stop)(f"{stop}; {way}") from None
 
 
 def clear(run: Path) -> None:

@@ -33,7 +33,7 @@ from movie_embed.training.callbacks import (
     EpochLines,
     Phases,
     ProgressBar,
-    StopOnInterrupt,
+    StopOnSignal,
     Throughput,
 )
 from movie_embed.training.checkpoints import (
@@ -273,7 +273,7 @@ def _trainer(
         settings["limit_val_batches"] = 0
     callbacks = [
         *callbacks,
-        StopOnInterrupt(run / "checkpoints" / "last.ckpt"),
+        StopOnSignal(run / "checkpoints" / "last.ckpt"),
         *keep_checkpoints(config, run, len(data.val) > 0),
     ]
     if patience := config.trainer.early_stopping:

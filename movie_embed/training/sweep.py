@@ -165,11 +165,12 @@ def table_at_the_end() -> Iterator[None]:
     """
     try:
         yield
-    finally:
-        folder = Start.folder
-        runs = _read_runs(folder) if folder else []
-        if folder and runs:
-            _report(folder, runs)
+    except BaseException:
+        _report()
+        raise
+    runs = _report()
+    if runs and all(run["failure"] for run in runs):
+        raise MovieEmbedError(f"none of the {len(runs)} runs succeeded")
 
 
 def _read_runs(folder: Path) -> list[dict[str, Any]]:
@@ -188,12 +189,19 @@ def _result(run: Path) -> dict[str, Any]:
         reason = (run / _FAILURE).read_text(encoding="utf-8").splitlines()[0]
         return {**shown, "failure": reason}
     if not (run / "metrics.json").exists():
-        return {**shown, "failure": "did not finish"}
+        begun = (run / "config.yaml").exists()
+        way = f"; go on with: python train.py {setting('resume', str(run))}" if begun else ""
+        return {**shown, "failure": f"did not finish{way}"}
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return {key: metrics[key] for key in shown} | {"failure": None}
 
 
-def _report(folder: Path, runs: list[dict[str, Any]]) -> None:
+def _report() -> list[dict[str, Any]]:
+    """Show and write the table of the sweep that this process has started, and return its rows."""
+    folder = Start.folder
+    runs = _read_runs(folder) if folder else []
+    if not (folder and runs):
+        return []
     import pandas as pd  # only now: a mistake in a setting is told before it has loaded
 
     table = pd.DataFrame(runs).convert_dtypes()
@@ -210,5 +218,4 @@ def _report(folder: Path, runs: list[dict[str, Any]]) -> None:
     for run in table[failed].itertuples():
         print(f"{run.folder} failed: {run.failure}")
     print("The same is in sweep.csv and sweep.json there.", flush=True)
-    if failed.all():
-        raise MovieEmbedError(f"none of the {len(runs)} runs succeeded")
+    return runs
