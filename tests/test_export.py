@@ -72,6 +72,16 @@ def test_faiss_neighbours_equal_ours(embeddings: SavedEmbeddings, tmp_path: Path
         assert cosines[row].tolist() == pytest.approx(ours, abs=1e-5)
 
 
+def test_faiss_leaves_out_vectors_without_direction(tmp_path: Path) -> None:
+    faiss = pytest.importorskip("faiss")
+    vectors = random_vectors()
+    vectors[1:] = 0
+    (path,) = export(saved(vectors), ["faiss"], tmp_path)
+    assert faiss.read_index(str(path)).ntotal == 1
+    with pytest.raises(MovieEmbedError, match=r"nothing to index.*lower model\.ridge"):
+        export(saved(0 * vectors), ["faiss"], tmp_path)
+
+
 def test_a_folder_that_cannot_be_made_is_told(embeddings: SavedEmbeddings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MovieEmbedError, match="cannot write"):

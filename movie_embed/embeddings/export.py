@@ -73,7 +73,7 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     Raises
     ------
     MovieEmbedError
-        faiss is not installed.
+        faiss is not installed, or no vector has a direction.
     """
     try:
         import faiss
@@ -82,6 +82,11 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     index = faiss.IndexIDMap(faiss.IndexFlatIP(saved.vectors.shape[1]))
     normalised = unit(saved.vectors)
     directed = np.flatnonzero(normalised.any(axis=1))
+    if not len(directed):
+        raise MovieEmbedError(
+            "to=faiss has nothing to index: training pulled every vector to 0; train with a lower "
+            "model.ridge or model.l2"
+        )
     index.add_with_ids(normalised[directed], saved.movies.ids[directed])
     path = folder / "movies.faiss"
     with atomic_path(path) as temporary:
