@@ -89,8 +89,8 @@ class FinishedRun:
         MovieEmbedError
             The folder has no TensorBoard events.
         """
-        # It tells of every file that it comes to the end of.
-        logging.getLogger("tensorboard").setLevel(logging.WARNING)
+        # It tells of every file that it comes to the end of, and of what a resumed run logged anew.
+        logging.getLogger("tensorboard").setLevel(logging.ERROR)
         events = EventAccumulator(str(self.folder), size_guidance={"scalars": 0}).Reload()
         tags = events.Tags()["scalars"]
         if "train_loss_epoch" not in tags:
