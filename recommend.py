@@ -3,7 +3,9 @@
 if __name__ == "__main__":
     import stopping  # noqa: F401
 
+import logging
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
+from movie_embed.answers import search
 from movie_embed.answers.formats import (
     as_csv,
     as_json,
@@ -22,6 +25,21 @@ from movie_embed.answers.formats import (
 from movie_embed.answers.own_ratings import read_own_ratings
 from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import RecommendConfig, register_schemas
+
+_MOST_TITLES = 20
+
+
+def note_titles() -> None:
+    """Let stderr say which movie a title that was not exact is taken for, for 20 titles at most."""
+    number = count(1)
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        place = next(number)
+        if place == _MOST_TITLES + 1:
+            record.msg, record.args = "and more titles that were not exact", ()
+        return place <= _MOST_TITLES + 1
+
+    logging.getLogger(search.__name__).filters = [is_shown]
 
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
@@ -74,6 +92,7 @@ def main(cfg: DictConfig) -> None:
     """Answer one question."""
     with one_line_errors(RecommendConfig):
         config = read_settings(cfg)
+        note_titles()
         recommender = Recommender.load(config.run)
         if config.show == "vector":
             show_vectors(recommender, config)

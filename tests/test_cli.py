@@ -120,6 +120,16 @@ def test_questions_about_people(trained: Path) -> None:
     stars = [answer["predicted_stars"] for answer in json.loads(rated.stdout)]
     assert stars == sorted(stars, reverse=True)
     assert group_of(json.loads(rated.stdout)[0]["movie_id"]) == 1
+    assert rated.stderr == mine.stderr == ""
+
+
+def test_titles_that_are_not_exact_are_named_some_at_most(trained: Path) -> None:
+    rows = [f"{movie} group,{movie % 5 + 1}\n" for movie in range(101, 126)]
+    (trained / "many.csv").write_text("".join(["title,stars\n", *rows]))
+    noted = run_script("recommend.py", "ratings=many.csv k=1 run=my_run", trained).stderr
+    lines = noted.splitlines()
+    assert lines[0] == '"101 group" is taken for Group 0, The 101 (1999)'
+    assert (len(lines), lines[-1]) == (21, "and more titles that were not exact")
 
 
 def test_exports_name_their_files(trained: Path) -> None:

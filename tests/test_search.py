@@ -29,6 +29,13 @@ TITLES = [
     "Star Wars: Episode IV - A New Hope (1977)",
     "Star Wars: Episode V - The Empire Strikes Back (1980)",
     "Heat (1995)",
+    "Lord of the Rings: The Fellowship of the Ring, The (2001)",
+    "Lord of the Rings: The Two Towers, The (2002)",
+    "Harry Potter and the Sorcerer's Stone (a.k.a. The Philosopher's Stone) (2001)",
+    "Godfather, The (1972)",
+    "Godfather: Part II, The (1974)",
+    "Rocky V (1990)",
+    "V for Vendetta (2006)",
     # not embedded:
     "Heat (1986)",
     "Unseen (2020)",
@@ -77,6 +84,33 @@ def search() -> TitleSearch:
 )
 def test_a_clear_title_is_found(search: TitleSearch, typed: str, title: str) -> None:
     assert TITLES[search.row(typed)] == title
+
+
+@pytest.mark.parametrize(
+    ("typed", "beginning"),
+    [
+        ("harry potter sorcerers stone", "Harry Potter and the Sorc"),
+        ("stone sorcerers potter", "Harry Potter and the Sorc"),
+        ("lord of rings fellowship", "Lord of the Rings: The Fellowship"),
+        ("rings two tow", "Lord of the Rings: The Two"),
+        ("star wars 4", "Star Wars: Episode IV"),
+        ("godfather 2", "Godfather: Part II"),
+        ("godfahter part ii", "Godfather: Part II"),
+        ("v for vendeta", "V for"),
+        ("inceptoin 2010", "Inception"),
+    ],
+)
+def test_a_title_that_is_not_exact_is_said_to_be_taken_for_one(
+    search: TitleSearch, typed: str, beginning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = TITLES[search.row(typed)]
+    assert found.startswith(beginning)
+    assert caplog.messages == [f'"{typed}" is taken for {found}']
+
+
+@pytest.mark.parametrize("typed", ["toy story 4", "godfather 3", "rocky 4", "rocky iv"])
+def test_no_title_is_taken_for_one_with_another_number(search: TitleSearch, typed: str) -> None:
+    assert not search.rows(typed)
 
 
 @pytest.mark.parametrize("title", [title for title in TITLES if title])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,10 +13,16 @@ from movie_embed.data.names import simplified, title_key, without_article, witho
 from movie_embed.errors import MovieEmbedError
 
 _LISTED = 10
+_ROMAN = re.compile(r"\b(?=[ivx])(x{0,3})(ix|iv|v?i{0,3})\b")
+_ONES = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
+_log = logging.getLogger(__name__)
 
 
 class TitleSearch:
-    """Find movies by title: articles moved or left out, accents, typos, other titles in brackets.
+    """Find movies by title: exact, by words in any order, or misspelt.
+
+    Articles, accents, case and punctuation do not count, titles in brackets are titles too, and
+    Roman numerals are numbers.
 
     Parameters
     ----------
@@ -32,8 +39,10 @@ class TitleSearch:
         Parameters
         ----------
         text
-            A title, or the beginning of words of one: ``"the matrix"``, ``"Matrix, The (1999)"``,
-            ``"incpetion"``. A year behind it, in brackets or not, tells namesakes apart.
+            A title or words of it in any order, ``"the matrix"``, ``"Matrix, The (1999)"``,
+            ``"lord of rings fellowship"``, else one with a few wrong letters, ``"incpetion"``. A
+            year behind it, in brackets or not, tells namesakes apart. A title that is not exact
+            is logged as a warning with the one it is taken for.
 
         Raises
         ------
@@ -53,50 +62,60 @@ class TitleSearch:
 
     def rows(self, text: str) -> list[int]:
         """Return the rows of all movies that a title may mean, as `row` reads it."""
-        name, year = split_year(text)
-        found = self._matching(name, year)
-        if not found and (bare := re.fullmatch(r"(.+\S)\s+(\d{4})", name)):
-            found = self._matching(bare[1], int(bare[2]))
-        return found or self._misspelt(name, year)
+        readings = [split_year(text)]
+        if bare := re.fullmatch(r"(.+\S)\s+(\d{4})", readings[0][0]):
+            readings.append((bare[1], int(bare[2])))
+        for find in (self._exact, self._worded, self._misspelt):
+            for name, year in readings:
+                key = numbered(title_key(name))
+                rows = self._chosen(find(key, year), year) if key else []
+                if len(rows) == 1 and find != self._exact:
+                    _log.warning('"%s" is taken for %s', text, self.movies.titles[rows[0]])
+                if rows:
+                    return rows
+        return []
 
-    def _matching(self, name: str, year: int | None) -> list[int]:
-        key = title_key(name)
-        return self._chosen(self._rows_of.get(key, []), year) or self._chosen(
-            (row for other in self._with_words(key) for row in self._rows_of[other]), year
-        )
+    def _exact(self, key: str, _: int | None) -> list[str]:
+        return [key] if key in self._rows_of else []
 
-    def _with_words(self, key: str) -> Iterator[str]:
-        start = f" {key}"
-        return (other for other in self._rows_of if key and start in f" {other}")
+    def _worded(self, key: str, _: int | None) -> list[str]:
+        """Return the titles that have all words, in any order; the last may be unfinished."""
+        words = [f" {word} " for word in key.split()]
+        if not key[-1].isdigit():
+            words[-1] = words[-1].rstrip()
+        return [title for title in self._rows_of if all(word in f" {title} " for word in words)]
 
-    def _misspelt(self, name: str, year: int | None) -> list[int]:
-        """Return the nearest titles, if at most one letter in five is wrong or out of place."""
+    def _misspelt(self, key: str, year: int | None) -> list[str]:
+        """Return the nearest titles, if at most one letter in five is wrong or out of place.
+
+        Their numbers are the same: a fourth part that the data lacks is not its third.
+        """
         from rapidfuzz import process
         from rapidfuzz.distance import OSA  # only a misspelt title pays for its import
 
-        key = title_key(name)
-        if not key:  # one letter more would make it any title of one letter
-            return []
-        near = process.extract(
-            key, self._keys, scorer=OSA.distance, score_cutoff=max(1, len(key) // 5), limit=None
+        most = max(1, len(key) // 5)
+        found = process.extract(
+            key, list(self._rows_of), scorer=OSA.distance, score_cutoff=most, limit=None
         )
-        for distance in sorted({distance for _, distance, _ in near}):
-            keys = [other for other, its_distance, _ in near if its_distance == distance]
-            if found := self._chosen((row for k in keys for row in self._rows_of[k]), year):
-                return found
-        return []
+        near = [
+            (title, distance)
+            for title, distance, _ in found
+            if _numbers(title) == _numbers(key) and self._chosen([title], year)
+        ]
+        return [title for title, distance in near if distance == near[0][1]]
 
-    def _chosen(self, rows: Iterable[int], year: int | None) -> list[int]:
-        """Keep those of the year, and those with learned vectors where there are any."""
+    def _chosen(self, keys: Iterable[str], year: int | None) -> list[int]:
+        """Return the rows of the year, and those with learned vectors where there are any."""
+        rows = {row for key in keys for row in self._rows_of[key]}
         fitting = {row for row in rows if year in (None, split_year(self.movies.titles[row])[1])}
         learned = {row for row in fitting if row < self.movies.embedded}
         return sorted(learned or fitting)
 
     def _listed_near(self, text: str) -> str:
-        from rapidfuzz import process
+        from rapidfuzz import fuzz, process
 
-        key = title_key(split_year(text)[0])
-        near = process.extract(key, self._keys, limit=3)
+        key = numbered(title_key(split_year(text)[0]))
+        near = process.extract(key, list(self._rows_of), scorer=fuzz.token_set_ratio, limit=3)
         return self._listed({row for name, _, _ in near for row in self._rows_of[name]})
 
     def _listed(self, rows: Iterable[int]) -> str:
@@ -110,15 +129,11 @@ class TitleSearch:
         return "".join(lines) + (f"\n  and {more:,} more" if more > 0 else "")
 
     @cached_property
-    def _keys(self) -> list[str]:
-        return list(self._rows_of)
-
-    @cached_property
     def _rows_of(self) -> dict[str, list[int]]:
         names = [(n, row) for row, title in enumerate(self.movies.titles) for n in _names(title)]
         rows_of = defaultdict(list)
         # One pass over all names together: a normalisation each would take seconds.
-        keys = simplified("\n".join(name for name, _ in names)).split("\n")
+        keys = numbered(simplified("\n".join(name for name, _ in names))).split("\n")
         for key, (_, row) in zip(keys, names, strict=True):
             rows_of[without_article(key.strip())].append(row)
         rows_of.pop("", None)
@@ -136,3 +151,12 @@ def _names(title: str) -> Iterator[str]:
     yield from {name, without_moved_article(outside)}
     for other in inside:
         yield without_moved_article(re.sub(r"^(a\.?k\.?a\.?)\s+", "", other, flags=re.IGNORECASE))
+
+
+def numbered(key: str) -> str:
+    """Return ``"godfather part 2"`` for ``"godfather part ii"``."""
+    return _ROMAN.sub(lambda found: str(10 * len(found[1]) + _ONES.index(found[2])), key)
+
+
+def _numbers(key: str) -> list[str]:
+    return re.findall(r"\d+", key)
