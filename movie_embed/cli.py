@@ -37,7 +37,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCE
 
 def setting(key: str, value: object) -> str:
     """Return ``key=value`` as it is typed: quoted for Hydra where it must be, and for the shell."""
-    text = str(value).replace("${", r"\${")  # no interpolation
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))  # no interpolation
     try:
         read = OverridesParser.create().parse_override(f"{key}={text}").value()
         plain = read == value or (read == text and isinstance(value, Path))
