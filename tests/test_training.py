@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from movie_embed.config import (
 )
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
-from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.checkpoints import restore_epoch
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -362,24 +360,6 @@ def test_the_default_batch_size_fits_the_data(folder: Path) -> None:
     assert module.batch_size == 32_768
     module.train = np.zeros(10**9, np.uint8)
     assert module.batch_size == 65_536
-
-
-def test_bias_only_baseline_recovers_biases(folder: Path) -> None:
-    module = module_of(folder, val_fraction=0.0)
-    users, movies, _ = module.triples.unpack(module.train)
-    stars = np.clip(2.75 + (users % 3 - 1) * 0.5 + (movies % 5 - 2) * 0.25, 0.5, 5)
-
-    class Additive:
-        counts = module.triples.counts
-        rating_range = (0.5, 5.0)
-
-        @staticmethod
-        def unpack_blocks(packed: object) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-            for part in (slice(0, 1_000), slice(1_000, None)):
-                yield users[part], movies[part], stars[part]
-
-    rmse = bias_only_rmse(Additive(), module.train, module.train)  # type: ignore[arg-type]
-    assert rmse < 0.2 < stars.std()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -24,9 +23,9 @@ from movie_embed.data.packing import PackedSource
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST, name_latest
 from movie_embed.errors import MovieEmbedError
+from movie_embed.evaluation import Errors, errors, fit_biases
 from movie_embed.storage import ArrayFile, remove_leftovers, write_text
 from movie_embed.threads import is_forked
-from movie_embed.training.baseline import bias_only_rmse
 from movie_embed.training.callbacks import (
     Curves,
     EarlyStopping,
@@ -47,7 +46,7 @@ from movie_embed.training.folders import claimed
 from movie_embed.training.machine import check_devices, check_memory
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.process import torch_threads_kept
-from movie_embed.training.regression import RatingRegression, error_sums
+from movie_embed.training.regression import RatingRegression
 from movie_embed.training.report import Laps, describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
 from movie_embed.training.scores import is_compiled
@@ -306,20 +305,27 @@ def _steps_per_epoch(config: TrainConfig, data: RatingsDataModule) -> int:
 
 
 def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float | None]:
-    """Return RMSEs of the saved weights, and of the bias-only baseline on the same ratings."""
-    validates = len(data.val) > 0
-    val_rmse, val_mae = _errors(data.triples, data.val, model) if validates else (None, None)
-    held_out = data.val if validates else data.train
+    """Return errors of the saved weights, and of the bias-only baseline on the same ratings."""
+    triples, train, held_out = data.triples, data.train, data.val
+    found = _errors(triples, held_out, model) if len(held_out) else None
+    counts = triples.counts
+    biases = fit_biases(lambda: triples.unpack_blocks(train), counts.users, counts.movies)
+    baseline = errors(
+        (biases.predict(users, movies, triples.rating_range), stars)
+        for users, movies, stars in triples.unpack_blocks(held_out if found else train)
+    )
     return {
-        "train_rmse": _errors(data.triples, data.train, model)[0],
-        "val_rmse": val_rmse,
-        "val_mae": val_mae,
-        "bias_only_rmse": bias_only_rmse(data.triples, data.train, held_out),
+        "train_rmse": _errors(triples, train, model).rmse,
+        "val_rmse": found and found.rmse,
+        "val_mae": found and found.mae,
+        "bias_only_rmse": baseline.rmse,
     }
 
 
-def _errors(triples: Triples, packed: PackedSource, model: MovieEmbedding) -> tuple[float, float]:
+@torch.no_grad()
+def _errors(triples: Triples, packed: PackedSource, model: MovieEmbedding) -> Errors:
     batches = Batches(triples, packed, EVAL_BATCH)
-    sums = torch.stack([error_sums(model, batch) for batch in batches]).sum(0)
-    squared, absolute, count = sums.tolist()
-    return math.sqrt(squared / count), absolute / count
+    return errors(
+        (model(batch.users, batch.movies).cpu().numpy(), batch.ratings.cpu().numpy())
+        for batch in batches
+    )

@@ -1,0 +1,142 @@
+"""Metrics, against examples worked out by hand."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from movie_embed.evaluation import (
+    MovieLists,
+    coverage,
+    errors,
+    evaluate_ranking,
+    fit_biases,
+    genre_precision,
+    mean_popularity,
+    ndcg,
+    recall,
+    sequel_pairs,
+    sequel_recall,
+    series_of,
+    top_rows,
+)
+
+HITS = np.array([[True, False, True], [False, True, False], [False, False, False]])
+RELEVANT = np.array([2, 5, 1])
+
+
+def test_errors_of_all_blocks_together() -> None:
+    blocks = [(np.array([4.0, 3.0]), np.array([5.0, 3.0])), (np.array([1.0]), np.array([4.0]))]
+    assert errors(blocks) == pytest.approx((math.sqrt(10 / 3), 4 / 3))
+
+
+def test_the_baseline_is_a_damped_mean_of_residuals() -> None:
+    # One user, whose only movie has the mean: no sweep finds anything to move.
+    flat = [(np.zeros(2, int), np.array([0, 1]), np.array([3.0, 3.0]))]
+    assert fit_biases(lambda: flat, 1, 2).mean == 3
+    # 30 users gave movie 0 four stars and movie 1 two: one sweep is 30 x 1 / (10 + 30).
+    rows = np.repeat(np.arange(30), 2), np.tile([0, 1], 30), np.tile([4.0, 2.0], 30)
+    blocks = [tuple(column[part] for column in rows) for part in (slice(25), slice(25, None))]
+    biases = fit_biases(lambda: blocks, 30, 2)  # type: ignore[arg-type, return-value]
+    assert biases.movies == pytest.approx([0.75, -0.75])
+    assert biases.users == pytest.approx(np.zeros(30))
+    stars = biases.predict(np.array([0, 1]), np.array([0, 1]), (2.5, 5.0))
+    assert stars == pytest.approx([3.75, 2.5])  # 2.25, cut to the scale
+
+
+def test_the_baseline_recovers_both_biases() -> None:
+    users, movies = (column.ravel() for column in np.indices((90, 60)))
+    stars = 2.75 + (users % 3 - 1) * 0.5 + (movies % 5 - 2) * 0.25
+    biases = fit_biases(lambda: [(users, movies, stars)], 90, 60)
+    predicted = biases.predict(users, movies, (0.5, 5.0))
+    assert errors([(predicted, stars)]).rmse < 0.2 < stars.std()
+
+
+def test_the_top_is_sorted_and_ties_go_to_the_first_movie() -> None:
+    scores = np.array([[1.0, 3, 2, 3], [0, -np.inf, -np.inf, -np.inf], [5, 5, 5, 5]])
+    assert top_rows(scores, 3).tolist() == [[1, 3, 2], [0, -1, -1], [0, 1, 2]]
+    assert top_rows(scores, 9).tolist()[0] == [1, 3, 2, 0]
+
+
+def test_ndcg_by_hand() -> None:
+    second, third = 1 / math.log2(3), 1 / 2
+    wanted = [(1 + third) / (1 + second), second / (1 + second + third), 0]
+    assert ndcg(HITS, RELEVANT) == pytest.approx(wanted)
+
+
+def test_recall_by_hand() -> None:
+    assert recall(HITS, RELEVANT) == pytest.approx([2 / 2, 1 / 3, 0])
+
+
+def test_coverage_and_popularity_leave_missing_answers_out() -> None:
+    top = np.array([[0, 1], [1, -1]])
+    assert coverage(top, 4) == 2 / 4
+    assert mean_popularity(top, np.array([90, 30, 5, 1])) == (90 + 30 + 30) / 3
+
+
+@pytest.mark.parametrize("block", [1, 2**23])
+def test_a_ranking_by_hand(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("movie_embed.evaluation._BLOCK", block)
+    # User 0 knows movie 0 and wants 2; user 1 knows nothing and wants nothing; 2 wants 0 and 3.
+    known = MovieLists.of(np.array([2, 0]), np.array([1, 0]), 3)
+    wanted = MovieLists.of(np.array([2, 0, 2]), np.array([3, 2, 0]), 3)
+    counts = np.array([4, 3, 2, 1])
+    asked = []
+
+    def popularity(users: np.ndarray) -> np.ndarray:
+        asked.extend(users.tolist())
+        return np.tile(counts, (len(users), 1)).astype(float)
+
+    found = evaluate_ranking(popularity, known, wanted, counts, ks=(1, 3))
+    assert asked == [0, 2]
+    # Lists: 1, 2, 3 for user 0, whose hit is second; 0, 2, 3 for user 2, hits first and third.
+    second, third = 1 / math.log2(3), 1 / 2
+    assert found == pytest.approx(
+        {
+            "ndcg@1": (0 + 1) / 2,
+            "recall@1": (0 + 1) / 2,
+            "coverage@1": 2 / 4,
+            "popularity@1": (3 + 4) / 2,
+            "ndcg@3": (second + (1 + third) / (1 + second)) / 2,
+            "recall@3": (1 + 1) / 2,
+            "coverage@3": 4 / 4,
+            "popularity@3": (3 + 2 + 1 + 4 + 2 + 1) / 6,
+        }
+    )
+    nothing = MovieLists.of(np.empty(0, int), np.empty(0, int), 3)
+    assert evaluate_ranking(popularity, known, nothing, counts) == {}
+
+
+@pytest.mark.parametrize(
+    ("title", "series"),
+    [
+        ("Toy Story 2 (1999)", "toy story"),
+        ("Harry Potter and the Goblet of Fire (2005)", "harry potter"),
+        ("Star Wars: Episode IV - A New Hope (1977)", "star wars"),
+        ("Godfather: Part II, The (1974)", "godfather"),
+        ("Rocky IV (1985)", "rocky"),
+        ("Seven (a.k.a. Se7en) (1995)", "seven"),
+    ],
+)
+def test_the_series_of_a_title(title: str, series: str) -> None:
+    assert series_of(title) == series
+
+
+def test_neighbours_by_hand() -> None:
+    pairs = sequel_pairs(["Toy Story (1995)", "Heat (1995)", "Toy Story 2 (1999)", "Toy Story 3"])
+    assert sorted(pairs) == [(0, 2), (0, 3), (2, 0), (2, 3), (3, 0), (3, 2)]
+    top = dict(enumerate(np.array([[2, 1], [0, 2], [1, 3], [1, 2]])))
+    assert sequel_recall(top, pairs) == 3 / 6
+    assert math.isnan(sequel_recall(top, []))
+    genres = ["Animation|Comedy", "Crime", "Animation", "(no genres listed)"]
+    assert genre_precision(top, genres) == 1 / 8
+
+
+def test_metrics_need_no_torch() -> None:
+    code = "import sys, movie_embed.evaluation; print({'torch', 'pandas'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "set()\n"
