@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> None:
     with one_line_errors(PlotConfig):
         config = read_settings(cfg)
         # Imported only now: a mistake in a setting is told before matplotlib has loaded.
-        from movie_embed.figures.write import show_run
+        from movie_embed.figures import show_run
 
         for path in show_run(Path(config.run)):
             print(path)

@@ -203,7 +203,7 @@ def test_a_run_that_was_cut_while_saving_is_finished(
 ) -> None:
     run = tmp_path / "run"
     config = replace(settings(folder), save=SaveConfig())
-    monkeypatch.setattr("movie_embed.figures.write.FIGURES", {})
+    monkeypatch.setattr("movie_embed.figures.FIGURES", {})
     if extended:
         train(settings(folder, 2), run)
         config = replace(config, resume="run")

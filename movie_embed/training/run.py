@@ -206,7 +206,7 @@ def _log_outcome(
 def _show(run: Path, metrics: dict[str, Any]) -> None:
     """Write the figures; whatever fails there, the run is whole."""
     try:
-        from movie_embed.figures.write import show_run  # loads matplotlib and scikit-learn
+        from movie_embed.figures import show_run  # loads matplotlib and scikit-learn
 
         show_run(run, metrics)
     except Exception as error:

@@ -1,0 +1,345 @@
+"""What a finished run shows: the paper's figures, and its movies in TensorBoard's projector."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from threadpoolctl import threadpool_limits
+
+from movie_embed.data.movies import split_genres
+from movie_embed.embeddings.export import export_tsv
+from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
+from movie_embed.embeddings.spaces import unit
+from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import atomic_path, write_text
+
+MOST_MOVIES = 2_000  # in the map
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+# https://jfly.uni-koeln.de/color/
+_ORANGE, _SKY, _GREEN, _YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+_BLUE, _RED, _PURPLE, _BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
+_GREY = "#8C8C8C"
+_GENRE_COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _SKY, _PURPLE, _BLACK, _YELLOW)
+_GENRE_MARKERS = "os^DvPX*"
+
+_PROJECTOR = (
+    'embeddings { tensor_name: "movies" tensor_path: "projector/vectors.tsv" '
+    'metadata_path: "projector/metadata.tsv" }\n'
+)
+Points = NDArray[np.float32]
+
+
+def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write ``figures/*.png``, the same for TensorBoard's image tab, and its projector's files.
+
+    What an earlier call wrote is replaced. A figure whose data the folder lacks is left out, and a
+    line on stderr says why.
+
+    Parameters
+    ----------
+    run
+        A run folder, or a file that names one.
+    metrics
+        What its ``metrics.json`` is to hold, where that is not yet written.
+
+    Returns
+    -------
+    list of Path
+        The files written, but for TensorBoard's own.
+
+    Raises
+    ------
+    MovieEmbedError
+        The run is not there or not whole, or its folder cannot be written.
+    """
+    folder, paths = folder_of(run), []
+    try:
+        metrics = metrics or dict(json.loads((folder / "metrics.json").read_text("utf-8")))
+    except OSError as error:
+        raise MovieEmbedError(f"{folder} is no whole run: {error}") from error
+    saved = SavedEmbeddings.load(folder)
+    from torch.utils.tensorboard import SummaryWriter  # a run that is not there is told at once
+
+    earlier = list(folder.glob("events.out.tfevents.*.figures"))
+    with SummaryWriter(str(folder), filename_suffix=".figures") as writer:
+        for name, plot in FIGURES.items():
+            try:
+                canvas = FigureCanvasAgg(plot(folder, saved, metrics))
+            except MovieEmbedError as error:
+                print(f"no figure {name}: {error}", file=sys.stderr)
+                continue
+            paths.append(folder / "figures" / f"{name}.png")
+            with atomic_path(paths[-1]) as temporary:
+                canvas.figure.savefig(temporary, format="png")
+            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            writer.add_image(f"figures/{name}", pixels, metrics["epochs"], dataformats="HWC")
+    for path in earlier:
+        path.unlink()
+    config = folder / "projector_config.pbtxt"
+    write_text(config, _PROJECTOR)
+    return [*paths, *export_tsv(saved, folder / "projector"), config]
+
+
+def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
+    """Draw how many ratings each movie has, most rated first (paper, section II.B).
+
+    Parameters
+    ----------
+    counts
+        Ratings each movie has before any filter, shape (movies,), in any order.
+    min_ratings
+        The threshold: movies with fewer are left out of training.
+    """
+    ranked = np.sort(counts[counts > 0])[::-1]
+    kept = int(np.count_nonzero(ranked >= min_ratings))
+    share = ranked[:kept].sum() / ranked.sum()
+    unrated = len(counts) - len(ranked)
+    enough = f"{min_ratings:,} or more rating{'s' if min_ratings != 1 else ''}"
+    figure, axes = _figure(
+        "Ratings per movie",
+        f"{kept:,} of {len(counts):,} movies have {enough}, together {share:.1%} of all ratings.\n"
+        f"The most rated movie has {ranked[0]:,}"
+        + (f"; not drawn are {unrated:,} without ratings." if unrated else "."),
+    )
+    ranks = np.arange(1, len(ranked) + 1)
+    axes.loglog(ranks, ranked, color=_BLUE, linewidth=2.2)
+    axes.fill_between(
+        ranks[:kept], ranked[:kept], min_ratings, color=_BLUE, alpha=0.15, linewidth=0
+    )
+    axes.axhline(min_ratings, color=_RED, linestyle="--", linewidth=1.5)
+    axes.set(xlabel="movie, by rank from the most rated (log scale)", ylabel="ratings (log scale)")
+    lowest = 0.7 * 10 ** np.floor(np.log10(min(ranked[-1], min_ratings)))
+    axes.set(xlim=(1, max(len(ranked), 10)), ylim=(lowest, None))
+    right = kept**2 < len(ranked)  # then the curve is low there, and otherwise high on the left
+    axes.annotate(
+        f"threshold: {enough}\n{kept:,} movies stay",
+        (1 if right else 0, min_ratings),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(-8 if right else 8, 6),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        color=_RED,
+        fontsize=11,
+    )
+    for axis in (axes.xaxis, axes.yaxis):  # 1,000 and not 10³
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(NullFormatter())
+    return figure
+
+
+def plot_star_counts(star_counts: Mapping[float, int]) -> Figure:
+    """Draw how often each value in stars was given (paper, section III.C.4).
+
+    Raises
+    ------
+    MovieEmbedError
+        There are no counts, as in a run that was saved before they were kept.
+    """
+    if not star_counts:
+        raise MovieEmbedError("the run did not count its ratings by value; train it anew")
+    stars, counts = np.array(sorted(star_counts.items())).T
+    total = counts.sum()
+    figure, axes = _figure(
+        "Frequency of each rating value",
+        f"{total:,.0f} ratings of the movies that stay, mean {stars @ counts / total:.2f} stars",
+    )
+    width = 0.8 * float(np.diff(stars).min()) if len(stars) > 1 else 0.4
+    bars = axes.bar(stars, counts, width, color=_BLUE)
+    axes.set(xlabel="rating (stars)", ylabel="ratings")
+    if len(stars) <= 20:
+        axes.bar_label(bars, [f"{count / total:.1%}" for count in counts], padding=2, fontsize=9.5)
+        axes.set_xticks(stars, [f"{value:g}" for value in stars])
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+def plot_losses(
+    losses: Mapping[str, Mapping[int, float]], saved_epoch: int, bias_only_rmse: float
+) -> Figure:
+    """Draw the loss of every epoch, as squared error and as its root (paper, section III.E).
+
+    Parameters
+    ----------
+    losses
+        Mean squared error in stars squared, by epoch, of ``"training"`` and ``"validation"``.
+    saved_epoch
+        The epoch whose weights were saved, from 1.
+    bias_only_rmse
+        Of a model without vectors on the same ratings as the last of `losses`, in stars.
+    """
+    held_out = list(losses)[-1]
+    figure, axes = _figure(
+        "Loss per epoch",
+        "training: the mean over the epoch's steps, while the weights change"
+        + ("; validation: after the epoch" if "validation" in losses else ""),
+    )
+    for (name, by_epoch), color, marker in zip(
+        losses.items(), (_BLUE, _ORANGE), "os", strict=False
+    ):
+        axes.plot(list(by_epoch), list(by_epoch.values()), marker=marker, color=color, label=name)
+    axes.axhline(
+        bias_only_rmse**2, color=_GREY, linestyle="--", label=f"biases alone, {held_out} ratings"
+    )
+    axes.axvline(saved_epoch, color=_RED, linestyle=":", label=f"saved: epoch {saved_epoch}")
+    axes.set(xlabel="epoch", ylabel="mean squared error (stars²)")
+    axes.set_xlim(0.5, max(losses["training"]) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    root = (lambda squared: np.sqrt(np.maximum(squared, 0)), np.square)
+    axes.secondary_yaxis("right", functions=root).set_ylabel("RMSE (stars)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_genre_map(saved: SavedEmbeddings, seed: int, movies: int = MOST_MOVIES) -> Figure:
+    """Draw the t-SNE of the normalised vectors, coloured by genre (paper, section IV).
+
+    Parameters
+    ----------
+    saved, seed
+        The embeddings; the seed of t-SNE.
+    movies
+        How many of the learned movies to draw at most; the most rated.
+
+    Raises
+    ------
+    MovieEmbedError
+        There are fewer than four movies.
+    """
+    learned = saved.movies.embedded
+    rows = np.argsort(-saved.movies.rating_counts[:learned], kind="stable")[:movies]
+    named = [split_genres(saved.movies.genres[row]) for row in rows]
+    largest, genres = largest_genres(named, len(_GENRE_COLORS))
+    points = embed_in_plane(unit(saved.vectors[rows]), seed)
+    which = "all" if len(rows) == learned else f"the {len(rows):,} most rated of"
+    figure, axes = _figure(
+        "Movies by genre",
+        f"t-SNE of the normalised vectors of {which} {learned:,} movies; near means alike, "
+        "the axes have no unit.\n"
+        "A movie of several genres is drawn as the rarest of those in the legend.",
+        (9.5, 7.5),
+    )
+    styles = zip(largest, _GENRE_COLORS, _GENRE_MARKERS, strict=False)
+    for genre, color, marker in [*styles, (None, _GREY, ".")]:
+        own = points[[name == genre for name in genres]]
+        if len(own):
+            axes.scatter(
+                own[:, 0],
+                own[:, 1],
+                s=70 if marker == "*" else 34,
+                c=color,
+                marker=marker,
+                linewidths=0.4,
+                edgecolors="#333333" if genre else "none",
+                alpha=0.85,
+                zorder=2 if genre else 1,
+                label=f"{genre or 'other'} ({len(own):,})".replace("$", r"\$"),
+            )
+    axes.set(xticks=[], yticks=[], aspect="equal", anchor="NW")
+    axes.spines[:].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=11, title="genre (movies)")
+    return figure
+
+
+def largest_genres(
+    named: Sequence[Sequence[str]], number: int
+) -> tuple[list[str], list[str | None]]:
+    """Return the commonest genres, largest first, and the rarest of them that each movie has."""
+    counts = Counter(genre for genres in named for genre in genres)
+    largest = [genre for genre, _ in counts.most_common(number)]
+    rank = {genre: place for place, genre in enumerate(largest)}
+    own = [[genre for genre in genres if genre in rank] for genres in named]
+    return largest, [max(genres, key=lambda g: rank[g], default=None) for genres in own]
+
+
+def embed_in_plane(vectors: Points, seed: int) -> Points:
+    """Return a t-SNE of normalised vectors, of shape (movies, 2).
+
+    Between vectors of length 1 the squared Euclidean distance, which it takes, is 2 - 2 cosine.
+
+    Raises
+    ------
+    MovieEmbedError
+        There are fewer than four vectors.
+    """
+    if len(vectors) < 4:
+        raise MovieEmbedError(f"a map of {len(vectors)} movies shows nothing: 4 are needed")
+    tsne = TSNE(
+        perplexity=min(30, (len(vectors) - 1) / 3),
+        init="pca" if vectors.shape[1] > 1 else "random",
+        max_iter=500,  # 1,000 lower the divergence by less than a hundredth in twice the time
+        random_state=seed,
+    )
+    # On one thread, since on several the order of sums, hence the map, differs from run to run.
+    with threadpool_limits(1):
+        points: Points = tsne.fit_transform(vectors)
+    return points
+
+
+def losses_of(folder: Path) -> dict[str, dict[int, float]]:
+    """Return a run's mean squared error by epoch, from 1: in training, and in validation if any.
+
+    Raises
+    ------
+    MovieEmbedError
+        The folder has no TensorBoard events.
+    """
+    # It tells of every file that it comes to the end of, and of what a resumed run logged anew.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    tags = events.Tags()["scalars"]
+    if "train_loss_epoch" not in tags:
+        raise MovieEmbedError(f"{folder} has no TensorBoard events with the loss")
+    training = events.Scalars("train_loss_epoch")
+    steps = min(np.diff([-1, *(event.step for event in training)]))  # of an epoch
+    losses = {"training": {-(-(e.step + 1) // steps): e.value for e in training}}
+    if "val_rmse" in tags:
+        validation = events.Scalars("val_rmse")
+        losses["validation"] = {-(-(e.step + 1) // steps): e.value**2 for e in validation}
+    return losses
+
+
+def _figure(title: str, note: str, size: tuple[float, float] = (8.0, 5.0)) -> tuple[Figure, Axes]:
+    """Return a figure of a size in inches, with a title and a note below it, and its axes."""
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    pad = 13 * (note.count("\n") + 1) + 14
+    axes.set_title(title, loc="left", fontsize=14, fontweight="bold", pad=pad)
+    axes.annotate(
+        note,
+        (0, 1),
+        xytext=(0, 10),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="bottom",
+        fontsize=9.5,
+        color="#444444",
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+FIGURES: dict[str, Callable[[Path, SavedEmbeddings, Mapping[str, Any]], Figure]] = {
+    "ratings_per_movie": lambda _, saved, __: plot_movie_counts(
+        saved.movies.rating_counts, saved.min_ratings
+    ),
+    "rating_values": lambda _, saved, __: plot_star_counts(saved.star_counts),
+    "loss": lambda folder, _, metrics: plot_losses(
+        losses_of(folder), metrics["best_epoch"], metrics["bias_only_rmse"]
+    ),
+    "genre_map": lambda _, saved, metrics: plot_genre_map(saved, metrics["seed"]),
+}

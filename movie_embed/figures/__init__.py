@@ -1,1 +1,0 @@
-"""What a finished run shows: figures, and its movies in TensorBoard's projector."""
