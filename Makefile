@@ -45,7 +45,7 @@ PINNED_BY_TORCH = grep -viE '^(cuda|nvidia|triton)' | sed 's/+.*//'
 audit: ## look up the pinned versions among known vulnerabilities
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet --only-binary :all: pip-audit==2.10.1
-	.venv-audit/bin/python scripts/audit.py
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean: ## remove the environment, caches and build leftovers, but no outputs
 	rm -rf $(VENV) .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

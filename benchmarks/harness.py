@@ -1,29 +1,35 @@
-"""What the benchmarks share: environments for peers, child processes, tables in the docs."""
+"""What the benchmarks share: command lines, runs, peers' environments, tables in the docs."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import json
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 PEERS = Path(__file__).with_name("peers")
-_TORCH = f"torch=={torch.__version__.partition('+')[0]}"
+_TORCH = f"torch=={version('torch').partition('+')[0]}"
 REQUIREMENTS = {
     "keras": ["keras", "tensorflow-cpu"],
     "surprise": ["scikit-surprise", "pandas"],
@@ -31,18 +37,35 @@ REQUIREMENTS = {
     "fastai": [_TORCH, "fastai"],
     "cornac": ["cornac"],
 }
+_TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool}
 
 
-def peer_python(name: str, folder: Path) -> Path:
-    """Return the Python of a peer's own environment, made on first use."""
-    home = folder / name
-    python = home / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]], check=True
-        )
-    return python
+def command_line(doc: str | None, *actions: Callable[..., None]) -> None:
+    """Call the action that the command line names, or the only one.
+
+    Parameters
+    ----------
+    doc
+        The script's description; its first line is shown.
+    actions
+        Their parameters become arguments and, where they have a default, options.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    several = parser.add_subparsers(required=True) if len(actions) > 1 else None
+    for action in actions:
+        about = (action.__doc__ or "").partition("\n")[0]
+        sub = several.add_parser(action.__name__, help=about) if several else parser
+        sub.set_defaults(action=action)
+        for name, given in signature(action).parameters.items():
+            kind, option = _TYPES.get(given.annotation, Path), f"--{name.replace('_', '-')}"
+            if given.default is given.empty:
+                sub.add_argument(name, type=kind)
+            elif kind is bool:
+                sub.add_argument(option, action="store_true")
+            else:
+                sub.add_argument(option, type=kind, default=given.default)
+    options = vars(parser.parse_args())
+    options.pop("action")(**options)
 
 
 def run_child(command: Sequence[str | Path], **environment: str) -> tuple[str, float]:
@@ -64,14 +87,61 @@ def run_child(command: Sequence[str | Path], **environment: str) -> tuple[str, f
     return text, usage.ru_maxrss / 1024
 
 
+def trained(run: Path, *settings: str) -> dict[str, Any]:
+    """Run train.py as a user does; return its metrics, and its peak memory in MB."""
+    where = [f"hydra.run.dir={run}", "save.figures=false"]
+    _, memory = run_child([sys.executable, "train.py", *settings, *where])
+    return json.loads((run / "metrics.json").read_text()) | {"memory": memory}
+
+
+def trained_as_changed(run: Path, settings: Sequence[str], **classes: type) -> dict[str, Any]:
+    """Train in this process, in silence, with classes in place of ours; return the metrics."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from movie_embed.config import TrainConfig, register_schemas
+    from movie_embed.training import run as training
+
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = OmegaConf.to_object(compose("train", [*settings, "save.figures=false"]))
+    assert isinstance(config, TrainConfig)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.chdir(run.parent))  # where outputs/latest is written
+        for name, ours in classes.items():
+            stack.enter_context(patch.object(training, name, ours))
+        return training.train(config, run)
+
+
+def curve(run: Path) -> list[float]:
+    """Return the validation RMSE of every epoch of a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return [event.value for event in EventAccumulator(str(run)).Reload().Scalars("val_rmse")]
+
+
+def peer_python(name: str, folder: Path) -> Path:
+    """Return the Python of a peer's own environment, made on first use."""
+    home = folder / name
+    python = home / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]], check=True
+        )
+    return python
+
+
 def run_peer(name: str, script: str, folder: Path, *arguments: str | Path) -> dict[str, Any]:
     """Run one of `peers/` in its environment and return the JSON object it prints last."""
-    text, memory = run_child([peer_python(name, folder), PEERS / script, *arguments])
+    python = peer_python(name, folder) if name else Path(sys.executable)
+    text, memory = run_child([python, PEERS / script, *arguments])
     result: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
     return result | {"memory": memory}
 
 
-def export(triples: Triples, train: Packed, val: Packed, path: Path) -> Path:
+def export(triples: Triples, train: Any, val: Any, path: Path) -> Path:
     """Write users, movies and stars of both splits where a peer can read them."""
     columns = {}
     for split, packed in (("train", train), ("val", val)):
@@ -96,23 +166,27 @@ def machine() -> str:
     )
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def spread(values: Sequence[float] | NDArray[Any], digits: int) -> str:
+    """Return a mean and, of several values, their standard deviation."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def table(heading: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
     """Return a Markdown table."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def write_section(name: str, text: str, *paths: Path) -> None:
-    """Print a result and put it between its markers in the given documents."""
+def write_section(name: str, text: str, path: Path = DOCS / "benchmarks.md") -> None:
+    """Print a result and put it between its markers in a document."""
     print(text)
-    for path in paths or (ROOT / "docs" / "benchmarks.md",):
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        content, found = re.subn(
-            pattern,
-            lambda match: f"{match[1]}\n{text}\n\n{match[2]}",
-            path.read_text(encoding="utf-8"),
-            flags=re.DOTALL,
-        )
-        if not found:
-            raise SystemExit(f"{path} has no markers <!-- {name} -->")
-        path.write_text(content, encoding="utf-8")
+    content, found = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+        lambda match: f"{match[1]}\n{text}\n\n{match[2]}",
+        path.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    if not found:
+        raise SystemExit(f"{path} has no markers <!-- {name} -->")
+    path.write_text(content, encoding="utf-8")

@@ -11,89 +11,62 @@ between calls.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import PEERS, ROOT, export, machine, run_child, run_peer, table, write_section
+from harness import ROOT, command_line, export, machine, run_peer, table, trained, write_section
 
 from movie_embed.config import DataConfig
 from movie_embed.data.triples import load_triples
 
 USERS, EPOCHS = 138_476, 3
 BATCHES = (65_536, 262_144)
-PEER_NAMES = {"Keras 3, TensorFlow": "keras", "fastai, collab_learner": "fastai"}
+PEERS = {"Keras 3, TensorFlow": "keras", "fastai, collab_learner": "fastai"}
 NAIVE = ((1_024, 0), (8_192, 0), (65_536, 0), (65_536, 2))
 
-Result = dict[str, Any]
 
-
-def ours(batch_size: int, folder: Path) -> Result:
-    """Run train.py as a user does."""
-    run = folder / f"run-{batch_size}"
-    settings = [f"data.users={USERS}", f"data.batch_size={batch_size}", f"hydra.run.dir={run}"]
-    command = [sys.executable, "train.py", *settings, f"trainer.max_epochs={EPOCHS}"]
-    command.append("save.figures=false")
-    _, memory = run_child(command)
-    return json.loads((run / "metrics.json").read_text()) | {"memory": memory}
-
-
-def local(script: str, *arguments: object) -> Result:
-    """Run one of `peers/` that needs no environment of its own."""
-    text, memory = run_child([sys.executable, PEERS / script, *map(str, arguments)])
-    return json.loads(text.strip().splitlines()[-1]) | {"memory": memory}
-
-
-def contenders(data: Path, folder: Path, peers: Path) -> Iterator[tuple[str, int, Result]]:
+def contenders(folder: Path, data: Path, peers: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Run each contender once and yield its name, batch size and result."""
     for size in BATCHES:
-        yield "movie_embed (train.py)", size, ours(size, folder)
-        yield "bare loop of the same step", size, local("bare_loop.py", data, size, EPOCHS)
+        settings = [f"data.users={USERS}", f"data.batch_size={size}"]
+        settings += [f"trainer.max_epochs={EPOCHS}", "overwrite=true"]
+        yield "movie_embed (train.py)", size, trained(folder / "run", *settings)
+        bare = run_peer("", "bare_loop.py", peers, data, str(size), str(EPOCHS))
+        yield "bare loop of the same step", size, bare
     for size, workers in NAIVE:
-        result = local("usual_lightning.py", data, size, workers)
+        result = run_peer("", "usual_lightning.py", peers, data, str(size), str(workers))
         yield f"usual Lightning code, {workers} workers", size, result
-    for label, name in PEER_NAMES.items():
+    for label, name in PEERS.items():
         for size in (1_024, 65_536):
             yield label, size, run_peer(name, f"{name}_speed.py", peers, data, str(size))
 
 
-def main() -> None:
-    """Run all contenders and write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--peers", type=Path, default=Path(".peers"), help="peers' environments")
-    parser.add_argument("--rounds", type=int, default=2)
-    options = parser.parse_args()
-    runs: dict[tuple[str, int], list[Result]] = {}
+def measure(peers: Path = Path(".peers"), rounds: int = 2) -> None:
+    """Run all contenders and write the tables."""
+    runs: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         triples = load_triples(DataConfig(users=USERS, min_ratings=50))
-        data = export(triples, *triples.split(0.05, seed=0), folder / "data.npz")
-        for _ in range(options.rounds):
-            for label, size, result in contenders(data, folder, options.peers):
+        data = export(triples, *triples.split(0.05, seed=0), Path(name, "data.npz"))
+        for _ in range(rounds):
+            for label, size, result in contenders(Path(name), data, peers):
                 print(label, size, result["ratings_per_second"], flush=True)
-                runs.setdefault((label, size), []).append(result)
+                runs[label, size].append(result)
     speeds = {key: max(run["ratings_per_second"] for run in each) for key, each in runs.items()}
     first = speeds["movie_embed (train.py)", BATCHES[0]]
-    rows = [
-        (
-            label,
-            f"{size:,}",
-            f"{speed / 1e6:.3f} M",
-            f"{speed / first:.3f}",
-            f"{max(run['memory'] for run in runs[label, size]):,.0f}",
-        )
-        for (label, size), speed in speeds.items()
-    ]
+    rows = []
+    for (label, size), speed in speeds.items():
+        memory = max(run["memory"] for run in runs[label, size])
+        cells = (f"{speed / 1e6:.3f} M", f"{speed / first:.3f}", f"{memory:,.0f}")
+        rows.append((label, f"{size:,}", *cells))
     heading = ("", "batch", "ratings/s", f"of ours at {BATCHES[0]:,}", "peak RSS, MB")
-    note = f"{machine()}; the fastest of {options.rounds} runs"
+    note = f"{machine()}; the fastest of {rounds} runs"
     write_section("train_speed", f"{note}\n\n{table(heading, rows)}")
     short = [row[:3] for row in rows if row[1] == f"{BATCHES[0]:,}" and "bare" not in row[0]]
     write_section("speed", table(heading[:3], short), ROOT / "README.md")
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, measure)

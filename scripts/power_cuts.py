@@ -12,6 +12,7 @@ start, which resumes what had begun, must end with the embeddings of a run that 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -330,4 +331,7 @@ def age_leftovers(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(a) for a in (sys.argv[1:] + ["100", "0"][len(sys.argv) - 1 :])))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("cuts", type=int, nargs="?", default=100)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    main(**vars(parser.parse_args()))

@@ -1,12 +1,12 @@
 """Throughput of the paper's network in Keras: `keras_speed.py DATA.npz BATCH`."""
 
 import json
-import sys
 import time
 
 import keras
 import numpy as np
 from keras_model import paper_network
+from split import arguments, columns, high, low, movies, users
 
 STEPS = {1_024: 120, 65_536: 30}
 
@@ -22,13 +22,10 @@ class Clock(keras.callbacks.Callback):
         self.ended = time.perf_counter()
 
 
-_, path, batch = sys.argv
-size = int(batch)
-with np.load(path) as data:
-    shape = [data[key].item() for key in ("users", "movies", "low", "high")]
-    rows = np.random.default_rng(0).integers(0, len(data["train_stars"]), STEPS[size] * size)
-    users, movies, stars = (data[f"train_{name}"][rows] for name in ("users", "movies", "stars"))
-clock = Clock()
-paper_network(*shape).fit([movies, users], stars, size, verbose=0, callbacks=[clock])
+size = int(arguments[0])
+*pairs, stars = columns("train", "movies", "users", "stars")
+rows = np.random.default_rng(0).integers(0, len(stars), STEPS[size] * size)
+clock, model = Clock(), paper_network(users, movies, low, high)
+model.fit([column[rows] for column in pairs], stars[rows], size, verbose=0, callbacks=[clock])
 ratings = (STEPS[size] - 1) * size
 print(json.dumps({"ratings_per_second": ratings / (clock.ended - clock.started)}))

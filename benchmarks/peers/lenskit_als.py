@@ -1,7 +1,5 @@
 """LensKit's biased ALS: `lenskit_als.py DATA.npz SEED`."""
 
-import json
-import sys
 import time
 
 import numpy as np
@@ -9,24 +7,19 @@ import pandas as pd
 from lenskit.als import BiasedMFScorer
 from lenskit.data import ItemList, from_interactions_df
 from lenskit.training import TrainingOptions
+from split import arguments, columns, leave
 
-_, path, seed = sys.argv
-with np.load(path) as data:
-    low, high = data["low"].item(), data["high"].item()
-    names = {"user_id": "users", "item_id": "movies", "rating": "stars"}
-    train, val = (
-        pd.DataFrame({key: data[f"{split}_{name}"] for key, name in names.items()})
-        for split in ("train", "val")
-    )
-dataset = from_interactions_df(train)
+names = ("user_id", "item_id", "rating")
+train, val = (
+    pd.DataFrame(dict(zip(names, columns(split), strict=True))) for split in ("train", "val")
+)
 model = BiasedMFScorer(embedding_size=50, epochs=10, regularization=0.06)
+dataset = from_interactions_df(train)
 started = time.perf_counter()
-model.train(dataset, TrainingOptions(rng=int(seed)))
+model.train(dataset, TrainingOptions(rng=int(arguments[0])))
 seconds = time.perf_counter() - started
-squared = 0.0
-mean = train["rating"].mean()
+predicted = np.full(len(val), train["rating"].mean())
 for user, rows in val.groupby("user_id"):
-    scores = model(user, ItemList(item_ids=rows["item_id"].to_numpy())).scores()
-    predicted = np.clip(np.nan_to_num(np.asarray(scores), nan=mean), low, high)
-    squared += float(np.sum((predicted - rows["rating"].to_numpy()) ** 2))
-print(json.dumps({"rmse": (squared / len(val)) ** 0.5, "seconds": seconds}))
+    scores = np.asarray(model(user, ItemList(item_ids=rows["item_id"].to_numpy())).scores())
+    predicted[rows.index] = np.where(np.isnan(scores), predicted[rows.index], scores)
+leave([predicted], [seconds])

@@ -1,12 +1,11 @@
 """The model as most would write it in Lightning: `usual_lightning.py DATA.npz BATCH WORKERS`."""
 
 import json
-import sys
 import time
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
+from split import arguments, columns, high, low, movies, users
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -50,16 +49,13 @@ class Clock(pl.Callback):
         self.ended = time.perf_counter()
 
 
-_, path, batch, workers = sys.argv
-size = int(batch)
-with np.load(path) as data:
-    columns = [torch.from_numpy(data[f"train_{name}"]) for name in ("users", "movies", "stars")]
-    module = Usual(*(data[key].item() for key in ("users", "movies", "low", "high")))
+size, workers = map(int, arguments)
+user_rows, movie_rows, stars = map(torch.from_numpy, columns("train"))
 loader = DataLoader(
-    TensorDataset(columns[0].long(), columns[1].long(), columns[2]),
+    TensorDataset(user_rows.long(), movie_rows.long(), stars),
     batch_size=size,
     shuffle=True,
-    num_workers=int(workers),
+    num_workers=workers,
 )
 clock = Clock()
 trainer = pl.Trainer(
@@ -70,6 +66,6 @@ trainer = pl.Trainer(
     enable_progress_bar=False,
     callbacks=[clock],
 )
-trainer.fit(module, loader)
+trainer.fit(Usual(users, movies, low, high), loader)
 ratings = (STEPS[size] - 1) * size
 print(json.dumps({"ratings_per_second": ratings / (clock.ended - clock.started)}))

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 
-MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/cold_start.py finds no difference
+MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/newcomers.py finds no difference
 _FEATURES = 2_000
 _BLOCK = 4_096
 

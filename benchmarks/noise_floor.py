@@ -1,6 +1,6 @@
 """How near training gets to a known noise floor at the paper's size, and in how many seconds.
 
-    python benchmarks/simulated_quality.py [--seed 0]
+    python benchmarks/noise_floor.py [--seed 0]
 
 138,476 users choose among 1,005 movies as in the demo, about 12 million ratings; stars are a
 mean, two biases and twelve factors, plus normal noise of 0.75 stars, rounded to halves. The noise
@@ -13,19 +13,18 @@ scale, have an RMSE of sqrt(0.75 ** 2 + 0.5 ** 2 / 12) = 0.7638.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from harness import machine, run_child, table, write_section
+from harness import command_line, machine, table, trained, write_section
 from numpy.typing import NDArray
 
 from movie_embed.data import demo
+from movie_embed.evaluation import errors
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
@@ -61,13 +60,16 @@ def simulate(path: Path, seed: int) -> tuple[float, float]:
     stars = np.clip(np.rint(noisy * 2) / 2, 0.5, 5)
     names = {"userId": drawn.users, "movieId": drawn.movies, "rating": stars}
     pq.write_table(pa.table(names), path)
-    floor = float(np.sqrt(np.mean((stars - np.clip(expected, 0.5, 5)) ** 2)))
+    floor = errors([(np.clip(expected, 0.5, 5), stars)]).rmse
     held_out = rng.random(len(stars)) < 0.1
-    return floor, oracle_rmse(users, movies, stars - movie_stars[movies], factors, held_out)
+    oracle = of_oracle(users, movies, stars - movie_stars[movies], factors, held_out)
+    return floor, errors(oracle).rmse
 
 
-def oracle_rmse(users: Rows, movies: Rows, left: Floats, factors: Floats, held_out: Mask) -> float:
-    """Return the RMSE of users inferred from their training ratings, all else known.
+def of_oracle(
+    users: Rows, movies: Rows, left: Floats, factors: Floats, held_out: Mask
+) -> Iterator[tuple[Floats, Floats]]:
+    """Yield predictions and truth: users inferred from their training ratings, all else known.
 
     Parameters
     ----------
@@ -82,7 +84,6 @@ def oracle_rmse(users: Rows, movies: Rows, left: Floats, factors: Floats, held_o
     """
     features = np.concatenate([factors, np.ones((len(factors), 1), np.float32)], axis=1)
     prior = np.diag([1.0] * RANK + [USER_SPREAD**-2]) * (NOISE**2 + 0.5**2 / 12)
-    squared = 0.0
     for first in range(0, USERS, 2_048):
         block = slice(*np.searchsorted(users, [first, first + 2_048]))
         rows, x = users[block] - first, features[movies[block]]
@@ -94,43 +95,28 @@ def oracle_rmse(users: Rows, movies: Rows, left: Floats, factors: Floats, held_o
         products[rows[starts]] = np.add.reduceat(weighed[:, :, None] * x[:, None], starts)
         sums[rows[starts]] = np.add.reduceat(weighed * left[block, None], starts)
         traits = np.linalg.solve(products + prior, sums[..., None])[..., 0]
-        errors = np.einsum("ij,ij->i", traits[rows], x) - left[block]
-        squared += float(np.sum(errors[~known] ** 2))
-    return float(np.sqrt(squared / held_out.sum()))
+        yield np.einsum("ij,ij->i", traits[rows], x)[~known], left[block][~known]
 
 
-def main() -> None:
+def measure(seed: int = 0) -> None:
     """Simulate, train with each setting and write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=0)
-    seed = parser.parse_args().seed
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = folder / "simulated.parquet"
         floor, oracle = simulate(data, seed)
         print(f"floor {floor:.4f}, oracle {oracle:.4f}", flush=True)
+        where = ["data=files", f"data.path={data}", "data.min_ratings=1", "overwrite=true"]
+        where += ["data.val_fraction=0.1", f"data.cache_dir={folder}"]
         for label, settings in SETTINGS.items():
-            run = folder / label.partition(",")[0].replace(" ", "-")
-            where = ["data=files", f"data.path={data}", "data.min_ratings=1"]
-            common = ["data.val_fraction=0.1", f"hydra.run.dir={run}", f"data.cache_dir={folder}"]
-            common.append("save.figures=false")
-            run_child([sys.executable, "train.py", *where, *common, *settings])
-            found = json.loads((run / "metrics.json").read_text())
-            above = found["val_rmse"] - oracle
-            rows.append(
-                (
-                    label,
-                    f"{found['val_rmse']:.4f}",
-                    f"{above:.4f}",
-                    f"{found['train_seconds']:.1f}",
-                    f"{found['ratings_per_second'] / 1e6:.2f} M",
-                )
-            )
+            found = trained(folder / "run", *where, *settings)
+            rmse, rate = found["val_rmse"], f"{found['ratings_per_second'] / 1e6:.2f} M"
+            cells = (f"{rmse:.4f}", f"{rmse - oracle:.4f}", f"{found['train_seconds']:.1f}", rate)
+            rows.append((label, *cells))
     heading = ("", "val. RMSE", "above the oracle", "seconds", "ratings/s")
     note = f"{machine()}; noise floor {floor:.4f}, oracle {oracle:.4f} stars"
-    write_section("simulated_quality", f"{note}\n\n{table(heading, rows)}")
+    write_section("noise_floor", f"{note}\n\n{table(heading, rows)}")
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, measure)

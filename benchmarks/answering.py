@@ -1,0 +1,238 @@
+"""How fast questions are answered, and whether threads that share a Recommender get the same.
+
+    OMP_NUM_THREADS=1 python benchmarks/answering.py speed
+    OMP_NUM_THREADS=1 python benchmarks/answering.py beside
+    OMP_NUM_THREADS=1 python benchmarks/answering.py threads outputs/latest [--total 100000]
+
+`speed`: each kind of question, at 1,005 and at 100,000 random movies of 50 numbers.
+
+`beside`: the paper's questions (section VI; it reports 11 ms for one movie and 24 ms for three
+among 1,005), beside bare NumPy and scikit-learn, all about the same random movies. Bare NumPy is
+the product of normalised vectors with the query, `argpartition` and a sort of the ten, which
+gives row numbers; ours gives titles, years and genres with them.
+
+`threads`: one fresh Recommender for all; the answers must be those of one thread, in flat memory.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from harness import DOCS, command_line, machine, table, write_section
+from numpy.typing import NDArray
+
+from movie_embed import Filters, Recommender
+from movie_embed.data.movies import MovieTable
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
+
+DIM, USERS, RATINGS, REPEATS, K = 50, 10_000, 300, 30, 10
+GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-Fi", "War")
+PAIRS = ["|".join(pair) for pair in combinations(GENRES, 2)]
+SIZES = {1_005: 2_000, 27_278: 500, 1_000_000: 30}
+DIFFERENT = 1_000  # questions
+
+Rows = NDArray[np.intp]
+Question = Callable[[Recommender], object]
+
+
+def questions(recommender: Recommender, rng: random.Random) -> dict[str, Question]:
+    """Return a question of each kind, about movies and users drawn at random."""
+    movies = recommender.embeddings.movies
+    ids = movies.ids[: movies.embedded].tolist()
+    (one, two, three), title = rng.sample(ids, 3), movies.titles[rng.randrange(len(ids))]
+    user = rng.choice(recommender._spaces.users.ids.tolist())
+    rated = {movie: 1.0 + rng.randrange(5) for movie in rng.sample(ids, min(RATINGS, len(ids)))}
+    chosen = Filters(["Animation", "Drama"], ["War"], (1950, 2000), min_count=10)
+    return {
+        "similar to one": lambda r: r.similar(one),
+        "similar to three, mean": lambda r: r.similar([one, two, three]),
+        "similar to three, max": lambda r: r.similar([one, two, three], combine="max"),
+        "not like another": lambda r: r.similar(one, not_like=two),
+        "dot product": lambda r: r.similar(one, metric="dot"),
+        "explained": lambda r: r.similar([one, two, three], explain=True),
+        "filtered": lambda r: r.similar(one, filters=chosen),
+        "diverse": lambda r: r.similar(one, diversity=0.3),
+        "with rare movies": lambda r: r.similar(one, filters=Filters(include_rare=True)),
+        "by title": lambda r: r.movie_id(title),
+        "misspelt title": lambda r: r.movie_id(title[:2] + title[3:]),
+        "for a user": lambda r: r.for_user(user),
+        "for a user, explained": lambda r: r.for_user(user, explain=True),
+        "for somebody's 2 ratings": lambda r: r.for_ratings({one: 5.0, two: 1.0}),
+        f"for somebody's {RATINGS} ratings": lambda r: r.for_ratings(rated),
+        "similar users": lambda r: r.similar_users(user),
+    }
+
+
+def random_recommender(movies: int) -> Recommender:
+    """Make random embeddings of so many movies, one in a hundred of them rare."""
+    rng = np.random.default_rng(0)
+    rare = movies // 100
+    table = MovieTable(
+        ids=np.arange(1, movies + rare + 1),
+        titles=[f"Example {i}, The ({1920 + i % 100})" for i in range(1, movies + rare + 1)],
+        genres=[PAIRS[i] for i in rng.integers(0, len(PAIRS), movies + rare)],
+        tags=[""] * (movies + rare),
+        rating_counts=rng.integers(1, 1000, movies + rare),
+        embedded=movies,
+    )
+    users = UserEmbeddings(
+        ids=np.arange(USERS),
+        vectors=rng.standard_normal((USERS, DIM), dtype=np.float32),
+        biases=np.zeros(USERS, np.float32),
+        starts=np.arange(USERS + 1) * RATINGS,
+        rated=rng.integers(0, movies, USERS * RATINGS).astype(np.uint32),
+        stars=rng.integers(0, 5, USERS * RATINGS).astype(np.uint8),
+        levels=np.arange(1, 6, dtype=np.float32),
+    )
+    content = rng.standard_normal((rare, DIM), dtype=np.float32)
+    saved = SavedEmbeddings(
+        vectors=rng.standard_normal((movies, DIM), dtype=np.float32),
+        biases=np.zeros(movies, np.float32),
+        movies=table,
+        rating_range=(1.0, 5.0),
+        data_name="random",
+        min_ratings=1,
+        ridge=10.0,
+        average_user=np.zeros(DIM + 1, np.float32),
+        users=users,
+        content=ContentVectors(content, np.zeros(rare, np.float32), [], content[:1]),
+    )
+    return Recommender(saved)
+
+
+def milliseconds(asks: list[Callable[[], object]]) -> NDArray[np.float64]:
+    """Return the time of each question."""
+    times = []
+    for ask in asks:
+        started = time.perf_counter()
+        ask()
+        times.append(1000 * (time.perf_counter() - started))
+    return np.array(times)
+
+
+def speed() -> None:
+    """Time each kind of question."""
+    rows: dict[str, list[str]] = {}
+    for movies in (1_005, 100_000):
+        recommender = random_recommender(movies)
+        for name, question in questions(recommender, random.Random(0)).items():  # noqa: S311
+            asks = [lambda q=question, r=recommender: q(r)] * (REPEATS + 1)  # type: ignore[misc]
+            # The first may parse or read.
+            rows.setdefault(name, []).append(f"{np.median(milliseconds(asks)[1:]):.2f}")
+    text = table(
+        ("question, ms", "1,005 movies", "100,000 movies"), [(k, *v) for k, v in rows.items()]
+    )
+    write_section("answering", f"{machine()}\n\n{text}")
+
+
+def ways(ours: Recommender) -> dict[str, Callable[[Rows], object]]:
+    """Return ways to find the ten nearest of the mean of some rows, which are no answers."""
+    from sklearn.neighbors import NearestNeighbors
+
+    vectors = ours.embeddings.vectors
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    neighbours = NearestNeighbors(metric="cosine", algorithm="brute").fit(unit)
+
+    def bare(rows: Rows) -> Rows:
+        scores = unit @ unit[rows].mean(axis=0)
+        scores[rows] = -np.inf
+        best = np.argpartition(scores, -K)[-K:]
+        found: Rows = best[np.argsort(-scores[best])]
+        return found
+
+    def scikit_learn(rows: Rows) -> Rows:
+        query = unit[rows].mean(axis=0, keepdims=True)
+        found = neighbours.kneighbors(query, K + len(rows), return_distance=False)[0]
+        return found[~np.isin(found, rows)][:K]
+
+    return {
+        "movie_embed": lambda rows: ours.similar((rows + 1).tolist(), K),
+        "bare NumPy": bare,
+        "scikit-learn": scikit_learn,
+    }
+
+
+def beside() -> None:
+    """Time the paper's questions beside bare NumPy and scikit-learn."""
+    rows = []
+    for movies, repeats in SIZES.items():
+        asks = ways(random_recommender(movies))
+        for named in (1, 3):
+            rng = np.random.default_rng(0)
+            drawn = [rng.choice(movies, named, replace=False) for _ in range(repeats)]
+            drawn = [*drawn[:5], *drawn]  # to warm up
+            times = {
+                name: milliseconds([lambda a=ask, d=d: a(d) for d in drawn])[5:]  # type: ignore[misc]
+                for name, ask in asks.items()
+            }
+            bare = np.median(times["bare NumPy"])
+            for name, column in times.items():
+                median, slow = np.median(column), np.percentile(column, 99)
+                cells = (f"{median:.3f}", f"{slow:.3f}", f"{median / bare:.2f}")
+                rows.append((f"{movies:,}", named, name, *cells))
+                print(*rows[-1], flush=True)
+    heading = ("movies", "asked about", "", "median, ms", "p99, ms", "of bare NumPy")
+    write_section("paper_latency", f"{machine()}\n\n{table(heading, rows)}", DOCS / "paper.md")
+
+
+def answer(recommender: Recommender, question: Question) -> object:
+    """Return the answer, or the message of the error that it is."""
+    try:
+        return question(recommender)
+    except Exception as error:
+        return str(error)
+
+
+def asked_by_threads(run: Path, total: int, count: int) -> tuple[list[object], int, list[float]]:
+    """Ask questions from many threads of one fresh Recommender.
+
+    Returns
+    -------
+    tuple
+        The answers of one thread, how many of the threads' differ from them, and the memory in MB
+        after each tenth.
+    """
+    alone, rng = Recommender.load(run), random.Random(0)  # noqa: S311
+    asked: list[Question] = []
+    while len(asked) < min(DIFFERENT, total):
+        asked += questions(alone, rng).values()
+    expected = [answer(alone, question) for question in asked]
+    shared, start = Recommender.load(run), threading.Barrier(count)
+
+    def work(thread: int, part: range) -> int:
+        rng = random.Random(thread + part.start)  # noqa: S311
+        start.wait()  # so that all meet what is read and made on first use
+        picks = (rng.randrange(len(asked)) for _ in part)
+        return sum(answer(shared, asked[pick]) != expected[pick] for pick in picks)
+
+    different, memory = 0, []
+    with ThreadPoolExecutor(count) as pool:
+        for tenth in range(10):
+            each = range(tenth * total // 10, (tenth + 1) * total // 10, count)
+            different += sum(pool.map(work, range(count), [each] * count))
+            memory.append(int(Path("/proc/self/statm").read_text().split()[1]) / 256)
+    return expected, different, memory
+
+
+def threads(run: Path, total: int = 100_000, count: int = 8) -> None:
+    """Ask from many threads, and fail where an answer differs from one thread's."""
+    began = time.perf_counter()
+    _, different, memory = asked_by_threads(run, total, count)
+    print(
+        f"{total:,} questions by {count} threads in {time.perf_counter() - began:.1f} s: "
+        f"{different} answers differ from one thread's; memory {memory[0]:.1f} MB after a tenth, "
+        f"{memory[-1]:.1f} MB after all"
+    )
+    if different:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    command_line(__doc__, speed, beside, threads)

@@ -1,0 +1,236 @@
+"""The paper: its lists beside a run's, what it leaves open, and its numbers against each other.
+
+    python train.py experiment=paper data.path=ml-20m.zip
+    python benchmarks/paper.py lists outputs/latest [--write]
+    python benchmarks/paper.py choices FOLDER [--min-ratings 300] [--seeds 3]
+    python benchmarks/paper.py numbers TEXT
+
+`choices`: FOLDER is any MovieLens folder or zip; a twentieth of its ratings is held out. Each row
+is `experiment=paper` with one thing changed. Error and neighbours are those after the last epoch,
+as the paper saves them, beside the best epoch's error. What the project has no setting for is
+changed here.
+
+`numbers`: TEXT is the paper as text. Checked are the table of layers (section III.C), the vector
+before and after normalising (III.F), and how the list for two movies comes from those for one (V).
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from harness import (
+    DOCS,
+    command_line,
+    curve,
+    machine,
+    spread,
+    table,
+    trained_as_changed,
+    write_section,
+)
+from neighbours import measures
+
+from movie_embed import MovieEmbedError, Recommender
+from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import unit
+
+PAGE = DOCS / "paper.md"
+
+TOY_STORY = {
+    "Toy Story 2 (1999)": 0.97,
+    "Bug's Life, A (1998)": 0.85,
+    "Finding Nemo (2003)": 0.83,
+    "Monsters, Inc. (2001)": 0.83,
+    "Toy Story 3 (2010)": 0.82,
+    "Incredibles, The (2004)": 0.79,
+    "Aladdin (1992)": 0.77,
+    "Beauty and the Beast (1991)": 0.75,
+    "Tarzan (1999)": 0.73,
+    "Babe (1995)": 0.72,
+}
+HARRY_POTTER = {
+    "Harry Potter and the Chamber of Secrets (2002)": 0.98,
+    "Harry Potter and the Goblet of Fire (2005)": 0.97,
+    "Harry Potter and the Order of the Phoenix (2007)": 0.96,
+    "Harry Potter and the Prisoner of Azkaban (2004)": 0.95,
+    "Chronicles of Narnia: The Lion, the Witch and the Wardrobe, The (2005)": 0.84,
+    "Pirates of the Caribbean: At World's End (2007)": 0.72,
+    "Pirates of the Caribbean: The Curse of the Black Pearl (2003)": 0.70,
+    "Pirates of the Caribbean: Dead Man's Chest (2006)": 0.69,
+    "Ever After: A Cinderella Story (1998)": 0.67,
+    "X-Men: The Last Stand (2006)": 0.65,
+}
+INCEPTION = {
+    "Dark Knight, The (2008)": 0.79,
+    "Prestige, The (2006)": 0.76,
+    "Shutter Island (2010)": 0.71,
+    "V for Vendetta (2006)": 0.69,
+    "Batman Begins (2005)": 0.68,
+    "Lucky Number Slevin (2006)": 0.65,
+    "Departed, The (2006)": 0.63,
+    "300 (2007)": 0.62,
+    "Sherlock Holmes (2009)": 0.61,
+    "Last Samurai, The (2003)": 0.61,
+}
+_LATTER = [*list(HARRY_POTTER.items())[5:], *list(TOY_STORY.items())[5:]]
+BOTH = dict(sorted(_LATTER, key=lambda answer: -answer[1]))
+
+Combine = Literal["mean", "max"]
+QUESTIONS: dict[tuple[int, ...], tuple[dict[str, float], tuple[Combine, ...]]] = {
+    (1,): (TOY_STORY, ("mean",)),
+    (4896,): (HARRY_POTTER, ("mean",)),
+    (79132,): (INCEPTION, ("mean",)),
+    (1, 4896): (BOTH, ("mean", "max")),
+}
+
+
+def lists(run: Path, write: bool = False) -> None:
+    """Show the paper's lists (section V) beside those of a run, or write them into the docs."""
+    recommender = Recommender.load(run)
+    saved = recommender.embeddings
+    movies, least = saved.movies.embedded, saved.min_ratings
+    note = f"data={saved.data_name}, {movies:,} movies of {least:,} ratings or more"
+    text = "\n\n".join([note, *(beside(recommender, question) for question in QUESTIONS)])
+    if write:
+        write_section("paper_lists", text, PAGE)
+    else:
+        print(text)
+
+
+def beside(recommender: Recommender, movies: tuple[int, ...]) -> str:
+    """Return the paper's list beside ours, and where its movies are in ours."""
+    listed, ways = QUESTIONS[movies]
+    everything = recommender.embeddings.movies.embedded
+    columns, names, found = [], [], []
+    for combine in ways:
+        answers = recommender.similar(movies, everything, combine)
+        ranks = {answer.movie_id: answer.rank for answer in answers}
+        places = [place(recommender, ranks, title) for title in listed]
+        names.append("ours" if len(movies) == 1 else f"ours, combine={combine}")
+        found.append(f"{names[-1]}: {summary(places)}")
+        ours = (f"{a.title} ({a.year}) {a.similarity:.2f}" for a in answers)
+        columns.append((places, [next(ours) for _ in listed]))
+    theirs = [f"{title} {similarity:.2f}" for title, similarity in listed.items()]
+    cells = [range(1, len(theirs) + 1), theirs, *(c[0] for c in columns), *(c[1] for c in columns)]
+    heading = ["", "the paper", *(f"rank in {name}" for name in names), *names]
+    query = " and ".join(recommender.title(movie) for movie in movies)
+    rows = list(zip(*cells, strict=True))
+    return f"**{query}.** {'; '.join(found)}.\n\n{table(heading, rows)}"
+
+
+def place(recommender: Recommender, ranks: dict[int, int], title: str) -> str:
+    """Return where one of the paper's movies is: its rank, or why it has none."""
+    try:
+        movie = recommender.movie_id(title)
+    except MovieEmbedError:
+        return "not in the data"
+    movies = recommender.embeddings.movies
+    few = f"too few ratings: {movies.rating_counts[movies.row_of(movie)]:,}"
+    return str(ranks.get(movie, few))
+
+
+def summary(places: Iterable[str]) -> str:
+    """Return how many of the paper's ten are among our first ten, and how many cannot be."""
+    ranks = [int(place) if place.isdigit() else 0 for place in places]
+    size, missing = len(ranks), ranks.count(0)
+    first = sum(1 <= rank <= size for rank in ranks)
+    without = f", {missing} without a vector" if missing else ""
+    return f"{first} of the paper's {size} in the first {size}{without}"
+
+
+def changes() -> dict[str, tuple[list[str], dict[str, type]]]:
+    """Return the settings and the classes of each row."""
+    from movie_embed.training.datamodule import Batches, RatingsDataModule
+    from movie_embed.training.regression import RatingRegression
+
+    class RegularisedBiases(RatingRegression):
+        def configure_optimizers(self) -> Any:
+            adam: Any = super().configure_optimizers()
+            adam.param_groups[1]["weight_decay"] = adam.param_groups[0]["weight_decay"]
+            return adam
+
+    class ZeroBiases(RatingRegression):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            for biases in (self.model.user_biases, self.model.movie_biases):
+                biases.data.zero_()
+
+    class OneOrder(RatingsDataModule):
+        def train_dataloader(self) -> Batches:
+            return Batches(self.triples, self.train, self.batch_size, (self.seed, 0))
+
+    class FullShuffle(RatingsDataModule):
+        def train_dataloader(self) -> Batches:
+            batches = super().train_dataloader()
+            batches.packed = np.random.default_rng(batches.shuffle).permutation(batches.packed)
+            return batches
+
+    sizes = {f"batches of {n:,}": [f"data.batch_size={n}"] for n in (8_192, 4_096, 1_024)}
+    pulls = {f"`model.l2={l2}`": [f"model.l2={l2}"] for l2 in ("1e-7", "1e-5", "1e-4")}
+    settings = {"`experiment=paper`": [], **sizes, **pulls}
+    return {label: (chosen, {}) for label, chosen in settings.items()} | {
+        "biases regularised too": ([], {"RatingRegression": RegularisedBiases}),
+        "biases start at zero": ([], {"RatingRegression": ZeroBiases}),
+        "one order for all epochs": ([], {"RatingsDataModule": OneOrder}),
+        "every epoch shuffles all ratings": ([], {"RatingsDataModule": FullShuffle}),
+    }
+
+
+def choices(source: Path, min_ratings: int = 300, seeds: int = 3) -> None:
+    """Change each choice that the paper leaves open, one at a time."""
+    where = ["experiment=paper", "data=files", f"data.path={source.resolve()}", "save.epoch=last"]
+    where += [f"data.min_ratings={min_ratings}", "data.val_fraction=0.05"]
+    rows = []
+    for label, (settings, classes) in changes().items():
+        outcomes = []
+        for seed in range(10, 10 + seeds):  # other splits than those reported elsewhere
+            with tempfile.TemporaryDirectory() as folder:
+                run = Path(folder, "run")
+                trained_as_changed(run, [*where, f"seed={seed}", *settings], **classes)
+                rmses, saved = curve(run), SavedEmbeddings.load(run)
+                recall = measures(saved.movies, unit(saved.vectors))[0]
+                best = min(rmses)
+                outcomes.append((best, 1 + rmses.index(best), rmses[-1], recall))
+        columns = zip(*outcomes, strict=True)
+        rows.append((label, *map(spread, columns, (4, 1, 4, 3))))
+        print(*rows[-1], sep=" | ", flush=True)
+    heading = ("", "best RMSE", "its epoch", "last RMSE", "sequel recall@10")
+    write_section("paper_choices", f"{machine()}; seeds: {seeds}\n\n{table(heading, rows)}", PAGE)
+
+
+def numbers(text: Path) -> None:
+    """Check the numbers that the paper prints against each other."""
+    paper = text.read_text(encoding="utf-8")
+    total = 0
+    layers = r"^(\w+) \(Embedding\)\s+\(None, 1, (\d+)\)\s+(\d+)"
+    for name, columns, printed in re.findall(layers, paper, re.MULTILINE):
+        count = (138_476 if name.startswith("users") else 1_005) * int(columns)
+        total += count
+        print(f"{name}: {count:,}, printed as {int(printed):,}")
+    (printed,) = re.findall(r"Total params: ([\d,]+)", paper)
+    print(f"total: {total:,}, printed as {printed}\n")
+    blocks = re.findall(r"\[([-\d.e+\s]{200,})\]", paper)
+    raw, normalised = (np.array(block.split(), dtype=np.float64) for block in blocks)
+    norm = np.linalg.norm(raw)
+    print(f"norms {norm:.7f} and {np.linalg.norm(normalised):.9f}")
+    right = np.isclose(raw / norm, normalised, rtol=1e-6, atol=0)
+    for i in np.flatnonzero(~right):
+        print(f"component {i + 1}: {raw[i] / norm:.8g} expected, printed {normalised[i]:.8g}")
+    apart = np.abs(normalised * norm / raw - 1)[right].max()
+    print(f"the other {right.sum()} agree to {apart:.1e}\n")
+    single = r"^\d+: (.+?)\s+----> Similarity: \", ([\d.]+)$"
+    answers = [(title, float(s)) for title, s in re.findall(single, paper, re.MULTILINE)]
+    both = r"'Movie_Name': '(.+)', 'Similarity': ([\d.]+)}"
+    together = [(title, round(float(s), 2)) for title, s in re.findall(both, paper)]
+    same = sorted(answers[5:10] + answers[15:20]) == sorted(together)
+    print(f"two movies: ranks 6 to 10 of both lists, the same similarities: {same}")
+    print(f"least similar of those left out: {min(s for _, s in answers[:5] + answers[10:15])}")
+
+
+if __name__ == "__main__":
+    command_line(__doc__, lists, choices, numbers)
