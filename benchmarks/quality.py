@@ -37,9 +37,7 @@ from harness import (
 from numpy.typing import NDArray
 
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.data.files import find_files
-from movie_embed.data.ratings import read_ratings
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 from movie_embed.evaluation import errors
 
 EXPERIMENTS = ("paper", "fast", "best")

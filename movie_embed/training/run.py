@@ -19,12 +19,12 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfil
 
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import PackedSource
+from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST, name_latest
 from movie_embed.errors import MovieEmbedError
 from movie_embed.evaluation import Errors, errors, fit_biases
-from movie_embed.storage import ArrayFile, remove_leftovers, write_text
+from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.threads import is_forked
 from movie_embed.training.callbacks import (
     Curves,
@@ -243,7 +243,7 @@ def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
         warmup=config.optimizer.warmup,
     )
     if config.model.implicit != "none":
-        if isinstance(data.train, ArrayFile):
+        if len(data.triples) > config.data.window:
             raise MovieEmbedError(
                 f"model.implicit={config.model.implicit} needs all ratings in memory: leave it "
                 f"out, or set data.window={len(data.triples)} if there is enough"
@@ -323,7 +323,7 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
 
 
 @torch.no_grad()
-def _errors(triples: Triples, packed: PackedSource, model: MovieEmbedding) -> Errors:
+def _errors(triples: Triples, packed: Packed, model: MovieEmbedding) -> Errors:
     batches = Batches(triples, packed, EVAL_BATCH)
     return errors(
         (model(batch.users, batch.movies).cpu().numpy(), batch.ratings.cpu().numpy())
