@@ -32,12 +32,13 @@ def main(cfg: DictConfig) -> float | None:
             config.check_sweep()
         check_free(run, config)
         # Imported only now: a mistake in a setting is told before torch has loaded.
-        from movie_embed.training.process import KeepFreedMemory, quiet_lightning
+        from movie_embed.training.process import OwnProcess, quiet_lightning
         from movie_embed.training.run import train
 
         quiet_lightning()
         swept = swept_values(job) if sweeps else {}
-        return train(config, run, swept, [KeepFreedMemory()]).get(config.objective)
+        own = OwnProcess(config)
+        return train(config, run, callbacks=[own], swept=swept).get(config.objective)
     return None
 
 

@@ -19,7 +19,6 @@ from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,24 +93,28 @@ def trained(run: Path, *settings: str) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text()) | {"memory": memory}
 
 
-def trained_as_changed(run: Path, settings: Sequence[str], **classes: type) -> dict[str, Any]:
+def trained_as_changed(
+    run: Path, settings: Sequence[str], *, data: type | None = None, module: type | None = None
+) -> dict[str, Any]:
     """Train in this process, in silence, with classes in place of ours; return the metrics."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
+    from movie_embed import train
     from movie_embed.config import TrainConfig, register_schemas
-    from movie_embed.training import run as training
+    from movie_embed.training.datamodule import RatingsDataModule
+    from movie_embed.training.regression import RatingRegression
 
     register_schemas()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = OmegaConf.to_object(compose("train", [*settings, "save.figures=false"]))
     assert isinstance(config, TrainConfig)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(contextlib.chdir(run.parent))  # where outputs/latest is written
-        for name, ours in classes.items():
-            stack.enter_context(patch.object(training, name, ours))
-        return training.train(config, run)
+    ratings: RatingsDataModule = (data or RatingsDataModule)(config.data, config.seed)
+    task: type[RatingRegression] = module or RatingRegression
+    learner = task.for_data(ratings, config.model, config.optimizer)
+    # Into the working folder outputs/latest is written.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(run.parent):
+        return train(config, run, data=ratings, module=learner)
 
 
 def curve(run: Path) -> list[float]:

@@ -160,24 +160,31 @@ def changes() -> dict[str, tuple[list[str], dict[str, type]]]:
             for biases in (self.model.user_biases, self.model.movie_biases):
                 biases.data.zero_()
 
+    class Still(Batches):
+        def set_epoch(self, epoch: int) -> None:
+            """Keep the first epoch's order."""
+
+    class Shuffled(Batches):
+        def set_epoch(self, epoch: int) -> None:
+            super().set_epoch(epoch)
+            self.packed = np.random.default_rng([self.seed, epoch]).permutation(self.packed)
+
     class OneOrder(RatingsDataModule):
         def train_dataloader(self) -> Batches:
-            return Batches(self.triples, self.train, self.batch_size, (self.seed, 0))
+            return Still(self.triples, self.train, self.batch_size, (self.seed, 0))
 
     class FullShuffle(RatingsDataModule):
         def train_dataloader(self) -> Batches:
-            batches = super().train_dataloader()
-            batches.packed = np.random.default_rng(batches.shuffle).permutation(batches.packed)
-            return batches
+            return Shuffled(self.triples, self.train, self.batch_size, (self.seed, 0))
 
     sizes = {f"batches of {n:,}": [f"data.batch_size={n}"] for n in (8_192, 4_096, 1_024)}
     pulls = {f"`model.l2={l2}`": [f"model.l2={l2}"] for l2 in ("1e-7", "1e-5", "1e-4")}
     settings = {"`experiment=paper`": [], **sizes, **pulls}
     return {label: (chosen, {}) for label, chosen in settings.items()} | {
-        "biases regularised too": ([], {"RatingRegression": RegularisedBiases}),
-        "biases start at zero": ([], {"RatingRegression": ZeroBiases}),
-        "one order for all epochs": ([], {"RatingsDataModule": OneOrder}),
-        "every epoch shuffles all ratings": ([], {"RatingsDataModule": FullShuffle}),
+        "biases regularised too": ([], {"module": RegularisedBiases}),
+        "biases start at zero": ([], {"module": ZeroBiases}),
+        "one order for all epochs": ([], {"data": OneOrder}),
+        "every epoch shuffles all ratings": ([], {"data": FullShuffle}),
     }
 
 

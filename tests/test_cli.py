@@ -211,7 +211,7 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
     [
         ("", "ask one thing"),
         ("movie_id=101 user_id=1", "ask one thing"),
-        ("movie_id=abc", "movie_id=abc is not in files; nearest ids: "),
+        ("movie_id=abc", "movie_id=[1,4896]"),
         ("movie_id=[]", "movie_id=[1,4896]"),
         ("movie_id=1.5", "movie_id"),
         ("movie_id=101,102", "type 'movie_id=[101,102]'"),
@@ -221,7 +221,7 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
         ("movie=group", "fits 40 movies"),
         ("movie=zzzz", "nearest"),
         ("user_id=999", "nearest ids: 238, 239, 240"),
-        ("user_id=one", "user_id='one'"),
+        ("user_id=one", "user_id=one"),
         ("ratings=nowhere.csv", "nowhere.csv"),
         ("'rate={101: 6}'", "off the scale, 0.5 to 5"),
         ("'rate={101: good}'", "rate="),

@@ -415,22 +415,6 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(folder: Path, tmp_pat
     assert metrics["epochs"] == metrics["best_epoch"] + 2 < 60  # type: ignore[operator]
 
 
-def test_a_run_says_where_its_time_went(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train(settings(folder), tmp_path)
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("time:"))
-    shares = dict(part.rsplit(" ", 1) for part in line.removeprefix("time: ").split(", "))
-    assert set(shares) == {
-        "data",
-        "forward and backward",
-        "optimiser",
-        "validation",
-        "logging and checkpoints",
-    }
-    assert sum(int(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=3)
-
-
 def test_lightnings_own_profile_is_shown_on_request(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

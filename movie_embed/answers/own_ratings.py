@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from movie_embed.answers.lookup import Movie, MovieId
 from movie_embed.errors import MovieEmbedError
 
 _MOVIE = ("movieId", "movie_id", "title", "movie")
 _STARS = ("stars", "rating")
 
 
-def read_own_ratings(path: Path) -> dict[Movie, float]:
+def read_own_ratings(path: Path) -> dict[int | str, float]:
     """Read stars by movie id or title.
 
     Parameters
@@ -38,8 +37,8 @@ def read_own_ratings(path: Path) -> dict[Movie, float]:
     return ratings
 
 
-def _ratings(path: Path, file: IO[str]) -> dict[Movie, float]:
-    ratings: dict[Movie, float] = {}
+def _ratings(path: Path, file: IO[str]) -> dict[int | str, float]:
+    ratings: dict[int | str, float] = {}
     for number, movie, stars in _rows(path, file):
         try:
             value = float(stars)
@@ -53,7 +52,7 @@ def _ratings(path: Path, file: IO[str]) -> dict[Movie, float]:
     return ratings
 
 
-def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Movie, str]]:
+def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, int | str, str]]:
     rows = csv.reader(file, strict=True)
     header = [name.strip() for name in next(rows, [])]
     if not header:
@@ -67,10 +66,9 @@ def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Movie, str]]:
             wrong = f"{len(row)} fields, the header has {len(header)}"
             raise MovieEmbedError(f"{path}, line {rows.line_num}: {wrong}")
         name = row[movie].strip()
-        if by_id and not name:
-            raise MovieEmbedError(f"{path}, line {rows.line_num}: it has no movie id")
-        movie_id = int(name) if name.isdecimal() else MovieId(name)
-        yield rows.line_num, movie_id if by_id else name, row[stars]
+        if by_id and not name.isdecimal():
+            raise MovieEmbedError(f"{path}, line {rows.line_num}: {name!r} is no movie id")
+        yield rows.line_num, int(name) if by_id else name, row[stars]
 
 
 def _column(path: Path, header: list[str], names: tuple[str, ...]) -> int:

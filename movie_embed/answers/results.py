@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.movies import Id
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,7 +30,7 @@ class Reason:
         Genres that both have.
     """
 
-    nearest_id: Id
+    nearest_id: int
     nearest: str
     nearest_similarity: float
     nearest_stars: float | None
@@ -68,7 +66,7 @@ class Recommendation(NamedTuple):
     """
 
     rank: int
-    movie_id: Id
+    movie_id: int
     title: str
     year: int | None
     genres: tuple[str, ...]
@@ -118,7 +116,7 @@ class MovieVector:
         where training pulled the vector to 0, which then has no direction.
     """
 
-    movie_id: Id
+    movie_id: int
     title: str
     vector: NDArray[np.float32]
     normalised: NDArray[np.float32]
@@ -139,5 +137,5 @@ class SimilarUser:
     """
 
     rank: int
-    user_id: Id
+    user_id: int
     similarity: float

@@ -5,72 +5,53 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import Timer, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from movie_embed.errors import Interrupted, take_over
-from movie_embed.training.datamodule import Batch
+
+_NOTHING = nullcontext()
 
 
-class Throughput(pl.Callback):
-    """Measure training time, and ratings per second over whole epochs after the first batch.
+class Throughput(Timer):
+    """Lightning's clock of the training, and ratings per second of whole epochs.
 
-    Both go on where a resumed run stopped. Shuffling counts, validation does not.
+    The first batch, which warms up, and validation do not count; shuffling does. Both go on where
+    a resumed run stopped.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.ratings = 0
         self.seconds = 0.0
-        self._earlier = 0.0
-        self._fit_started = time.perf_counter()
         self._started: float | None = None
         self._epoch = (0, 0.0)
 
-    @property
-    def train_seconds(self) -> float:
-        """Seconds of training so far, validation and checkpoints included."""
-        return self._earlier + time.perf_counter() - self._fit_started
-
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured."""
-        return {
-            "ratings": self.ratings,
-            "seconds": self.seconds,
-            "train_seconds": self.train_seconds,
-        }
+        return {**super().state_dict(), "ratings": self.ratings, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on measuring."""
+        super().load_state_dict(state_dict)
         self.ratings, self.seconds = state_dict["ratings"], state_dict["seconds"]
-        self._earlier = state_dict["train_seconds"]
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of the whole run."""
-        self._fit_started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock, but for the first epoch, whose first batch warms up."""
+        """Start the clock, but for the first epoch."""
         self._epoch = (self.ratings, self.seconds)
         if trainer.current_epoch > 0:
             self._started = time.perf_counter()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Count the batch; stop the clock with the last one, before validation."""
         if self._started is None:
@@ -87,52 +68,12 @@ class Throughput(pl.Callback):
             pl_module.log("ratings_per_second", ratings / seconds)
 
 
-_PHASES = {
-    "train_dataloader_next": "data",
-    "run_training_batch": "forward and backward",
-    "on_before_optimizer_step": "optimiser",
-    "on_train_batch_end": "logging and checkpoints",
-    "on_validation_start": "validation",
-    "on_validation_end": "logging and checkpoints",
-}
-_NOTHING = nullcontext()
-
-
-class Phases(Profiler):
-    """Add up where training time goes: five sums in place of Lightning's hundred lines."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._begun = cache(lambda action: _PHASES.get(action.rpartition(".")[2]))
-        self._phase = ""
-        self._since = 0.0
+class Unprofiled(PassThroughProfiler):
+    """Lightning's profiler that measures nothing, at less cost: it is asked fifty times a step."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Note what begins; Lightning asks fifty times a step, and its own way takes long."""
-        self.start(action_name)
+        """Return a context that does nothing, the same every time."""
         return _NOTHING
-
-    def start(self, action_name: str) -> None:
-        """End the last phase where another begins."""
-        phase = self._begun(action_name)
-        if phase is None or phase == self._phase:
-            return
-        now = time.perf_counter()
-        if self._phase:
-            self.seconds[self._phase] += now - self._since
-        self._phase, self._since = phase, now
-
-    def stop(self, action_name: str) -> None:
-        """Do nothing: a phase ends where the next begins."""
-
-    def summary(self) -> str:
-        """Return the share of each phase in one line."""
-        total = sum(self.seconds.values()) or 1.0
-        return ", ".join(f"{phase} {part / total:.0%}" for phase, part in self.seconds.items())
-
-    def describe(self) -> None:
-        """Print nothing of its own."""
 
 
 class StopOnSignal(pl.Callback):
@@ -221,14 +162,17 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
 
 class Curves(TensorBoardLogger):
-    """TensorBoard's logger, without the epoch's number that Lightning adds each time it logs."""
+    """TensorBoard's logger, without what Lightning adds: the epoch's number, and settings as YAML.
 
-    # It would write its own copy of the settings, and not atomically.
-    NAME_HPARAMS_FILE = "config.yaml"
+    The run writes its settings itself.
+    """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics, each once a step, and write them: a killed run keeps its curves."""
+        """Log metrics, each once a step."""
         super().log_metrics({k: v for k, v in metrics.items() if k != "epoch"}, step)
+
+    def save(self) -> None:
+        """Write all curves, as Lightning asks after each metric: a killed run keeps them."""
         self.experiment.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,36 +41,24 @@ def resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> in
     if not last.is_file():
         return 0
     state = AtomicCheckpointIO().load_checkpoint(last)
-    if state[type(data).__qualname__] != data.state_dict():
-        raise MovieEmbedError(
-            f"resume={config.resume}: the data are not those the run began with; "
-            "start a new run without resume="
-        )
-    epochs = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    patience = config.trainer.early_stopping
-    early = patience is not None and _without_gain(state) >= patience
-    if (epochs >= config.trainer.max_epochs or early) and epochs == _saved_epochs(last.parents[1]):
-        patient = f" trainer.early_stopping={_without_gain(state) + 3}" if early else ""
+    try:
+        data.load_state_dict(state[type(data).__qualname__])
+    except MovieEmbedError as error:
+        new = "start a new run without resume="
+        raise MovieEmbedError(f"resume={config.resume}: {error}; {new}") from None
+    epochs, metrics = state["epoch"] + 1, last.parents[1] / "metrics.json"
+    # A longer run over the same folder keeps the model it began with until it has saved its own.
+    saved = metrics.is_file() and json.loads(metrics.read_text("utf-8"))["epochs"] == epochs
+    # How many validations in a row had no lower error, where that is counted.
+    waits = max((each.get("wait_count", 0) for each in state["callbacks"].values()), default=0)
+    early = waits >= (config.trainer.early_stopping or math.inf)
+    if saved and (early or epochs >= config.trainer.max_epochs):
+        patient = f" trainer.early_stopping={waits + 3}" if early else ""
         raise MovieEmbedError(
             f"resume={config.resume}: the run has finished its {epochs} epochs; "
             f"go on with trainer.max_epochs={epochs + 5}{patient} or the like"
         )
     return int(state["global_step"])
-
-
-def _without_gain(state: dict[str, Any]) -> int:
-    """Return how many validations in a row had no lower error, where that is counted."""
-    counts = (callback.get("wait_count", 0) for callback in state["callbacks"].values())
-    return max(counts, default=0)
-
-
-def _saved_epochs(run: Path) -> int | None:
-    """Return how many epochs the model that a run has saved was trained for, if it has saved one.
-
-    A longer run over the same folder keeps that model until it has saved its own.
-    """
-    metrics = run / "metrics.json"
-    return int(json.loads(metrics.read_text("utf-8"))["epochs"]) if metrics.is_file() else None
 
 
 def restore_epoch(module: RatingRegression, checkpoint: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from movie_embed.config import WINDOW, DataConfig
-from movie_embed.data.loading import load_triples
 from movie_embed.data.movielens import cache_dir
-from movie_embed.data.packing import Packed, blocks
-from movie_embed.data.triples import Triples
+from movie_embed.data.packing import Packed, PackedSource, blocks
+from movie_embed.data.triples import Triples, load_triples
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import digest_of
 
@@ -45,34 +44,45 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Batches of packed ratings, in order or in the order of one epoch.
+    """Batches of packed ratings, in order or shuffled anew every epoch.
 
-    An epoch takes runs of 32 ratings in random order; of small batches, shorter runs, so that a
-    batch is of 32 or more. Ratings shuffled beforehand, as a split's are, need no more: a run is
-    of ratings that have nothing in common, and its order costs a tenth of a full shuffle's.
+    An epoch visits runs of 32 consecutive ratings in random order; for small batches the runs are
+    shorter, so that a batch mixes 32 or more. The ratings of a split are shuffled already, so those
+    of a run have nothing in common, and the order of runs costs a tenth of a full shuffle.
 
     Parameters
     ----------
     triples
         Unpacks the ratings.
     packed
-        The ratings to go through; in random order, if there is to be a `shuffle`.
+        The ratings to go through; in random order, if they are to be shuffled.
     batch_size
         Ratings a batch; the last may have fewer.
     shuffle
-        The key of the order, ``(seed, epoch)``: for a batch size it depends on nothing else, so
-        a resumed run sees what an uninterrupted one sees. None keeps the order.
+        The seed of the order, and the epoch until `set_epoch` tells another. The order is a
+        function of these and the batch size alone, so a resumed run sees what an uninterrupted one
+        sees. None keeps the order.
     window
-        How many ratings' runs are mixed. If there are more, each window is of random chunks of
-        them, and only one window is in memory.
+        How many ratings are shuffled together. If there are more, each window is of random chunks
+        of them, and only one window is in memory.
     rank, world_size
         Of the processes that share each batch, which this is, and how many there are.
+
+    Attributes
+    ----------
+    place
+        The epoch, and how many of its batches have been taken.
+    resumed
+        The place where an interrupted pass goes on, once its epoch is chosen.
     """
+
+    # What Lightning asks a loader for: at the start of an epoch it calls `sampler.set_epoch`.
+    batch_sampler = None
 
     def __init__(
         self,
         triples: Triples,
-        packed: Packed,
+        packed: PackedSource,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
         window: int = WINDOW,
@@ -82,41 +92,53 @@ class Batches:
         self.triples = triples
         self.packed = packed
         self.batch_size = batch_size
-        self.shuffle = shuffle
+        self.shuffles, (self.seed, epoch) = shuffle is not None, shuffle or (0, 0)
         self.window = window
         self.rank = rank
         self.world_size = world_size
-        self._first = 0
-        self._done = 0
+        self.place = (epoch, 0)
+        self.resumed: tuple[int, int] | None = None
+
+    @property
+    def sampler(self) -> Batches:
+        """What chooses the ratings of each batch: this itself."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.place = epoch, 0
+
+    def state_dict(self) -> dict[str, tuple[int, int]]:
+        """Return the place, which Lightning keeps in its checkpoints."""
+        return {"place": self.place}
+
+    def load_state_dict(self, state_dict: dict[str, tuple[int, int]]) -> None:
+        """Go on from a place."""
+        self.resumed = state_dict["place"]
 
     def __len__(self) -> int:
         return -(-len(self.packed) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._done, self._first = self._first, 0
-        for packed in islice(self._parts(), self._done, None):
+        epoch, first = self.place[0], 0
+        if self.resumed is not None and self.resumed[0] == epoch:
+            first = self.resumed[1]
+        self.resumed = None
+        for done, packed in enumerate(islice(self._parts(epoch), first, None), first + 1):
             mine = self.triples.unpack(packed[self.rank :: self.world_size])
-            self._done += 1
+            self.place = epoch, done
             users, movies, ratings = map(torch.from_numpy, mine)
             yield Batch(users, movies, ratings, total=len(packed))
 
-    def state_dict(self) -> dict[str, int]:
-        """Return how many batches are done: Lightning keeps it in its checkpoints."""
-        return {"done": self._done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start the next pass after the batches that are done."""
-        self._first = state["done"]
-
-    def _parts(self) -> Iterator[Packed]:
+    def _parts(self, epoch: int) -> Iterator[Packed]:
         """Yield each batch's ratings."""
-        if self.shuffle is None:
+        if not self.shuffles:
             for part in blocks(len(self.packed), self.batch_size):
                 yield np.sort(self.packed[part])
             return
-        source = np.random.SFC64([*self.shuffle, 1])
-        for chunks in self._windows(self.shuffle):
-            yield from self._from_runs(self._joined(chunks), source)
+        source = np.random.SFC64([self.seed, epoch, 1])
+        for window in self._windows([self.seed, epoch, 2]):
+            yield from self._from_runs(window, source)
 
     def _from_runs(self, packed: Packed, source: np.random.SFC64) -> Iterator[Packed]:
         """Yield batches of short runs in random order; what is less than a run comes last."""
@@ -133,29 +155,20 @@ class Batches:
             batch.sort()
             yield batch
 
-    def _joined(self, chunks: list[slice]) -> Packed:
-        """Return the ratings of all chunks, read one after another; of one in memory, a view."""
-        if len(chunks) == 1:
-            return self.packed[chunks[0]]
-        joined = np.empty(sum(chunk.stop - chunk.start for chunk in chunks), self.packed.dtype)
-        start = 0
-        for part in (self.packed[chunk] for chunk in chunks):
-            joined[start : start + len(part)] = part
-            start += len(part)
-        return joined
-
-    def _windows(self, key: tuple[int, int]) -> list[list[slice]]:
-        """Return which chunks of the ratings are mixed together: all, or some at random.
+    def _windows(self, key: list[int]) -> Iterator[Packed]:
+        """Yield the ratings that are shuffled together: all, or some chunks of them at random.
 
         But for the last, chunks are of whole batches, so any order has as many batches.
         """
         if len(self.packed) <= self.window:
-            return [[slice(0, len(self.packed))]]
+            yield self.packed[:]
+            return
         batches = max(self.window // _CHUNKS // self.batch_size, 1)
         chunks = list(blocks(len(self.packed), batches * self.batch_size))
-        order = _random_order(len(chunks), np.random.SFC64([*key, 2]))
-        windows = np.array_split(order, -(-len(self.packed) // self.window))
-        return [[chunks[number] for number in window] for window in windows]
+        order = _random_order(len(chunks), np.random.SFC64(key))
+        windows = np.array_split(order, min(-(-len(self.packed) // self.window), len(chunks)))
+        for numbers in windows:
+            yield np.concatenate([self.packed[chunks[number]] for number in numbers])
 
 
 def _random_order(size: int, source: np.random.SFC64) -> NDArray[np.int64]:
@@ -164,7 +177,9 @@ def _random_order(size: int, source: np.random.SFC64) -> NDArray[np.int64]:
 
 
 class RatingsDataModule(pl.LightningDataModule):
-    """Stream filtered (user, movie, rating) triples.
+    """Ratings as batches for any Trainer, with a share of them held out for validation.
+
+    The loaders for testing and prediction are of the held-out ratings, too.
 
     Parameters
     ----------
@@ -172,16 +187,29 @@ class RatingsDataModule(pl.LightningDataModule):
         Which data, how filtered, split and batched.
     seed
         Of the split and the order of the epochs.
+
+    Attributes
+    ----------
+    triples
+        All ratings, once `setup` has run.
+    train, val
+        Both splits of them, packed.
     """
 
     triples: Triples
-    train: Packed
-    val: Packed
+    train: PackedSource
+    val: PackedSource
 
-    def __init__(self, config: DataConfig, seed: int) -> None:
+    def __init__(self, config: DataConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         self.seed = seed
+        self._batches: Batches | None = None
+        self._resumed: tuple[int, int] | None = None
+
+    def prepare_data(self) -> None:
+        """Download the data set and pack it into the cache: one process does so for all."""
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
         """Load and split the triples, once."""
@@ -194,10 +222,11 @@ class RatingsDataModule(pl.LightningDataModule):
                     f"there are {len(self.triples):,} ratings"
                 )
 
-    def _split(self, val_fraction: float) -> tuple[Packed, Packed]:
-        large = len(self.triples) > self.config.window
-        folder = cache_dir(self.config.cache_dir) if large else None
-        return self.triples.split(val_fraction, self.seed, folder)
+    def _split(self, val_fraction: float) -> tuple[PackedSource, PackedSource]:
+        if len(self.triples) <= self.config.window:
+            return self.triples.split(val_fraction, self.seed)
+        folder = cache_dir(self.config.cache_dir)
+        return self.triples.split_on_disk(val_fraction, self.seed, folder)
 
     @property
     def batch_size(self) -> int:
@@ -221,17 +250,26 @@ class RatingsDataModule(pl.LightningDataModule):
             unseen_movies[movies] = False
         return torch.from_numpy(unseen_users), torch.from_numpy(unseen_movies)
 
+    def rated_pairs(self) -> tuple[Tensor, Tensor]:
+        """Return users and movies of all training ratings, as implicit models need them."""
+        users, movies, _ = self.triples.unpack(np.sort(self.train[:]))  # sums read rows in order
+        return torch.from_numpy(users), torch.from_numpy(movies)
+
     def train_dataloader(self) -> Batches:
-        """Return this epoch's batches; the Trainer asks again every epoch."""
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        key, window = (self.seed, epoch), self.config.window
-        return Batches(self.triples, self.train, self.batch_size, key, window, *self._place())
+        """Return the training batches, each epoch in another order."""
+        order, window = (self.seed, 0), self.config.window
+        loader = Batches(self.triples, self.train, self.batch_size, order, window, *self._share())
+        loader.resumed = self._batches.resumed if self._batches else self._resumed
+        self._batches = loader
+        return loader
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches."""
-        return Batches(self.triples, self.val, EVAL_BATCH, None, WINDOW, *self._place())
+        return Batches(self.triples, self.val, EVAL_BATCH, None, WINDOW, *self._share())
 
-    def _place(self) -> tuple[int, int]:
+    test_dataloader = predict_dataloader = val_dataloader
+
+    def _share(self) -> tuple[int, int]:
         """Return which of the processes this is, and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
@@ -242,6 +280,25 @@ class RatingsDataModule(pl.LightningDataModule):
         arrays = (triples.packed, triples.user_ids, triples.movies.ids)
         return " ".join(digest_of(array) for array in arrays)
 
-    def state_dict(self) -> dict[str, str]:
-        """Return the fingerprint: a run only goes on with the data it began with."""
-        return {"fingerprint": self.fingerprint}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fingerprint, and the training batches' place.
+
+        Lightning restores the place by itself, but not where a schedule has asked for the number
+        of steps (2.6).
+        """
+        place = self._batches.place if self._batches else (0, 0)
+        return {"fingerprint": self.fingerprint, "place": place}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on within the epoch.
+
+        Raises
+        ------
+        MovieEmbedError
+            The data are not those that training began with.
+        """
+        if state_dict["fingerprint"] != self.fingerprint or "place" not in state_dict:
+            raise MovieEmbedError(
+                "the data are not those the run began with, or an earlier version began it"
+            )
+        self._batches, self._resumed = None, state_dict["place"]

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from movie_embed.errors import MovieEmbedError
 from movie_embed.training.implicit import RatingSums
 from movie_embed.training.scores import pair_scores
 
@@ -53,8 +54,6 @@ class MovieEmbedding(nn.Module):
     """
 
     rating_range: Tensor
-    rated_sums: RatingSums
-    rater_sums: RatingSums
 
     def __init__(
         self,
@@ -71,11 +70,19 @@ class MovieEmbedding(nn.Module):
         self.user_biases = nn.Parameter(he_normal(users, 1, generator).squeeze(1))
         self.movie_biases = nn.Parameter(he_normal(movies, 1, generator).squeeze(1))
         self.rated_vectors = self.rater_vectors = None
+        self.rated_sums: RatingSums | None = None
+        self.rater_sums: RatingSums | None = None
         if implicit in ("users", "both"):
             self.rated_vectors = nn.Parameter(he_normal(movies, dim, generator))
         if implicit in ("movies", "both"):
             self.rater_vectors = nn.Parameter(he_normal(users, dim, generator))
         self.register_buffer("rating_range", torch.tensor(rating_range))
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Whether this is an implicit model before `set_ratings`."""
+        implicit = (self.rated_vectors, self.rated_sums), (self.rater_vectors, self.rater_sums)
+        return any(vectors is not None and sums is None for vectors, sums in implicit)
 
     def set_ratings(self, users: Tensor, movies: Tensor) -> None:
         """Tell an implicit model who rated what in training: indices, int32, shape (ratings,)."""
@@ -89,9 +96,11 @@ class MovieEmbedding(nn.Module):
         """Return the vectors that predict: of users, (users, dim), and of movies, (movies, dim)."""
         user_table: Tensor = self.user_vectors
         movie_table: Tensor = self.movie_vectors
-        if self.rated_vectors is not None:
+        if self.needs_ratings:
+            raise MovieEmbedError("an implicit model must be told who rated what: call set_ratings")
+        if self.rated_sums is not None:
             user_table = user_table + self.rated_sums(self.rated_vectors)
-        if self.rater_vectors is not None:
+        if self.rater_sums is not None:
             movie_table = movie_table + self.rater_sums(self.rater_vectors)
         return user_table, movie_table
 

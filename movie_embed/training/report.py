@@ -64,7 +64,6 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
         lines.insert(0, "Simulated ratings, for trying things out: no real person's opinions.\n")
     if len(triples) > config.data.window:
         lines.append("more than data.window: training reads from disk and saves no users")
-    lines += triples.notes
     if triples.duplicates:
         lines.append(f"{triples.duplicates:,} ratings replaced by a later one of the same movie")
     if triples.bad_rows:
@@ -106,10 +105,9 @@ def describe_result(
     metrics: Mapping[str, float | int | None],
     run: Path,
     how: str,
-    phases: str,
     laps: Laps,
 ) -> str:
-    """Return errors beside the baseline's, time and where it went, and the command to try next."""
+    """Return errors beside the baseline's, the time, and the command to try next."""
     epoch = f"epoch {metrics['best_epoch']} of {metrics['epochs']}"
     lines = [f"RMSE in stars, {epoch}", f"  train       {metrics['train_rmse']:.4f}"]
     if metrics["val_rmse"] is not None:
@@ -123,7 +121,6 @@ def describe_result(
         [
             *lines,
             f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}, {how}",
-            *([f"time: {phases}"] if phases else []),
             f"then: {laps}",
             f"\nSaved in {folder}. Try:",
             f"  python recommend.py movie_id={most_rated} {setting('run', folder)}",

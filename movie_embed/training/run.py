@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import Packed
+from movie_embed.data.packing import PackedSource
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST, name_latest
 from movie_embed.errors import MovieEmbedError
@@ -30,10 +29,10 @@ from movie_embed.training.callbacks import (
     Curves,
     EarlyStopping,
     EpochLines,
-    Phases,
     ProgressBar,
     StopOnSignal,
     Throughput,
+    Unprofiled,
 )
 from movie_embed.training.checkpoints import (
     AtomicCheckpointIO,
@@ -45,20 +44,13 @@ from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModu
 from movie_embed.training.folders import claimed
 from movie_embed.training.machine import check_devices, check_memory
 from movie_embed.training.model import MovieEmbedding
-from movie_embed.training.process import torch_threads_kept
+from movie_embed.training.process import forked_threads
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.report import Laps, describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
 from movie_embed.training.scores import is_compiled
 
-_CORES = torch.get_num_threads()
-_SHARED_BATCH = 8_192
 _MINUTE = 60.0
-_PROFILERS: dict[str | None, type[Profiler]] = {
-    None: Phases,
-    "simple": SimpleProfiler,
-    "advanced": AdvancedProfiler,
-}
 _MAIN_SETTINGS = (
     "data.name",
     "data.min_ratings",
@@ -70,12 +62,14 @@ _MAIN_SETTINGS = (
 _FINAL_METRICS = ("val_rmse", "train_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
 
 
-@torch_threads_kept()
 def train(
     config: TrainConfig,
     run: Path,
-    swept: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    data: RatingsDataModule | None = None,
+    module: RatingRegression | None = None,
     callbacks: Sequence[pl.Callback] = (),
+    swept: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, float | int | None]:
     """Train on the configured data and leave a run folder behind.
 
@@ -87,10 +81,14 @@ def train(
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
         ``embeddings.safetensors``, TensorBoard events and, unless ``save.figures=false``,
         ``figures/`` and what TensorBoard's projector reads.
-    swept
-        What tells this run of a sweep from the others, for TensorBoard's table of runs.
+    data
+        In place of ``RatingsDataModule(config.data, config.seed)``.
+    module
+        In place of ``RatingRegression.for_data(data, config.model, config.optimizer)``.
     callbacks
         Lightning's, to call besides its own.
+    swept
+        What tells this run of a sweep from the others, for TensorBoard's table of runs.
 
     Returns
     -------
@@ -105,49 +103,55 @@ def train(
         run.
     """
     check_devices(config.trainer)
-    with claimed(run, config) as begin:
-        return _train(config, run, swept, callbacks, begin)
+    with claimed(run, config) as begin, forked_threads():
+        for folder in (run, run / "checkpoints"):
+            remove_leftovers(folder)
+        remove_leftovers(LATEST.parent, LATEST.name, older=_MINUTE)
+        if data is None:
+            data = RatingsDataModule(config.data, config.seed)
+        data.setup()
+        config = replace(config, data=data.config, seed=data.seed)
+        check_memory(config, data.triples.counts)
+        if module is None:
+            module = RatingRegression.for_data(data, config.model, config.optimizer)
+        last = run / "checkpoints" / "last.ckpt"
+        step = resumed_step(config, data, last) if config.resume else None
+        # What a killed run logged after its last checkpoint is logged anew.
+        logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
+        throughput = Throughput()
+        trainer = _trainer(config, data, run, logger, [throughput, *callbacks])
+        if trainer.is_global_zero:
+            print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
+            settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
+            begin(OmegaConf.to_yaml(settings))
+        trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
+        return _finish(config, run, data, module, trainer, throughput, swept)
 
 
-def _train(
+def _finish(
     config: TrainConfig,
     run: Path,
+    data: RatingsDataModule,
+    module: RatingRegression,
+    trainer: pl.Trainer,
+    throughput: Throughput,
     swept: Mapping[str, Any],
-    callbacks: Sequence[pl.Callback],
-    begin: Callable[[str], None],
 ) -> dict[str, float | int | None]:
-    for folder in (run, run / "checkpoints"):
-        remove_leftovers(folder)
-    remove_leftovers(LATEST.parent, LATEST.name, older=_MINUTE)
-    data = RatingsDataModule(config.data, config.seed)
-    data.setup()
-    check_memory(config, data.triples.counts)
-    module = _module(config, data)
-    last = run / "checkpoints" / "last.ckpt"
-    step = resumed_step(config, data, last) if config.resume else None
-    throughput, profiler = Throughput(), _PROFILERS[config.trainer.profiler]()
-    # What a killed run logged after its last checkpoint is logged anew.
-    logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
-    if not is_forked():
-        torch.set_num_threads(config.trainer.threads or _threads(config, data))
-    trainer = _trainer(config, data, run, logger, [throughput, *callbacks], profiler)
-    if trainer.is_global_zero:
-        print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
-        settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
-        begin(OmegaConf.to_yaml(settings))
-    trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
-    train_seconds = throughput.train_seconds
+    """Save what was learned, in the first of several processes."""
     if not trainer.is_global_zero:
         return {}
     laps = Laps()
-    _free(module, trainer)
+    # Gradients and moments, three times the model's size, make room for the checkpoint.
+    module.zero_grad()
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
     best = len(data.val) > 0 and config.save.epoch != "last"
     best_epoch = restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
     metrics = {
         **_evaluate(data, module.model),
         "best_epoch": best_epoch,
         "epochs": trainer.current_epoch,
-        "train_seconds": round(train_seconds, 3),
+        "train_seconds": round(throughput.time_elapsed(), 3),
         "ratings_per_second": round(throughput.ratings / max(throughput.seconds, 1e-9)),
         **asdict(data.triples.counts),
         "parameters": sum(p.numel() for p in module.model.parameters()),
@@ -155,14 +159,18 @@ def _train(
         "seed": config.seed,
     }
     laps.end("errors")
+    logger = trainer.logger
+    assert isinstance(logger, TensorBoardLogger)
     _log_outcome(logger, config, swept, metrics, trainer.global_step)
     save_embeddings(config, data, module.model, module.l2, run, laps)
     try:
         name_latest(run)
     except MovieEmbedError as error:
         print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
+    if config.trainer.profiler:
+        print(trainer.profiler.summary())  # type: ignore[attr-defined]
     how = _how(trainer.strategy.root_device)
-    print(describe_result(data.triples, metrics, run, how, profiler.summary(), laps), flush=True)
+    print(describe_result(data.triples, metrics, run, how, laps), flush=True)
     if config.save.figures:
         _show(run, metrics)
     # The last file: without it the run has not finished, and resume= does all of this again.
@@ -176,13 +184,6 @@ def _how(device: torch.device) -> str:
     threads = torch.get_num_threads()
     forked = " in a forked process (a spawned one may have more)" if is_forked() else ""
     return f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}{forked}"
-
-
-def _free(module: RatingRegression, trainer: pl.Trainer) -> None:
-    """Drop gradients and moments, three times the model's size, before a checkpoint is loaded."""
-    module.zero_grad()
-    for optimizer in trainer.optimizers:
-        optimizer.state.clear()
 
 
 def _log_outcome(
@@ -218,58 +219,21 @@ def _show(run: Path, metrics: dict[str, Any]) -> None:
         )
 
 
-def _threads(config: TrainConfig, data: RatingsDataModule) -> int:
-    """Return how many CPU threads share a step; sharing a small one costs more than it saves."""
-    processes = config.trainer.devices
-    # With implicit vectors each step goes over all ratings, whatever the batch.
-    large = data.batch_size // processes >= _SHARED_BATCH or config.model.implicit != "none"
-    return max(_CORES // processes, 1) if large else 1
-
-
-def _module(config: TrainConfig, data: RatingsDataModule) -> RatingRegression:
-    counts = data.triples.counts
-    module = RatingRegression(
-        users=counts.users,
-        movies=counts.movies,
-        dim=config.model.dim,
-        rating_range=data.triples.rating_range,
-        learning_rate=config.optimizer.learning_rate,
-        # The loss is a mean over ratings, so one pull on a row, whatever the data's size, is an
-        # l2 that falls with their number.
-        l2=config.model.ridge / len(data.train) if config.model.l2 is None else config.model.l2,
-        seed=config.seed,
-        implicit=config.model.implicit,
-        schedule=config.optimizer.schedule,
-        warmup=config.optimizer.warmup,
-    )
-    if config.model.implicit != "none":
-        if len(data.triples) > config.data.window:
-            raise MovieEmbedError(
-                f"model.implicit={config.model.implicit} needs all ratings in memory: leave it "
-                f"out, or set data.window={len(data.triples)} if there is enough"
-            )
-        users, movies, _ = data.triples.unpack(np.sort(data.train))  # sums read rows in order
-        module.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
-    module.unseen = data.unseen
-    module.log_every_n_steps = _log_every_n_steps(config, data)
-    module.steps = config.trainer.max_epochs * _steps_per_epoch(config, data)
-    return module
-
-
 def _trainer(
     config: TrainConfig,
     data: RatingsDataModule,
     run: Path,
     logger: TensorBoardLogger,
     callbacks: Sequence[pl.Callback],
-    profiler: Profiler,
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
     del settings["early_stopping"], settings["threads"]
-    settings["log_every_n_steps"] = _log_every_n_steps(config, data)
-    settings["profiler"] = profiler
+    # Where an epoch is shorter than the interval, once an epoch.
+    steps = min(len(data.train_dataloader()), config.trainer.limit_train_batches or math.inf)
+    settings["log_every_n_steps"] = min(config.trainer.log_every_n_steps, steps)
     if not len(data.val):
         settings["limit_val_batches"] = 0
+    settings["profiler"] = config.trainer.profiler or Unprofiled()
     callbacks = [
         *callbacks,
         StopOnSignal(run / "checkpoints" / "last.ckpt"),
@@ -288,20 +252,8 @@ def _trainer(
         logger=logger,
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,
-        # Every epoch asks for its batches anew: their order is a function of the epoch.
-        reload_dataloaders_every_n_epochs=1,
         enable_model_summary=False,
     )
-
-
-def _log_every_n_steps(config: TrainConfig, data: RatingsDataModule) -> int:
-    """Return the configured interval, or an epoch where that is shorter."""
-    return min(config.trainer.log_every_n_steps, _steps_per_epoch(config, data))
-
-
-def _steps_per_epoch(config: TrainConfig, data: RatingsDataModule) -> int:
-    steps = len(data.train_dataloader())
-    return min(steps, config.trainer.limit_train_batches or steps)
 
 
 def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float | None]:
@@ -323,7 +275,7 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
 
 
 @torch.no_grad()
-def _errors(triples: Triples, packed: Packed, model: MovieEmbedding) -> Errors:
+def _errors(triples: Triples, packed: PackedSource, model: MovieEmbedding) -> Errors:
     batches = Batches(triples, packed, EVAL_BATCH)
     return errors(
         (model(batch.users, batch.movies).cpu().numpy(), batch.ratings.cpu().numpy())

@@ -1,0 +1,244 @@
+"""The training classes in Lightning's own Trainer, and `train` with a user's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from checkerboard import write_checkerboard
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
+from pytorch_lightning.loggers import CSVLogger
+from torch.utils.data import DataLoader, TensorDataset
+
+import movie_embed
+from movie_embed import MovieEmbedError
+from movie_embed.config import (
+    SCHEDULES,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SaveConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.regression import RatingRegression
+
+EPOCHS = 4
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "logger": False,
+    "enable_checkpointing": False,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
+
+
+def data_of(folder: Path, **settings: Any) -> RatingsDataModule:
+    given = {"val_fraction": 0.2, "batch_size": 256} | settings
+    return RatingsDataModule(DataConfig("files", str(folder), str(folder / "cache"), **given), 3)
+
+
+def module_of(data: RatingsDataModule, schedule: str = "linear", **model: Any) -> RatingRegression:
+    optimizer = OptimizerConfig(0.02, schedule)
+    return RatingRegression.for_data(data, ModelConfig(8, l2=1e-6, **model), optimizer)
+
+
+def trainer_of(**settings: Any) -> pl.Trainer:
+    return pl.Trainer(**{**QUIET, "max_epochs": EPOCHS, **settings})
+
+
+class FirstUsers(pl.Callback):
+    """Note the users of each epoch's first batch."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def on_train_batch_start(self, *arguments: Any) -> None:
+        batch, batch_idx = arguments[2:4]
+        if batch_idx == 0:
+            self.seen.append(batch.users.numpy().tobytes())
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_any_trainer_trains_as_train_does(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, first = data_of(folder), FirstUsers()
+    module = module_of(data, schedule)
+    trainer_of(callbacks=[first]).fit(module, datamodule=data)
+    assert len(set(first.seen)) == EPOCHS
+    config = TrainConfig(
+        data.config,
+        ModelConfig(8, l2=1e-6),
+        OptimizerConfig(0.02, schedule),
+        TrainerConfig(EPOCHS, enable_progress_bar=False),
+        SaveConfig("last", figures=False),
+        seed=3,
+    )
+    movie_embed.train(config, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    trained = RatingRegression.load_from_checkpoint(path, weights_only=True)
+    for name, table in trained.state_dict().items():
+        assert torch.equal(table, module.state_dict()[name]), name
+
+
+def test_a_module_validates_tests_and_predicts_from_its_checkpoint(
+    folder: Path, tmp_path: Path
+) -> None:
+    data = data_of(folder)
+    keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
+    trainer = trainer_of(callbacks=[keep], enable_checkpointing=True)
+    trainer.fit(module_of(data), datamodule=data)
+    fitted = float(trainer.callback_metrics["val_rmse"])
+    path = tmp_path / f"epoch={EPOCHS - 1}.ckpt"
+    module = RatingRegression.load_from_checkpoint(path, weights_only=True)
+    data = data_of(folder)
+    (validated,) = trainer_of().validate(module, datamodule=data, verbose=False)
+    (tested,) = trainer_of().test(module, datamodule=data, verbose=False)
+    assert validated["val_rmse"] == tested["test_rmse"] == pytest.approx(fitted)
+    predicted = trainer_of().predict(module, datamodule=data)
+    assert predicted is not None
+    stars = torch.cat(predicted).numpy()  # type: ignore[arg-type]
+    users, movies, expected = data.triples.unpack(data.val)
+    assert np.sqrt(np.mean((stars - expected) ** 2)) == pytest.approx(fitted, rel=1e-6)
+    assert np.mean(np.abs(stars - expected)) == pytest.approx(tested["test_mae"], rel=1e-6)
+    pairs = TensorDataset(
+        torch.from_numpy(users[::-1].copy()), torch.from_numpy(movies[::-1].copy())
+    )
+    again = trainer_of().predict(module, DataLoader(pairs, batch_size=100))
+    assert again is not None
+    np.testing.assert_allclose(torch.cat(again).numpy()[::-1], stars, rtol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_a_fit_goes_on_within_an_epoch_from_a_checkpoint(
+    folder: Path, tmp_path: Path, schedule: str
+) -> None:
+    def fit(data: RatingsDataModule, **resume: Any) -> torch.Tensor:
+        keep = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=29)
+        module = module_of(data, schedule)
+        trainer_of(callbacks=[keep], enable_checkpointing=True).fit(
+            module, datamodule=data, **resume
+        )
+        return module.model.movie_vectors
+
+    whole = fit(data_of(folder))
+    resume = {"ckpt_path": tmp_path / "step=29.ckpt", "weights_only": True}
+    assert torch.equal(whole, fit(data_of(folder), **resume))
+
+
+def test_a_users_callbacks_logger_and_profiler_are_served(folder: Path, tmp_path: Path) -> None:
+    data, logger, timer = data_of(folder), CSVLogger(tmp_path, "", ""), Timer()
+    trainer = trainer_of(
+        callbacks=[timer, LearningRateMonitor()],
+        logger=logger,
+        profiler="simple",
+        log_every_n_steps=5,
+    )
+    trainer.fit(module_of(data), datamodule=data)
+    heading = (tmp_path / "metrics.csv").read_text().partition("\n")[0].split(",")
+    assert {"train_loss", "train_loss_epoch", "val_rmse", "val_mae", "lr-Adam/pg1"} <= {*heading}
+    assert timer.time_elapsed("train") > 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}], ids=str
+)
+def test_trainer_settings_that_train_has_not_work_too(
+    folder: Path, settings: dict[str, Any]
+) -> None:
+    data = data_of(folder)
+    module = module_of(data)
+    trainer = trainer_of(max_epochs=12, **settings)
+    trainer.fit(module, datamodule=data)
+    rate = trainer.optimizers[0].param_groups[0]["lr"]
+    assert rate == pytest.approx(0, abs=1e-9)  # the schedule counts the optimiser's steps
+    assert trainer.callback_metrics["val_rmse"] < 0.7
+
+
+def test_a_plain_data_loader_trains_and_validates(folder: Path) -> None:
+    data = data_of(folder)
+    module = module_of(data, "constant")
+    train, val = (
+        TensorDataset(*map(torch.from_numpy, data.triples.unpack(packed)))
+        for packed in (data.train, data.val)
+    )
+    trainer = trainer_of()
+    trainer.fit(module, DataLoader(train, 256, shuffle=True), DataLoader(val, 1_000))
+    assert trainer.callback_metrics["val_rmse"] < 1.2
+    users, movies = val[:2][:2]
+    assert module(users, movies).shape == (2,)
+
+
+@pytest.mark.parametrize("implicit", ["users", "both"])
+def test_an_implicit_module_asks_its_data_who_rated_what(
+    folder: Path, tmp_path: Path, implicit: str
+) -> None:
+    data = data_of(folder)
+    trainer = trainer_of()
+    trainer.fit(module_of(data, implicit=implicit), datamodule=data)
+    trainer.save_checkpoint(path := tmp_path / "model.ckpt")
+    module = RatingRegression.load_from_checkpoint(path, weights_only=True)
+    with pytest.raises(MovieEmbedError, match="call set_ratings"):
+        module(torch.tensor([0]), torch.tensor([0]))
+    (errors,) = trainer_of().validate(module, datamodule=data_of(folder), verbose=False)
+    assert errors["val_rmse"] == pytest.approx(float(trainer.callback_metrics["val_rmse"]))
+
+
+def test_a_schedule_needs_an_end_and_validation_a_split(folder: Path) -> None:
+    data = data_of(folder, val_fraction=0)
+    with pytest.raises(MovieEmbedError, match=r"schedule=linear.*max_epochs or max_steps"):
+        trainer_of(max_epochs=-1).fit(module_of(data), datamodule=data)
+    trainer = trainer_of(max_epochs=1)
+    with pytest.warns(match="length of `Batches` across ranks is zero"):
+        trainer.fit(module_of(data), datamodule=data)
+    assert "val_rmse" not in trainer.callback_metrics
+
+
+class NoBiases(RatingRegression):
+    """A user's own module."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.model.movie_biases.data.zero_()
+
+
+class Halved(RatingsDataModule):
+    """A user's own split."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        self.train, self.val = self.triples.split(0.5, seed=9)
+
+
+def test_train_takes_a_users_own_data_module_and_callbacks(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config, first = data_of(folder).config, FirstUsers()
+    data = Halved(config, 3)
+    module = NoBiases.for_data(data, ModelConfig(dim=8))
+    trainer = TrainerConfig(1, enable_progress_bar=False)
+    settings = TrainConfig(trainer=trainer, save=SaveConfig("last", figures=False))
+    movie_embed.train(settings, tmp_path / "run", data=data, module=module, callbacks=[first])
+    assert len(first.seen) == 1
+    assert 0.4 < len(data.val) / len(data.triples) < 0.6
+    assert not movie_embed.Recommender.load(tmp_path / "run").embeddings.biases.any()
+    assert "name: files" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_answers_load_no_torch() -> None:
+    program = "import sys, movie_embed; assert 'torch' not in sys.modules; movie_embed.train"
+    subprocess.run([sys.executable, "-c", program], check=True)
