@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -62,11 +60,6 @@ def test_only_the_columns_asked_for_are_read(path: Path) -> None:
     assert metadata == METADATA
     with pytest.raises(MovieEmbedError, match="absent"):
         read_columns(path, "test", ["absent"])
-
-
-def test_a_file_without_columns(tmp_path: Path) -> None:
-    write_columns(tmp_path / "empty", "test", {}, {})
-    assert read_columns(tmp_path / "empty", "test") == ({}, {})
 
 
 NUMBERS = st_np.arrays(
@@ -130,19 +123,6 @@ def test_a_cut_file_is_refused(path: Path) -> None:
         assert not read_or_refuse(path)
     path.write_bytes(whole + b"more")
     assert not read_or_refuse(path)
-
-
-class Bomb:
-    """Runs a command where it is unpickled."""
-
-    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
-        return (pytest.fail, ("a pickle was run",))
-
-
-def test_a_pickle_is_refused(path: Path) -> None:
-    path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(MovieEmbedError, match="cannot be read as test"):
-        read_columns(path, "test")
 
 
 def test_files_of_others_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
