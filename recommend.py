@@ -12,7 +12,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
+from movie_embed import Filters, MovieEmbedError, MovieId, Recommendations, Recommender
 from movie_embed.answers import search
 from movie_embed.answers.formats import (
     as_csv,
@@ -71,12 +71,13 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
 
 def asked_movies(
     recommender: Recommender, config: RecommendConfig
-) -> tuple[Recommender, list[int]]:
+) -> tuple[Recommender, list[MovieId]]:
     """Return the ids of the movies asked about, and a Recommender that has them all."""
-    movies = [*config.movie_id, *(recommender.movie_id(title) for title in config.movie)]
+    ids = [*config.movie_id, *(recommender.movie_id(title) for title in config.movie)]
+    movies = [MovieId(each) for each in ids]
     if config.new_movie is not None:
         recommender, new = recommender.with_movie(config.new_movie, config.new_genres)
-        movies.append(new)
+        movies.append(MovieId(new))
     return recommender, movies
 
 

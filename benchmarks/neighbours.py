@@ -17,8 +17,9 @@ from harness import command_line, machine, spread, table, trained, write_section
 from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
+from movie_embed.data.loading import load_triples
 from movie_embed.data.movies import MovieTable
-from movie_embed.data.triples import Triples, load_triples
+from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, unit
 from movie_embed.evaluation import coverage, genre_precision, sequel_pairs, sequel_recall, top_rows

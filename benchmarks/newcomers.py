@@ -28,8 +28,8 @@ from omegaconf import OmegaConf
 
 from movie_embed.answers.filters import Catalogue
 from movie_embed.config import TrainConfig
+from movie_embed.data.loading import load_triples
 from movie_embed.data.movies import MovieTable
-from movie_embed.data.triples import load_triples
 from movie_embed.embeddings.content import MAP_RIDGE, ContentMap, estimate_rare
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings

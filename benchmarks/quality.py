@@ -36,10 +36,8 @@ from harness import (
 )
 from numpy.typing import NDArray
 
-from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.data.files import find_files
-from movie_embed.data.ratings import read_ratings
-from movie_embed.data.triples import load_triples
+from movie_embed.config import DataConfig
+from movie_embed.data.loading import load_triples
 from movie_embed.evaluation import errors
 
 EXPERIMENTS = ("paper", "fast", "best")
@@ -142,13 +140,17 @@ def folds(ml_100k: Path, ml_1m: Path) -> None:
 
 def folds_of_triples(source: Path) -> NDArray[np.int64]:
     """Return in which fold each packed rating is held out: they are sorted by user, then movie."""
-    ratings = read_ratings(find_files(source, ColumnNames()), (1, 5))
-    order = np.arange(len(ratings))
+    separators = {"u.data": "\t", "ratings.csv": ",", "ratings.dat": "::"}
+    name = next(name for name in separators if (source / name).exists())
+    with (source / name).open() as file:
+        lines = [line.split(separators[name])[:2] for line in file if line[0].isdigit()]
+    users, movies = np.array(lines, np.int64).T
+    order = np.arange(len(users))
     np.random.RandomState(0).shuffle(order)
     folds = np.empty_like(order)
     for fold, part in enumerate(np.array_split(order, FOLDS)):
         folds[part] = fold
-    return folds[np.lexsort((ratings.movies, ratings.users))]
+    return folds[np.lexsort((movies, users))]
 
 
 if __name__ == "__main__":

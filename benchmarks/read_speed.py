@@ -44,7 +44,7 @@ LOAD = f"""
 import json, sys, time
 import pandas
 from movie_embed.config import DataConfig
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 started = time.perf_counter()
 triples = load_triples(
     DataConfig("files", path=sys.argv[1], cache_dir=sys.argv[2], min_ratings={MIN_RATINGS})

@@ -28,7 +28,7 @@ ALLOWED = 2 * 10**9
 PREPARE = """
 import sys
 from movie_embed.config import DataConfig
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 load_triples(DataConfig("files", path=sys.argv[1], cache_dir=sys.argv[2]))
 """
 

@@ -20,7 +20,7 @@ from typing import Any
 from harness import ROOT, command_line, export, machine, run_peer, table, trained, write_section
 
 from movie_embed.config import DataConfig
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 
 USERS, EPOCHS = 138_476, 3
 BATCHES = (65_536, 262_144)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from movie_embed.answers.filters import Filters
+from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import (
     MovieVector,
@@ -16,6 +17,7 @@ from movie_embed.errors import MovieEmbedError
 __all__ = [
     "Filters",
     "MovieEmbedError",
+    "MovieId",
     "MovieVector",
     "Reason",
     "Recommendation",

@@ -53,12 +53,16 @@ _AT_LEAST_ONE = (
 
 @dataclass
 class ColumnNames:
-    """The names of the columns in a user's own CSV or Parquet file of ratings."""
+    """Columns with unusual names, in tables of ratings, titles and tags; others are recognised."""
 
-    user: str = "userId"
-    movie: str = "movieId"
-    rating: str = "rating"
-    timestamp: str = "timestamp"
+    user: str | None = None
+    movie: str | None = None
+    rating: str | None = None
+    timestamp: str | None = None
+    title: str | None = None
+    genres: str | None = None
+    year: str | None = None
+    tag: str | None = None
 
 
 @dataclass
@@ -73,6 +77,9 @@ class DataConfig:
     cache_dir: str | None = None
     download: bool = True
     columns: ColumnNames = field(default_factory=ColumnNames)
+    delimiter: str | None = None
+    query: str | None = None
+    text_ids: bool = False
     rating_range: list[float] | None = None
     on_bad_rows: str = "fail"
     min_ratings: int = MISSING
@@ -109,10 +116,12 @@ class DataConfig:
             require(users is None or users >= 2, "data.users", users, "at least 2")
         else:
             require(self.users is None, "data.users", self.users, "left out unless data=demo")
-        if self.name == "files" and not self.path:
+        files = self.name == "files"
+        require(files or not self.query, "data.query", self.query, "left out unless data=files")
+        if files and not self.path and not self.query:
             raise MovieEmbedError(
                 "data=files needs data.path=FOLDER: a MovieLens folder or zip, "
-                "or your own ratings as .csv, .parquet or a folder of *.parquet"
+                "or your own ratings as CSV, JSON lines or Parquet"
             )
 
     @staticmethod
@@ -266,7 +275,7 @@ class RecommendConfig:
     movie_id: Any = None
     new_movie: str | None = None
     new_genres: Any = None
-    user_id: int | None = None
+    user_id: Any = None
     ratings: str | None = None
     rate: Any = None
     k: int = 10
@@ -290,10 +299,13 @@ class RecommendConfig:
         if self.show == "vector":
             self._check_vector_question()
         self.movie = [str(title) for title in listed(self.movie)]
-        ids = listed(self.movie_id)
-        whole = all(as_whole(movie_id) is not None for movie_id in ids) and self.movie_id != []
-        require(whole, "movie_id", self.movie_id, "an id or a list: 'movie_id=[1,4896]'")
-        self.movie_id, self.not_like = ids, listed(self.not_like)
+        for key in ("movie_id", "user_id"):
+            given = listed(getattr(self, key))
+            ids = all(isinstance(each, str) or as_whole(each) is not None for each in given)
+            one = key == "movie_id" or len(given) < 2
+            allowed = "an id or a list: 'movie_id=[1,4896]'" if key == "movie_id" else "an id"
+            require(ids and one and getattr(self, key) != [], key, getattr(self, key), allowed)
+        self.movie_id, self.not_like = listed(self.movie_id), listed(self.not_like)
         self._check_question()
         choose("format", self.format, ("table", "json", "csv"))
 

@@ -11,12 +11,10 @@ import os
 import shutil
 import threading
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -29,74 +27,6 @@ from movie_embed.errors import MovieEmbedError, cannot_write
 FORMAT_VERSION = 1
 
 Column = NDArray[Any] | list[str]
-
-_BLOCK = 2**20
-
-
-@dataclass(frozen=True)
-class ArrayFile:
-    """An array of one dimension that stays in a file: a slice of it is read when asked for.
-
-    Unlike those of a memory map, the pages read are never counted as the process's memory.
-
-    Attributes
-    ----------
-    file
-        Closed when nothing refers to the array any more.
-    dtype
-        Of the numbers, which are all that the file holds.
-    size
-        How many there are.
-    """
-
-    file: IO[bytes]
-    dtype: np.dtype[Any]
-    size: int
-
-    def __post_init__(self) -> None:
-        weakref.finalize(self, self.file.close)
-
-    @classmethod
-    def write(cls, file: IO[bytes], blocks: Iterable[NDArray[Any]]) -> ArrayFile:
-        """Write one or more blocks of one dtype to an empty file, one after another."""
-        size = 0
-        for block in blocks:
-            file.write(block.data)
-            size, dtype = size + len(block), block.dtype
-        file.flush()
-        return cls(file, dtype, size)
-
-    @classmethod
-    def read(cls, path: Path, dtype: str, size: int, digest: str) -> ArrayFile:
-        """Open a file and check what it holds.
-
-        Raises
-        ------
-        MovieEmbedError
-            It is absent or damaged.
-        """
-        try:
-            array = cls(path.open("rb"), np.dtype(dtype), size)
-        except OSError as error:
-            raise MovieEmbedError(f"{path} cannot be read: {error.strerror}") from error
-        if path.stat().st_size != size * array.dtype.itemsize or array.digest() != digest:
-            raise MovieEmbedError(f"{path} is damaged: it does not match its checksum")
-        return array
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, part: slice) -> NDArray[Any]:
-        start, stop, _ = part.indices(self.size)
-        self.file.seek(start * self.dtype.itemsize)
-        return np.fromfile(self.file, self.dtype, max(stop - start, 0))
-
-    def digest(self) -> str:
-        """Return a checksum of the numbers."""
-        digest = xxhash.xxh3_128()
-        for start in range(0, self.size, _BLOCK):
-            digest.update(self[start : start + _BLOCK].data)
-        return digest.hexdigest()
 
 
 @contextmanager
@@ -193,18 +123,22 @@ def write_columns(
     kind
         What the file holds, e.g. ``"embeddings"``; `read_columns` refuses another kind.
     columns
-        NumPy arrays of any shape, or lists of strings without NUL characters.
+        NumPy arrays of any shape; lists or object arrays of strings without NUL characters.
     metadata
         Anything JSON can hold.
     durable
         Whether the file must outlast a power cut, which takes the disk's time.
     """
-    arrays = {name: _as_array(column) for name, column in columns.items()}
+    texts = [name for name, c in columns.items() if isinstance(c, list) or c.dtype == object]
+    arrays = {
+        name: _as_octets(column) if name in texts else np.asarray(column, order="C")
+        for name, column in columns.items()
+    }
     header = json.dumps(
         {
             "kind": kind,
             "version": FORMAT_VERSION,
-            "texts": [name for name, column in columns.items() if isinstance(column, list)],
+            "texts": texts,
             "digests": {name: digest_of(array) for name, array in arrays.items()},
             "metadata": dict(metadata),
         }
@@ -280,13 +214,12 @@ def newer_format(path: str | Path, version: int) -> str:
     )
 
 
-def _as_array(column: Column) -> NDArray[Any]:
-    if isinstance(column, list):
-        text = "".join(f"{value}\0" for value in column)
-        if text.count("\0") != len(column):
-            raise ValueError("a text column cannot hold NUL characters")
-        return np.frombuffer(text.encode(), dtype=np.uint8)
-    return np.asarray(column, order="C")
+def _as_octets(column: Iterable[str]) -> NDArray[np.uint8]:
+    values = list(column)
+    text = "".join(f"{value}\0" for value in values)
+    if text.count("\0") != len(values):
+        raise ValueError("a text column cannot hold NUL characters")
+    return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
 def _as_texts(array: NDArray[Any]) -> list[str]:
@@ -297,10 +230,9 @@ def _text_digest(text: str) -> str:
     return xxhash.xxh3_128_hexdigest(text.encode())
 
 
-def digest_of(array: NDArray[Any] | ArrayFile) -> str:
+def digest_of(array: NDArray[Any]) -> str:
     """Return a checksum of an array's bytes, type and shape."""
-    if isinstance(array, ArrayFile):
-        return array.digest()
+    array = _as_octets(array) if array.dtype == object else array
     digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -41,12 +41,10 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
-from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.config import DataConfig
 from movie_embed.data.demo import MODEL_FILE, RATING_RANGE
-from movie_embed.data.files import find_files
-from movie_embed.data.ratings import Ratings, read_ratings
-from movie_embed.data.titles import read_movies
-from movie_embed.data.triples import Triples, pack_ratings
+from movie_embed.data.loading import load_triples
+from movie_embed.data.triples import Triples
 from movie_embed.storage import write_columns
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -69,9 +67,10 @@ def main() -> None:
     """Read, fit and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("path", type=Path, help="a MovieLens folder or zip in half stars")
-    files = find_files(parser.parse_args().path, ColumnNames())
-    ratings = most_rated(read_ratings(files, RATING_RANGE), MOVIES)
-    triples = pack_ratings(ratings, read_movies(files), 1, RATING_RANGE)
+    every = ratings_of(str(parser.parse_args().path), min_ratings=1)
+    counts = np.sort(every.movies.rating_counts)[::-1]
+    triples = ratings_of(str(parser.parse_args().path), min_ratings=int(counts[MOVIES - 1]))
+    stars = triples.unpack(triples.packed)[2]
     biases, factors = fit_stars(triples, train(triples))
     popularity, activity = fit_exposure(triples)
     table = triples.movies
@@ -88,7 +87,7 @@ def main() -> None:
         },
         {
             "noise": NOISE,
-            "whole_stars": float(1 - 2 * np.mean(ratings.values % 1 > 0)),
+            "whole_stars": float(1 - 2 * np.mean(stars % 1 > 0)),
             "activity_mean": float(np.log(activity).mean() + BUSIER),
             "activity_std": float(np.log(activity).std()),
         },
@@ -96,11 +95,12 @@ def main() -> None:
     print(f"{MODEL_FILE}: {MODEL_FILE.stat().st_size:,} bytes")
 
 
-def most_rated(ratings: Ratings, count: int) -> Ratings:
-    """Return the ratings of the most rated movies; of equals the lower ids."""
-    ids, counts = np.unique(ratings.movies, return_counts=True)
-    kept = np.isin(ratings.movies, ids[np.argsort(-counts, kind="stable")[:count]])
-    return Ratings(ratings.users[kept], ratings.movies[kept], ratings.values[kept])
+def ratings_of(path: str, min_ratings: int) -> Triples:
+    """Return the ratings of movies with so many, and the movies' titles."""
+    scale = list(RATING_RANGE)
+    return load_triples(
+        DataConfig(name="files", path=path, rating_range=scale, min_ratings=min_ratings)
+    )
 
 
 def train(triples: Triples) -> MovieEmbedding:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.data.files import RatingsFiles, find_files
-from movie_embed.data.ratings import Ratings, read_ratings
-from movie_embed.data.titles import Movie, read_movies
+from movie_embed.data.loading import load_triples
+from movie_embed.data.packing import Ratings
+from movie_embed.data.relation import sorted_ratings
+from movie_embed.data.tables import given_table
+from movie_embed.data.titles import Movie
+from movie_embed.data.triples import Triples, filtered
+from movie_embed.data.values import BadRows
 
 HALVES = (0.5, 5.0)
 
@@ -95,20 +103,51 @@ def files_config(path: Path, cache: Path, **changes: object) -> DataConfig:
     return DataConfig(name="files", path=str(path), cache_dir=str(cache), **settings)  # type: ignore[arg-type]
 
 
-def locate(path: Path, **columns: str) -> RatingsFiles:
-    """Find the files under a path."""
-    return find_files(path, ColumnNames(**columns))
-
-
 def load(
-    path: Path, scale: tuple[float, float] | None = HALVES, **columns: str
-) -> tuple[Ratings, dict[int, Movie]]:
-    """Read ratings and movies under a path."""
-    files = locate(path, **columns)
-    return read_ratings(files, scale), read_movies(files)
+    path: Path, scale: tuple[float, float] | None = HALVES, skip: bool = False, **columns: str
+) -> Triples:
+    """Read all ratings, titles and tags under a path."""
+    with tempfile.TemporaryDirectory() as cache:
+        return load_triples(
+            DataConfig(
+                name="files",
+                path=str(path),
+                cache_dir=cache,
+                rating_range=list(scale) if scale else None,
+                on_bad_rows="skip" if skip else "fail",
+                columns=ColumnNames(**columns),
+            )
+        )
 
 
-def rows_of(ratings: Ratings) -> list[tuple[int, int, float]]:
-    """Return ratings as plain rows."""
-    columns = (ratings.users, ratings.movies, ratings.values)
+def pack(
+    ratings: Ratings,
+    movies: dict[Any, Movie] | None = None,
+    min_ratings: int = 1,
+    scale: tuple[float, float] = HALVES,
+) -> Triples:
+    """Make triples of columns of ratings."""
+    table = given_table("frame", pd.DataFrame(ratings._asdict()), DataConfig())
+    with tempfile.TemporaryDirectory() as scratch:
+        read = sorted_ratings(table, DataConfig(), None, BadRows(), Path(scratch))
+    return filtered(read, (movies or {}, {}), min_ratings, scale)
+
+
+def rows_of(triples: Triples) -> list[tuple[Any, Any, float]]:
+    """Return ratings as plain rows, by user, then movie."""
+    users, movies, stars = triples.unpack(triples.packed)
+    columns = triples.user_ids[users], triples.movies.ids[movies], stars
     return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def movies_of(triples: Triples) -> dict[Any, Movie]:
+    """Return title and genres by id, of the movies that have a title."""
+    table = triples.movies
+    named = zip(table.ids.tolist(), table.titles, table.genres, strict=True)
+    return {movie_id: Movie(title, genres) for movie_id, title, genres in named if title}
+
+
+def tags_of(triples: Triples) -> dict[Any, str]:
+    """Return tags by movie id, of the movies that have any."""
+    tagged = zip(triples.movies.ids.tolist(), triples.movies.tags, strict=True)
+    return {movie_id: tags for movie_id, tags in tagged if tags}

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from synthetic import (
-    HALVES,
     MOVIES,
     ROWS,
     data_set,
     files_config,
-    locate,
+    load,
     movies_csv,
+    movies_of,
     ratings_bare,
     ratings_csv,
     ratings_kaggle,
     rows_of,
+    tags_of,
     write_folder,
     write_zip,
 )
 
 from movie_embed.config import DataConfig
-from movie_embed.data.ratings import read_ratings, read_timestamps
-from movie_embed.data.rows import BadRows
-from movie_embed.data.tags import read_tags
-from movie_embed.data.titles import read_movies
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 from movie_embed.errors import MovieEmbedError
 
 EXPECTED = [row[:3] for row in ROWS]
 BAD = {
     "rating.csv": (ratings_kaggle(), b'1,2,3,"2005-04-02 23:53:47\n1,2\n'),
-    "ratings.csv": (ratings_csv(), b"1,2,nan,4\n1.0,2,3.0,4\n"),
+    "ratings.csv": (ratings_csv(), b"1,2,nan,4\n1_0,2,3.0,4\n"),
     "ratings.dat": (ratings_bare(), b"1::2::3\n1::2::99::4\n"),
     "u.data": (ratings_bare(delimiter="\t"), b"1\t2\t\t4\n1 2 3 4\n"),
 }
@@ -52,16 +48,13 @@ def test_bad_ratings_are_left_out(
     lines.insert(place % (len(lines) + 1), bad)
     members = {name: b"".join(lines)}
     path = write_zip(tmp_path / "x.zip", members) if zipped else write_folder(tmp_path, members)
-    files, bad_rows = locate(path), BadRows(skip=True)
-    assert rows_of(read_ratings(files, HALVES, bad_rows)) == EXPECTED
-    assert bad_rows.count == 2
-    assert f"{files.ratings}: 2 bad rows left out\n{files.ratings}, line " in caplog.text
-    times = read_timestamps(files, bad_rows)
-    assert times is not None
-    assert len(times) == len(EXPECTED)
+    triples = load(path, skip=True)
+    assert rows_of(triples) == EXPECTED
+    assert triples.bad_rows == 2
+    assert f"{path / name}: 2 bad rows left out\n{path / name}, line " in caplog.text
 
 
-def test_bad_rows_of_parquet_are_left_out(tmp_path: Path) -> None:
+def test_bad_rows_of_parquet_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     table = pa.table(
         {
             "userId": pa.array([1, None, 3, 2**64 - 1], pa.uint64()),
@@ -71,43 +64,26 @@ def test_bad_rows_of_parquet_are_left_out(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "ratings.parquet")
-    files, bad_rows = locate(tmp_path / "ratings.parquet"), BadRows(skip=True)
-    assert rows_of(read_ratings(files, HALVES, bad_rows)) == [(1, 5, 1.0), (3, 7, 3.0)]
-    assert bad_rows.numbers(files.ratings) == {2, 4}
-    times = read_timestamps(files, bad_rows)
-    assert times is not None
-    assert times.tolist() == [9, 7]
+    triples = load(tmp_path / "ratings.parquet", skip=True)
+    assert rows_of(triples) == [(1, 5, 1.0), (3, 7, 3.0)]
+    assert "row 2: user id '' is" in caplog.text
+    assert "row 4: user id '18446744073709551615' is" in caplog.text
 
 
 def test_bad_movies_and_tags_are_left_out(tmp_path: Path) -> None:
     movies = movies_csv() + b"10,Again,Drama\r\n50\r\n"
     tags = b"userId,movieId,tag,timestamp\n1,10,space,5\n1,10,a\0,5\n"
     write_folder(tmp_path, {"ratings.csv": ratings_csv(), "movies.csv": movies, "tags.csv": tags})
-    bad_rows = BadRows(skip=True)
-    assert read_movies(locate(tmp_path), bad_rows) == MOVIES
-    assert read_tags(locate(tmp_path), bad_rows) == {10: "space"}
-    assert bad_rows.count == 3
+    triples = load(tmp_path, skip=True)
+    assert movies_of(triples) == MOVIES
+    assert tags_of(triples) == {10: "space"}
+    assert triples.bad_rows == 3
 
 
 def test_a_file_without_a_good_row_is_refused_all_the_same(tmp_path: Path) -> None:
     data_set(tmp_path, b"userId,movieId,rating\n1,2\n")
     with pytest.raises(MovieEmbedError, match=r"line 2: expected 3 fields.*it has no good row$"):
-        read_ratings(locate(tmp_path), HALVES, BadRows(skip=True))
-
-
-def test_a_timestamp_that_is_none_counts_as_missing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    oldest = np.iinfo(np.int64).min
-    for good, expected in ((b"5", 5), (b"1970-01-01 00:00:05", 5)):
-        rows = b"1,10,4.0," + good + b"\n1,20,4.0,soon\n1,30,4.0,\n"
-        data_set(tmp_path, b"userId,movieId,rating,timestamp\n" + rows)
-        with pytest.raises(MovieEmbedError, match=r"line 3: timestamp 'soon' is not like"):
-            read_timestamps(locate(tmp_path))
-        times = read_timestamps(locate(tmp_path), BadRows(skip=True))
-        assert times is not None
-        assert times.tolist() == [expected, oldest, oldest]
-        assert "ratings.csv: 1 timestamps that count as missing" in caplog.text
+        load(tmp_path, skip=True)
 
 
 def test_skipping_has_a_cache_of_its_own_that_knows_how_many(

@@ -89,7 +89,7 @@ def filled(part: ast.expr) -> str:
 
 
 # The script's name, and a form to fill in.
-NO_COMMANDS = {"python recommend.py", "SETTINGS data.rating_range=[lowest,highest]"}
+NO_COMMANDS = {"python recommend.py", "SETTINGS 'data.rating_range=[lowest,highest]'"}
 COMMANDS = sorted({*of_pages(), *of_help(), *of_messages()} - NO_COMMANDS)
 # Those that need no training; placeholders are no names of folders.
 QUESTIONS = [

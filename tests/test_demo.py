@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from movie_embed.data import demo
-from movie_embed.data.ratings import Ratings
+from movie_embed.data.packing import Ratings
 
 USERS = 3_000
 LOW, HIGH = demo.RATING_RANGE
@@ -20,7 +20,7 @@ def ratings() -> Ratings:
 
 def counts_by_movie(ratings: Ratings) -> NDArray[np.int64]:
     ids = np.fromiter(demo.movies(), dtype=np.int64)
-    return np.array([np.sum(ratings.movies == movie_id) for movie_id in ids])
+    return np.array([np.sum(ratings.movie == movie_id) for movie_id in ids])
 
 
 def test_the_movies_are_the_papers_number_and_all_are_named() -> None:
@@ -38,26 +38,26 @@ def test_the_model_ships_small_and_holds_no_ratings() -> None:
 
 
 def test_every_user_rates_and_every_movie_is_rated(ratings: Ratings) -> None:
-    assert np.array_equal(np.unique(ratings.users), np.arange(1, USERS + 1))
-    assert set(ratings.movies.tolist()) == set(demo.movies())
+    assert np.array_equal(np.unique(ratings.user), np.arange(1, USERS + 1))
+    assert set(ratings.movie.tolist()) == set(demo.movies())
 
 
 def test_rows_are_sorted_and_no_user_rates_a_movie_twice(ratings: Ratings) -> None:
-    pairs = ratings.users.astype(np.int64) * 2**32 + ratings.movies
+    pairs = ratings.user.astype(np.int64) * 2**32 + ratings.movie
     assert np.all(np.diff(pairs) > 0)
 
 
 def test_stars_are_halves_on_the_scale_and_spread_as_in_movielens(ratings: Ratings) -> None:
-    assert ratings.values.dtype == np.float32
-    levels, counts = np.unique(ratings.values, return_counts=True)
+    assert ratings.rating.dtype == np.float32
+    levels, counts = np.unique(ratings.rating, return_counts=True)
     assert levels.tolist() == np.arange(LOW, HIGH + 0.5, 0.5).tolist()
     assert levels[counts.argmax()] == 4
-    assert 3.5 < ratings.values.mean() < 3.8
-    assert 0.9 < ratings.values.std() < 1.15
+    assert 3.5 < ratings.rating.mean() < 3.8
+    assert 0.9 < ratings.rating.std() < 1.15
 
 
 def test_many_users_rate_few_movies_and_a_few_rate_most(ratings: Ratings) -> None:
-    per_user = np.bincount(ratings.users)[1:]
+    per_user = np.bincount(ratings.user)[1:]
     assert 40 < np.median(per_user) < 70
     assert 80 < per_user.mean() < 95
     assert per_user.max() > 500
@@ -71,15 +71,15 @@ def test_movies_are_rated_by_their_popularity(ratings: Ratings) -> None:
 @pytest.mark.parametrize("users", [1, 300, 5_000])
 def test_a_draw_is_a_function_of_users_and_seed(users: int) -> None:
     first, again, other = (demo.draw_ratings(users, seed) for seed in (3, 3, 4))
-    for name in ("users", "movies", "values"):
+    for name in ("user", "movie", "rating"):
         assert np.array_equal(getattr(first, name), getattr(again, name))
-    assert not np.array_equal(first.movies, other.movies)
+    assert not np.array_equal(first.movie, other.movie)
 
 
 def test_more_users_give_more_and_other_ratings() -> None:
     few, many = demo.draw_ratings(200), demo.draw_ratings(400)
-    assert len(few) < len(many)
-    assert not np.array_equal(few.values, many.values[: len(few)])
+    assert len(few.user) < len(many.user)
+    assert not np.array_equal(few.rating, many.rating[: len(few.rating)])
 
 
 def test_stars_follow_the_model() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ import numpy as np
 import pytest
 from embedded import random_vectors, saved
 from numpy.typing import NDArray
-from synthetic import ROWS, files_config
+from synthetic import ROWS, files_config, write_folder
 
 from movie_embed import MovieEmbedError
 from movie_embed.config import EXPORT_FORMATS, DataConfig, SaveConfig, TrainConfig, TrainerConfig
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 from movie_embed.embeddings.export import export
 from movie_embed.storage import write_text
 from movie_embed.training import scores
@@ -125,13 +126,13 @@ def test_a_full_disk_during_training_keeps_the_previous_run(
 def test_what_a_killed_process_began_is_removed(folder: Path, tmp_path: Path) -> None:
     config = files_config(folder, tmp_path / "cache")
     load_triples(config)
-    (cached,) = (tmp_path / "cache" / "triples").glob("*.safetensors")
-    cached.unlink()
-    begun = cached.with_name(f".{cached.name}.12345.tmp")
-    other = cached.with_name(".another.safetensors.12345.tmp")
-    for path in (begun, other):
-        path.write_bytes(b"half")
+    (cached,) = (tmp_path / "cache" / "triples").glob("files-*/")
+    shutil.rmtree(cached)
+    begun = [cached.with_name(f".{cached.name}.{ending}") for ending in ("tmp", "scratch")]
+    other = cached.with_name(".another.scratch")
+    for path in (*begun, other):
+        write_folder(path, {"packed": b"half"})
     load_triples(config)
     assert cached.exists()
-    assert not begun.exists()
+    assert not any(path.exists() for path in begun)
     assert other.exists()  # perhaps being written now: another cache has another lock

@@ -25,8 +25,8 @@ from filelock import FileLock
 
 from movie_embed.config import DataConfig
 from movie_embed.data import movielens
+from movie_embed.data.loading import load_triples
 from movie_embed.data.movielens import RELEASES, Release, cache_dir, fetch, wait_for
-from movie_embed.data.triples import load_triples
 from movie_embed.errors import MovieEmbedError
 
 ROOT = Path(__file__).resolve().parents[1]

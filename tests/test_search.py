@@ -4,13 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import load
 
 from movie_embed import MovieEmbedError
 from movie_embed.answers.search import TitleSearch
-from movie_embed.config import ColumnNames
-from movie_embed.data.files import find_files
 from movie_embed.data.movies import MovieTable
-from movie_embed.data.titles import read_movies
 
 TITLES = [
     "Toy Story (1995)",
@@ -161,9 +159,5 @@ def test_a_long_list_is_cut() -> None:
     ],
 )
 def test_real_titles_are_found(shared: Path, typed: str, movie_id: int) -> None:
-    movies = read_movies(find_files(shared / "ml-latest-small", ColumnNames()))
-    ids = np.array(list(movies))
-    size = len(ids)
-    titles = [movie.title for movie in movies.values()]
-    table = MovieTable(ids, titles, [""] * size, [""] * size, np.zeros(size, np.int64), size)
-    assert ids[TitleSearch(table).row(typed)] == movie_id
+    table = load(shared / "ml-latest-small").movies
+    assert table.ids[TitleSearch(table).row(typed)] == movie_id

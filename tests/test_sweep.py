@@ -210,9 +210,9 @@ def test_a_bug_in_one_run_leaves_its_trace_and_ends_no_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with outcome_noted(tmp_path, HYDRA, TrainConfig):
-        raise RuntimeError("out of memory\nand more")
+        raise RuntimeError("a bug\nand more")
     kept = (tmp_path / "failure.txt").read_text()
-    assert kept.startswith("RuntimeError: out of memory\nTraceback")
+    assert kept.startswith("RuntimeError: a bug\nTraceback")
     assert "Traceback" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt), outcome_noted(tmp_path / "b", HYDRA, TrainConfig):
         raise KeyboardInterrupt

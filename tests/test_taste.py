@@ -8,7 +8,7 @@ import pytest
 from movie_embed import Recommender
 from movie_embed.config import TrainConfig
 from movie_embed.data.demo import draw_ratings
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings
 
@@ -61,8 +61,8 @@ def test_somebody_new_is_predicted_better_than_by_the_movie_mean(
     others = draw_ratings(1000, seed=1)  # not those of the training
     folded, mean = [], []
     for user in range(1, 300):
-        rows = np.array([row_of[movie] for movie in others.movies[others.users == user].tolist()])
-        theirs = others.values[others.users == user]
+        rows = np.array([row_of[movie] for movie in others.movie[others.user == user].tolist()])
+        theirs = others.rating[others.user == user]
         order = np.random.default_rng(user).permutation(np.flatnonzero(rows < len(means)))
         asked, rest = order[:given], order[given:]
         fitted = recommender.fold_in(

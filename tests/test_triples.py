@@ -15,15 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import (
-    HALVES,
     MOVIES,
     ROWS,
     Row,
     data_set,
     files_config,
-    locate,
     movies_csv,
     movies_dat,
+    pack,
     ratings_bare,
     ratings_csv,
     ratings_kaggle,
@@ -32,11 +31,11 @@ from synthetic import (
 )
 
 from movie_embed.config import ColumnNames
-from movie_embed.data import triples as triples_module
-from movie_embed.data.packing import BLOCK
-from movie_embed.data.ratings import Ratings, read_ratings, read_timestamps
-from movie_embed.data.titles import Movie, read_movies
-from movie_embed.data.triples import Counts, Triples, load_triples, pack_ratings
+from movie_embed.data import loading
+from movie_embed.data.loading import load_triples
+from movie_embed.data.packing import BLOCK, Ratings
+from movie_embed.data.titles import Movie
+from movie_embed.data.triples import Counts, Triples
 from movie_embed.errors import MovieEmbedError
 
 Pairs = dict[tuple[int, int], float]
@@ -52,7 +51,7 @@ def ratings_of(rows: list[tuple[int, int, float]]) -> Ratings:
 
 
 def pack_rows(rows: list[tuple[int, int, float]], min_ratings: int = 1) -> Triples:
-    return pack_ratings(ratings_of(rows), {}, min_ratings, HALVES)
+    return pack(ratings_of(rows), {}, min_ratings)
 
 
 def pairs_of(triples: Triples) -> Pairs:
@@ -126,7 +125,7 @@ def test_counts_before_and_after_the_threshold() -> None:
 
 def test_movies_without_vectors_stay_in_the_table() -> None:
     rows = [(1, 10, 4.0), (7, 10, 0.5), (1, 20, 3.5), (1, 99, 3.0)]
-    triples = pack_ratings(ratings_of(rows), MOVIES, 2, HALVES)
+    triples = pack(ratings_of(rows), MOVIES, 2)
     table = triples.movies
     assert table.ids.tolist() == [10, 20, 99, 30, 40]
     assert table.rating_counts.tolist() == [2, 1, 1, 0, 0]
@@ -154,16 +153,16 @@ def level_rows(levels: int) -> Ratings:
 
 def test_65536_levels_are_exact() -> None:
     ratings = level_rows(2**16)
-    triples = pack_ratings(ratings, {}, 1, (-1.0, 1.0))
-    np.testing.assert_array_equal(triples.unpack(triples.packed)[2], ratings.values)
+    triples = pack(ratings, {}, 1, (-1.0, 1.0))
+    np.testing.assert_array_equal(triples.unpack(triples.packed)[2], ratings.rating)
 
 
 def test_more_levels_move_to_the_nearest_of_a_grid() -> None:
     ratings = level_rows(2**16 + 1)
-    triples = pack_ratings(ratings, {}, 1, (-1.0, 1.0))
+    triples = pack(ratings, {}, 1, (-1.0, 1.0))
     assert len(triples.levels) == 2**16
     stars = triples.unpack(triples.packed)[2]
-    assert np.abs(stars - ratings.values).max() <= 1.0001 / (2**16 - 1)
+    assert np.abs(stars - ratings.rating).max() <= 1.0001 / (2**16 - 1)
     assert (stars.min(), stars.max()) == (-1, 1)
 
 
@@ -172,7 +171,7 @@ def test_many_users_and_movies_take_64_bits() -> None:
     users = np.arange(2**20 + 5, dtype=np.int64) * 3
     movies = np.append(np.arange(2**15 + 3), rng.integers(0, 2**15, len(users) - 2**15 - 3))
     values = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(users))
-    triples = pack_ratings(Ratings(users, movies.astype(np.int32), values), {}, 1, HALVES)
+    triples = pack(Ratings(users, movies.astype(np.int32), values), {}, 1)
     assert triples.packed.dtype == np.uint64
     assert triples.bits == 21 + 16 + 4
     packed = triples.unpack(triples.packed)
@@ -185,8 +184,8 @@ def test_small_ids_are_packed_as_large_ones_are() -> None:
     rng = np.random.default_rng(0)
     users, movies = (3 * rng.integers(1, size, 400_000) for size in (9_000, 5_000))
     values = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(users))
-    small = pack_ratings(Ratings(users, movies, values), {}, 80, HALVES)
-    large = pack_ratings(Ratings(users + 2**40, movies + 2**40, values), {}, 80, HALVES)
+    small = pack(Ratings(users, movies, values), {}, 80)
+    large = pack(Ratings(users + 2**40, movies + 2**40, values), {}, 80)
     np.testing.assert_array_equal(small.packed, large.packed)
     np.testing.assert_array_equal(small.rare, large.rare)
     np.testing.assert_array_equal(small.user_ids + 2**40, large.user_ids)
@@ -200,7 +199,7 @@ def test_a_pair_repeated_where_blocks_meet() -> None:
     rows = np.arange(BLOCK + 500)
     users, movies, values = rows // 40, rows % 40, (rows % 10 / 2 + 0.5).astype(np.float32)
     movies[BLOCK] = movies[BLOCK - 1]
-    triples = pack_ratings(Ratings(users, movies, values), {}, 1, HALVES)
+    triples = pack(Ratings(users, movies, values), {}, 1)
     assert triples.duplicates == 1
     latest = rows != BLOCK - 1
     for found, column in zip(triples.unpack(triples.packed), (users, movies, values), strict=True):
@@ -211,7 +210,7 @@ def test_a_pair_repeated_where_blocks_meet() -> None:
 def test_32_bits_are_used_to_the_last(users: int, dtype: type[np.unsignedinteger[Any]]) -> None:
     ids = np.arange(users, dtype=np.int64)
     values = (ids % 16).astype(np.float32)
-    triples = pack_ratings(Ratings(ids, ids % 2**12, values), {}, 1, (0, 15))
+    triples = pack(Ratings(ids, ids % 2**12, values), {}, 1, (0, 15))
     assert triples.packed.dtype == dtype
     np.testing.assert_array_equal(triples.unpack(triples.packed)[0], ids)
     assert triples.counts.movies == 2**12
@@ -279,7 +278,7 @@ def many_ratings(size: int = 20_000) -> Triples:
     rng = np.random.default_rng(1)
     pairs = np.unique(rng.integers(0, 2**20, size))
     stars = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(pairs))
-    return pack_ratings(Ratings(pairs >> 10, pairs & 1023, stars), {}, 1, HALVES)
+    return pack(Ratings(pairs >> 10, pairs & 1023, stars), {}, 1)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.999])
@@ -317,7 +316,7 @@ def no_reading(*_: object) -> NoReturn:
 
 def load_cached(config: Any, monkeypatch: pytest.MonkeyPatch) -> Triples:
     with monkeypatch.context() as patch:
-        patch.setattr(triples_module, "read_ratings", no_reading)
+        patch.setattr(loading, "sorted_ratings", no_reading)
         return load_triples(config)
 
 
@@ -353,7 +352,7 @@ def test_another_file_of_the_same_size_and_time_is_read(folder: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     "change",
-    [{"min_ratings": 2}, {"rating_range": [0.0, 5.0]}, {"columns": ColumnNames(timestamp="x")}],
+    [{"min_ratings": 2}, {"rating_range": [0.0, 5.0]}, {"columns": ColumnNames(timestamp="none")}],
 )
 def test_settings_that_shape_the_triples_have_caches_of_their_own(
     change: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -365,19 +364,29 @@ def test_settings_that_shape_the_triples_have_caches_of_their_own(
     load_cached(files_config(folder, tmp_path / "cache", **other), monkeypatch)
 
 
+@pytest.mark.parametrize("name", ["packed", "columns.safetensors"])
+@pytest.mark.parametrize("window", [2**25, 2])
 def test_a_damaged_cache_is_built_again(
-    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    window: int,
+    folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = files_config(folder, tmp_path / "cache")
+    config = files_config(folder, tmp_path / "cache", window=window)
     built = load_triples(config)
-    (cached,) = (tmp_path / "cache" / "triples").glob("*.safetensors")
-    whole = cached.read_bytes()
-    for damage in (b"", whole[:-1], whole.replace(b"Star", b"Scar")):
-        cached.write_bytes(damage)
+    assert isinstance(built.packed, np.memmap) == (window == 2)
+    expected = pairs_of(built)
+    (cached,) = (tmp_path / "cache" / "triples").glob("files-*/")
+    whole = (cached / name).read_bytes()
+    for damage in (b"", whole[:-1], bytes([whole[0] ^ 1]) + whole[1:]):
+        (cached / name).unlink()
+        (cached / name).write_bytes(damage)
         caplog.clear()
-        assert_same(load_triples(config), built)
+        assert pairs_of(load_triples(config)) == expected
         assert "building it again" in caplog.text
-        assert_same(load_cached(config, monkeypatch), built)
+        assert pairs_of(load_cached(config, monkeypatch)) == expected
 
 
 def test_a_cache_that_cannot_be_written_costs_only_a_warning(
@@ -386,7 +395,7 @@ def test_a_cache_that_cannot_be_written_costs_only_a_warning(
     def full(*_: object, **__: object) -> NoReturn:
         raise MovieEmbedError("cannot write it: No space left on device")
 
-    monkeypatch.setattr(triples_module, "write_columns", full)
+    monkeypatch.setattr(loading, "write_columns", full)
     assert len(load_triples(files_config(folder, tmp_path / "cache"))) == len(ROWS)
     assert "No space left on device; going on without" in caplog.text
 
@@ -410,14 +419,14 @@ LOADER = """
 import logging, sys, time
 from synthetic import files_config
 from pathlib import Path
-from movie_embed.data import triples
-read = triples.read_ratings
+from movie_embed.data import loading
+read = loading.sorted_ratings
 def slow(*arguments):
     print("read", flush=True)
     time.sleep(0.3)
     return read(*arguments)
-triples.read_ratings = slow
-loaded = triples.load_triples(files_config(Path(sys.argv[1]), Path(sys.argv[2])))
+loading.sorted_ratings = slow
+loaded = loading.load_triples(files_config(Path(sys.argv[1]), Path(sys.argv[2])))
 print(loaded.packed.tolist(), loaded.movies.titles, loaded.before)
 """
 
@@ -437,7 +446,7 @@ def test_of_four_runs_at_once_one_builds_the_cache(folder: Path, tmp_path: Path)
     assert all(run.returncode == 0 for run in runs)
     assert sum(output.count("read") for output in outputs) == 1
     assert len({output[-1] for output in outputs}) == 1
-    assert len(list((tmp_path / "cache" / "triples").glob("*.safetensors"))) == 1
+    assert len(list((tmp_path / "cache" / "triples").glob("files-*/"))) == 1
 
 
 @pytest.mark.parametrize("members", ["csv", "dat", "zip"])
@@ -470,7 +479,7 @@ def test_bad_data_leaves_no_cache(folder: Path, tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(MovieEmbedError, match="line 7: expected 4 fields, got 3"):
             load_triples(files_config(folder, tmp_path / "cache"))
-    assert not list((tmp_path / "cache" / "triples").glob("*.safetensors"))
+    assert not list((tmp_path / "cache" / "triples").glob("files-*/"))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
@@ -481,19 +490,8 @@ def test_an_unreadable_source_is_an_error(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_the_pooled_sample_at_300(shared: Path) -> None:
-    files = locate(shared / "pooled")
-    ratings, movies = read_ratings(files, HALVES), read_movies(files)
-    triples = pack_ratings(ratings, movies, 300, HALVES, lambda: read_timestamps(files))
+def test_the_pooled_sample_at_300(shared: Path, tmp_path: Path) -> None:
+    triples = load_triples(files_config(shared / "pooled", tmp_path, min_ratings=300))
     assert triples.before == Counts(users=7_468, movies=19_495, ratings=872_221)
     assert triples.counts == Counts(users=7_418, movies=703, ratings=474_012)
     assert triples.packed.dtype == np.uint32
-    assert_counts_match(triples, ratings)
-
-
-def assert_counts_match(triples: Triples, ratings: Ratings) -> None:
-    ids, counts = np.unique(ratings.movies, return_counts=True)
-    rated = triples.movies.rating_counts > 0
-    order = np.argsort(triples.movies.ids[rated])
-    np.testing.assert_array_equal(triples.movies.ids[rated][order], ids)
-    np.testing.assert_array_equal(triples.movies.rating_counts[rated][order], counts)

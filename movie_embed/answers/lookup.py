@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 from movie_embed.answers.results import Reason
 from movie_embed.answers.search import TitleSearch
 from movie_embed.checks import is_number, listed, require, whole
-from movie_embed.data.movies import split_genres
+from movie_embed.data.movies import Id, nearest_ids, split_genres
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 
-Movie = SupportsIndex | str
 Rows = NDArray[np.intp]
+
+
+class MovieId(NamedTuple):
+    """A movie by its id, where that is text: a plain string is a title."""
+
+    id: Id
+
+
+Movie = SupportsIndex | str | MovieId
 
 
 class Asked(NamedTuple):
@@ -55,11 +63,11 @@ class Lookup:
         """
         if isinstance(movie, str):
             return self.titles.row(movie)
-        movie_id = whole("movie_id", movie)
+        movie_id = movie.id if isinstance(movie, MovieId) else whole("movie_id", movie)
         row = self.movies.row_of(movie_id)
         if row is None:
-            rows = nearest(self.movies.ids[: self.movies.embedded], movie_id)
-            near = ", ".join(f"{self.movies.ids[row]} {self.movies.titles[row]}" for row in rows)
+            rows = nearest_ids(self.movies.ids[: self.movies.embedded], movie_id)
+            near = ", ".join(f"{self.movies.ids[r]} {self.movies.titles[r]}".strip() for r in rows)
             raise MovieEmbedError(
                 f"movie_id={movie_id} is not in {self.embeddings.data_name}; nearest ids: {near}"
             )
@@ -67,7 +75,8 @@ class Lookup:
 
     def rows(self, movies: Movie | Iterable[Movie]) -> list[int]:
         """Return the rows of one movie or several."""
-        return [self.row(movie) for movie in listed(movies)]
+        given = [movies] if isinstance(movies, MovieId) else listed(movies)
+        return [self.row(movie) for movie in given]
 
     def rated(self, ratings: Mapping[Any, float]) -> Asked:
         """Return the rows and stars of somebody's ratings, a dict or Series, checked.
@@ -119,15 +128,9 @@ class Lookup:
         """Return why a row is an answer: the row it is near to, their cosine, that one's stars."""
         genres, others = (split_genres(self.movies.genres[r]) for r in (row, near))
         return Reason(
-            nearest_id=int(self.movies.ids[near]),
+            nearest_id=self.movies.ids.item(near),
             nearest=self.name(near),
             nearest_similarity=cosine,
             nearest_stars=stars,
             shared_genres=tuple(genre for genre in genres if genre in others),
         )
-
-
-def nearest(ids: NDArray[np.int64], wanted: int, count: int = 3) -> Rows:
-    """Return the rows of the nearest ids, the nearest first."""
-    order: Rows = np.argsort(np.abs(ids.astype(np.float64) - wanted), kind="stable")[:count]
-    return order

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from movie_embed.answers.lookup import Movie, MovieId
 from movie_embed.errors import MovieEmbedError
 
 _MOVIE = ("movieId", "movie_id", "title", "movie")
 _STARS = ("stars", "rating")
 
 
-def read_own_ratings(path: Path) -> dict[int | str, float]:
+def read_own_ratings(path: Path) -> dict[Movie, float]:
     """Read stars by movie id or title.
 
     Parameters
@@ -37,8 +38,8 @@ def read_own_ratings(path: Path) -> dict[int | str, float]:
     return ratings
 
 
-def _ratings(path: Path, file: IO[str]) -> dict[int | str, float]:
-    ratings: dict[int | str, float] = {}
+def _ratings(path: Path, file: IO[str]) -> dict[Movie, float]:
+    ratings: dict[Movie, float] = {}
     for number, movie, stars in _rows(path, file):
         try:
             value = float(stars)
@@ -52,7 +53,7 @@ def _ratings(path: Path, file: IO[str]) -> dict[int | str, float]:
     return ratings
 
 
-def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, int | str, str]]:
+def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Movie, str]]:
     rows = csv.reader(file, strict=True)
     header = [name.strip() for name in next(rows, [])]
     if not header:
@@ -66,9 +67,10 @@ def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, int | str, str]]:
             wrong = f"{len(row)} fields, the header has {len(header)}"
             raise MovieEmbedError(f"{path}, line {rows.line_num}: {wrong}")
         name = row[movie].strip()
-        if by_id and not name.isdecimal():
-            raise MovieEmbedError(f"{path}, line {rows.line_num}: {name!r} is no movie id")
-        yield rows.line_num, int(name) if by_id else name, row[stars]
+        if by_id and not name:
+            raise MovieEmbedError(f"{path}, line {rows.line_num}: it has no movie id")
+        movie_id = int(name) if name.isdecimal() else MovieId(name)
+        yield rows.line_num, movie_id if by_id else name, row[stars]
 
 
 def _column(path: Path, header: list[str], names: tuple[str, ...]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.answers.filters import Catalogue, Filters, checked_shape
-from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows, nearest
+from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
 from movie_embed.answers.ranking import (
     best_rows,
     diverse_rows,
@@ -26,7 +26,7 @@ from movie_embed.answers.results import (
     SimilarUser,
 )
 from movie_embed.checks import choose, listed, names, require, whole
-from movie_embed.data.movies import split_genres, split_year
+from movie_embed.data.movies import Id, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import LATEST, SavedEmbeddings
@@ -163,7 +163,7 @@ class Recommender:
 
     def for_user(
         self,
-        user_id: SupportsIndex,
+        user_id: SupportsIndex | str,
         k: SupportsIndex = 10,
         *,
         filters: Filters = _ANY,
@@ -192,7 +192,7 @@ class Recommender:
 
     def for_users(
         self,
-        user_ids: SupportsIndex | Iterable[SupportsIndex],
+        user_ids: SupportsIndex | str | Iterable[SupportsIndex | str],
         k: SupportsIndex = 10,
         **settings: Any,
     ) -> list[Recommendations]:
@@ -240,7 +240,9 @@ class Recommender:
         """
         return self._fitted(self._lookup.rated(ratings))
 
-    def similar_users(self, user_id: SupportsIndex, k: SupportsIndex = 10) -> list[SimilarUser]:
+    def similar_users(
+        self, user_id: SupportsIndex | str, k: SupportsIndex = 10
+    ) -> list[SimilarUser]:
         """Return the users whose vectors have the highest cosine to a user's.
 
         Raises
@@ -255,11 +257,11 @@ class Recommender:
         rows = best_rows(similarities, allowed, whole("k", k, least=1))
         ids = self._spaces.users.ids
         return [
-            SimilarUser(rank, int(ids[row]), float(similarities[row]))
+            SimilarUser(rank, ids.item(row), float(similarities[row]))
             for rank, row in enumerate(rows, start=1)
         ]
 
-    def with_movie(self, title: str, genres: str | Iterable[str] = ()) -> tuple[Recommender, int]:
+    def with_movie(self, title: str, genres: str | Iterable[str] = ()) -> tuple[Recommender, Id]:
         """Add a movie that the data does not have, with a vector from content.
 
         Parameters
@@ -283,7 +285,7 @@ class Recommender:
         require(named, "title", title, "the new movie's, as text")
         known = [self._catalogue.genre(genre) for genre in names("new_genres", genres)]
         longer = with_movie(self.embeddings, self._spaces.content, title, known)
-        return Recommender(longer, self._spaces.run), int(longer.movies.ids[-1])
+        return Recommender(longer, self._spaces.run), longer.movies.ids.item(-1)
 
     def vector(self, movie: Movie) -> MovieVector:
         """Return a movie's vector, raw and normalised (paper, section III.F).
@@ -296,7 +298,7 @@ class Recommender:
         row = self._lookup.row(movie)
         space = self._space([row])
         return MovieVector(
-            movie_id=int(self.embeddings.movies.ids[row]),
+            movie_id=self.embeddings.movies.ids.item(row),
             title=self._lookup.description(row),
             vector=space.vectors[row],
             normalised=space.unit[row],
@@ -306,9 +308,10 @@ class Recommender:
         """Return a movie's title with its year, and that its vector is from content if it is."""
         return self._lookup.description(self._lookup.row(movie))
 
-    def movie_id(self, title: str) -> int:
-        """Return the MovieLens id of a title; see `TitleSearch.row` for how and for errors."""
-        return int(self.embeddings.movies.ids[self._lookup.row(title)])
+    def movie_id(self, title: str) -> Id:
+        """Return the id of a title; see `TitleSearch.row` for how and for errors."""
+        movie_id: Id = self.embeddings.movies.ids.item(self._lookup.row(title))
+        return movie_id
 
     def _for_taste(
         self,
@@ -355,7 +358,7 @@ class Recommender:
     ) -> Recommendation:
         table = self.embeddings.movies
         title, year = split_year(table.titles[row])
-        movie_id = int(table.ids[row])
+        movie_id = table.ids.item(row)
         return Recommendation(
             rank=rank,
             movie_id=movie_id,
@@ -388,12 +391,14 @@ class Recommender:
         rare = filters.include_rare or max(rows, default=0) >= self.embeddings.movies.embedded
         return self._spaces.whole if rare else self._spaces.learned
 
-    def _user(self, user_id: SupportsIndex) -> int:
-        wanted, ids = whole("user_id", user_id), self._spaces.users.ids
+    def _user(self, user_id: SupportsIndex | str) -> int:
+        ids = self._spaces.users.ids
+        text = isinstance(user_id, str) and ids.dtype == object
+        wanted = as_ids_are(ids, str(user_id) if text else whole("user_id", user_id))
         found = np.flatnonzero(ids == wanted)
         if not len(found):
             raise MovieEmbedError(
                 f"user_id={wanted} is not in {self.embeddings.data_name}; nearest ids: "
-                + ", ".join(map(str, np.sort(ids[nearest(ids, wanted)])))
+                + ", ".join(map(str, np.sort(ids[nearest_ids(ids, wanted)])))
             )
         return int(found[0])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.data.movies import Id
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,7 +32,7 @@ class Reason:
         Genres that both have.
     """
 
-    nearest_id: int
+    nearest_id: Id
     nearest: str
     nearest_similarity: float
     nearest_stars: float | None
@@ -66,7 +68,7 @@ class Recommendation(NamedTuple):
     """
 
     rank: int
-    movie_id: int
+    movie_id: Id
     title: str
     year: int | None
     genres: tuple[str, ...]
@@ -116,7 +118,7 @@ class MovieVector:
         where training pulled the vector to 0, which then has no direction.
     """
 
-    movie_id: int
+    movie_id: Id
     title: str
     vector: NDArray[np.float32]
     normalised: NDArray[np.float32]
@@ -137,5 +139,5 @@ class SimilarUser:
     """
 
     rank: int
-    user_id: int
+    user_id: Id
     similarity: float

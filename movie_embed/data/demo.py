@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.ratings import Ratings
+from movie_embed.data.movies import Id
+from movie_embed.data.packing import Ratings
 from movie_embed.data.titles import Movie
 from movie_embed.storage import read_columns
 
@@ -74,7 +75,7 @@ def model() -> DemoModel:
     return DemoModel(**columns, **metadata)
 
 
-def movies() -> dict[int, Movie]:
+def movies() -> dict[Id, Movie]:
     """Return title and genres of the 1,005 movies by MovieLens id."""
     rows = zip(model().movie_ids.tolist(), model().titles, model().genres, strict=True)
     return {movie_id: Movie(title, genres) for movie_id, title, genres in rows}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 _YEAR = re.compile(r"\((\d{4})(?:\s*[-–]\s*\d{0,4})?\)\s*$")  # noqa: RUF001
 _NO_GENRES = "(no genres listed)"
 
+Id = int | str
+
 
 @dataclass(frozen=True)
 class MovieTable:
@@ -22,7 +25,7 @@ class MovieTable:
     Attributes
     ----------
     ids
-        MovieLens ids, int64, shape (movies,).
+        As in the data: int64, or `str` where they are text; shape (movies,).
     titles
         Titles as in the raw file, e.g. ``"Matrix, The (1999)"``.
     genres
@@ -35,7 +38,7 @@ class MovieTable:
         How many rows, from the first, have a vector.
     """
 
-    ids: NDArray[np.int64]
+    ids: NDArray[Any]
     titles: list[str]
     genres: list[str]
     tags: list[str]
@@ -45,12 +48,12 @@ class MovieTable:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def row_of(self, movie_id: int) -> int | None:
-        """Return the row of a MovieLens id, or None if the data set does not have it."""
-        return self._row_of.get(movie_id)
+    def row_of(self, movie_id: Id) -> int | None:
+        """Return the row of an id, or None if the data set does not have it."""
+        return self._row_of.get(as_ids_are(self.ids, movie_id))
 
     @cached_property
-    def _row_of(self) -> dict[int, int]:
+    def _row_of(self) -> dict[Id, int]:
         return {movie_id: row for row, movie_id in enumerate(self.ids.tolist())}
 
     def take(self, rows: NDArray[np.int64], embedded: int) -> MovieTable:
@@ -78,13 +81,33 @@ class MovieTable:
     def from_columns(cls, columns: Mapping[str, Any], embedded: int) -> MovieTable:
         """Build the table from columns that `to_columns` made."""
         return cls(
-            ids=columns["movie_ids"],
+            ids=ids_of(columns["movie_ids"]),
             titles=columns["titles"],
             genres=columns["genres"],
             tags=columns["tags"],
             rating_counts=columns["rating_counts"],
             embedded=embedded,
         )
+
+
+def ids_of(column: Any) -> NDArray[Any]:
+    """Return ids as they were saved, numbers or text, as an array."""
+    return np.array(column, dtype=object) if isinstance(column, list) else column
+
+
+def as_ids_are(ids: NDArray[Any], wanted: Id) -> Id:
+    """Return an id as text where ids are text: on a command line 12 is a number."""
+    return str(wanted) if ids.dtype == object else wanted
+
+
+def nearest_ids(ids: NDArray[Any], wanted: Id, count: int = 3) -> NDArray[np.intp]:
+    """Return the rows of the ids nearest to one that is not there: by value, or by spelling."""
+    if ids.dtype != object and not isinstance(wanted, str):
+        distances = np.abs(ids.astype(np.float64) - wanted)
+        return np.argsort(distances, kind="stable")[:count]
+    texts = list(map(str, ids.tolist()))
+    near = get_close_matches(str(wanted), texts, count, cutoff=0.5) or texts[:count]
+    return np.array([texts.index(text) for text in near], dtype=np.intp)
 
 
 TABLE_COLUMNS = ("movie_ids", "titles", "genres", "tags", "rating_counts")

@@ -129,7 +129,7 @@ def with_movie(
     """
     table = embeddings.movies
     movies = MovieTable(
-        ids=np.append(table.ids, table.ids.max() + 1),
+        ids=np.append(table.ids, title if table.ids.dtype == object else table.ids.max() + 1),
         titles=[*table.titles, title],
         genres=[*table.genres, "|".join(genres)],
         tags=[*table.tags, ""],

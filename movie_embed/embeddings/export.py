@@ -73,12 +73,14 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     Raises
     ------
     MovieEmbedError
-        faiss is not installed, or no vector has a direction.
+        faiss is not installed, ids are text, or no vector has a direction.
     """
     try:
         import faiss
     except ImportError as error:
         raise MovieEmbedError("to=faiss needs faiss: pip install faiss-cpu") from error
+    if saved.movies.ids.dtype == object:
+        raise MovieEmbedError("to=faiss holds whole numbers only, and ids are text: to=parquet")
     index = faiss.IndexIDMap(faiss.IndexFlatIP(saved.vectors.shape[1]))
     normalised = unit(saved.vectors)
     directed = np.flatnonzero(normalised.any(axis=1))
@@ -111,7 +113,7 @@ def _metadata(saved: SavedEmbeddings) -> list[tuple[object, ...]]:
         title, year = split_year(table.titles[row])
         genres = "|".join(split_genres(table.genres[row]))
         counts = int(table.rating_counts[row])
-        rows.append((int(table.ids[row]), title, year or "", genres, counts))
+        rows.append((table.ids.item(row), title, year or "", genres, counts))
     return rows
 
 

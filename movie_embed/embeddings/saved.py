@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.movies import TABLE_COLUMNS, MovieTable
+from movie_embed.data.movies import TABLE_COLUMNS, MovieTable, ids_of
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import read_columns, write_columns, write_text
 
@@ -32,7 +32,7 @@ class UserEmbeddings:
     Attributes
     ----------
     ids
-        int64, shape (users,).
+        As in the data: int64, or `str` where they are text; shape (users,).
     vectors
         float32, shape (users, dim).
     biases
@@ -47,7 +47,7 @@ class UserEmbeddings:
         The distinct stars, ascending, float32.
     """
 
-    ids: NDArray[np.int64]
+    ids: NDArray[Any]
     vectors: NDArray[np.float32]
     biases: NDArray[np.float32]
     starts: NDArray[np.int64]
@@ -199,7 +199,7 @@ class SavedEmbeddings:
         if not metadata["users"]:
             raise no_users(file)
         columns = _columns(file, [f"user_{column.name}" for column in fields(UserEmbeddings)])
-        return UserEmbeddings(*columns.values())
+        return UserEmbeddings(ids_of(columns.pop("user_ids")), *columns.values())
 
     @staticmethod
     def load_content(run: Path) -> ContentVectors:

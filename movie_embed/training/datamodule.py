@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from movie_embed.config import WINDOW, DataConfig
+from movie_embed.data.loading import load_triples
 from movie_embed.data.movielens import cache_dir
-from movie_embed.data.packing import Packed, PackedSource, blocks
-from movie_embed.data.triples import Triples, load_triples
+from movie_embed.data.packing import Packed, blocks
+from movie_embed.data.triples import Triples
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import digest_of
 
@@ -82,7 +83,7 @@ class Batches:
     def __init__(
         self,
         triples: Triples,
-        packed: PackedSource,
+        packed: Packed,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
         window: int = WINDOW,
@@ -197,8 +198,8 @@ class RatingsDataModule(pl.LightningDataModule):
     """
 
     triples: Triples
-    train: PackedSource
-    val: PackedSource
+    train: Packed
+    val: Packed
 
     def __init__(self, config: DataConfig, seed: int = 0) -> None:
         super().__init__()
@@ -222,11 +223,10 @@ class RatingsDataModule(pl.LightningDataModule):
                     f"there are {len(self.triples):,} ratings"
                 )
 
-    def _split(self, val_fraction: float) -> tuple[PackedSource, PackedSource]:
-        if len(self.triples) <= self.config.window:
-            return self.triples.split(val_fraction, self.seed)
-        folder = cache_dir(self.config.cache_dir)
-        return self.triples.split_on_disk(val_fraction, self.seed, folder)
+    def _split(self, val_fraction: float) -> tuple[Packed, Packed]:
+        large = len(self.triples) > self.config.window
+        folder = cache_dir(self.config.cache_dir) if large else None
+        return self.triples.split(val_fraction, self.seed, folder)
 
     @property
     def batch_size(self) -> int:

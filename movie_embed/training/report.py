@@ -64,6 +64,7 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
         lines.insert(0, "Simulated ratings, for trying things out: no real person's opinions.\n")
     if len(triples) > config.data.window:
         lines.append("more than data.window: training reads from disk and saves no users")
+    lines += triples.notes
     if triples.duplicates:
         lines.append(f"{triples.duplicates:,} ratings replaced by a later one of the same movie")
     if triples.bad_rows:

@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import PackedSource
+from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import LATEST, name_latest
 from movie_embed.errors import MovieEmbedError
@@ -275,7 +275,7 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
 
 
 @torch.no_grad()
-def _errors(triples: Triples, packed: PackedSource, model: MovieEmbedding) -> Errors:
+def _errors(triples: Triples, packed: Packed, model: MovieEmbedding) -> Errors:
     batches = Batches(triples, packed, EVAL_BATCH)
     return errors(
         (model(batch.users, batch.movies).cpu().numpy(), batch.ratings.cpu().numpy())

@@ -1,0 +1,209 @@
+"""Which tables lie at a path, in a folder or a zip."""
+
+from __future__ import annotations
+
+import re
+import stat
+import weakref
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.data.tables import (
+    RATING_ROLES,
+    AnyPath,
+    Table,
+    look_at,
+    no_column,
+    printable,
+    reading,
+    require_ratings,
+    stem_of,
+    suffix_of,
+)
+from movie_embed.errors import MovieEmbedError
+
+_SUFFIXES = {
+    ".csv", ".tsv", ".dat", ".data", ".base", ".test", ".inter", ".item",
+    ".parquet", ".json", ".jsonl", ".ndjson",
+}  # fmt: skip
+_OTHER_FORMS = {".xlsx", ".xls", ".sqlite", ".db", ".feather", ".arrow", ".pkl"}
+_DEPTH = 3
+_Place = TypeVar("_Place", AnyPath, Table)
+_EXPECTED = (
+    "found no table with a user, a movie and a rating column (.csv, .tsv, .dat, .jsonl or "
+    ".parquet); data.columns.user=, data.columns.movie= and data.columns.rating= name unusual "
+    "columns"
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables of a data set, and the names of files that were left aside."""
+
+    ratings: Table
+    movies: Table | None = None
+    tags: Table | None = None
+    links: Table | None = None
+    aside: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that there are."""
+        return [t for t in (self.ratings, self.movies, self.tags, self.links) if t]
+
+    @property
+    def on_disk(self) -> list[Path]:
+        """The ordinary files whose bytes decide what is read."""
+        paths = [path for table in self.tables for path in table.paths]
+        return sorted(
+            {Path(p.root.filename or "") if isinstance(p, zipfile.Path) else p for p in paths}
+        )
+
+
+def find_sources(path: Path, config: DataConfig) -> Sources:
+    """Find the tables of a data set under a path.
+
+    Parameters
+    ----------
+    path
+        A folder or zip, or a file of ratings; titles, tags and links are looked for beside it.
+    config
+        ``data.columns`` and ``data.delimiter`` say how to read unusual tables.
+
+    Raises
+    ------
+    MovieEmbedError
+        Nothing is there, nothing or several tables have ratings, or a named column is missing.
+    """
+    with reading(path):
+        if not path.exists():
+            raise MovieEmbedError(f"data.path={path}: no such file or folder")
+        if path.is_dir():
+            sources = _in_folder(path, path, config)
+        elif path.suffix.lower() == ".zip":
+            sources = _in_folder(_open_zip(path), path, config)
+        else:
+            beside = [parts for parts in _files(path.parent) if path not in parts]
+            others = [look_at(parts, config) for parts in beside]
+            sources = _with_others(look_at((path,), config), others)
+        _check_columns(sources, config)
+        return sources
+
+
+def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
+    """Find ratings in a folder, or else in those in it, down to three."""
+    level = [root]
+    for _ in range(_DEPTH):
+        tables = {f: [look_at(parts, config) for parts in _files(f)] for f in level}
+        having = {f: found for f in level if (found := _with_ratings(tables[f], config))}
+        if having:
+            folder = _only(having, f"data.path={path}: several folders have ratings")
+            ratings = _only(having[folder], f"data.path={path}: several tables have ratings")
+            above = [] if folder in (root, path) else [look_at(p, config) for p in _files(root)]
+            others = [t for t in (*tables[folder], *above) if t.path not in ratings.paths]
+            return _with_others(ratings, others)
+        level = [child for folder in level for child in _visible(folder) if child.is_dir()]
+    visible = _visible(root)
+    zips = [child for child in visible if suffix_of(child) == ".zip"]
+    if len(zips) == 1 and isinstance(zips[0], Path):
+        return _in_folder(_open_zip(zips[0]), zips[0], config)
+    for child in visible:
+        if suffix_of(child) in _OTHER_FORMS:
+            look_at((child,), config)
+    raise MovieEmbedError(f"data.path={path}: {_EXPECTED}")
+
+
+def _with_ratings(tables: list[Table], config: DataConfig) -> list[Table]:
+    """Return the tables that can be the ratings: of several, those that are called so."""
+    fitting = [table for table in tables if {"user", "movie", "rating"} <= table.roles.keys()]
+    given = {getattr(config.columns, role) for role in RATING_ROLES} - {None, "none"}
+    fitting = [table for table in fitting if given <= {*table.names}] or fitting
+    if len({(table.kind, table.names) for table in fitting}) == 1 and fitting[0].kind == "parquet":
+        parts = tuple(path for table in fitting for path in table.paths)
+        fitting = [replace(fitting[0], paths=parts)]  # a folder of shards
+    called = [table for table in fitting if stem_of(table.path) in ("ratings", "rating", "u")]
+    # A file of this name without such columns is still what is meant.
+    meant = [table for table in tables if stem_of(table.path) in ("ratings", "rating")]
+    return called or fitting or meant
+
+
+def _only(several: Collection[_Place], what: str) -> _Place:
+    """Return the one of several, or refuse them."""
+    if len(several) > 1:
+        names = ", ".join(str(getattr(each, "path", each)) for each in several)
+        raise MovieEmbedError(f"{what}: {names}; name one of them")
+    return next(iter(several))
+
+
+def _with_others(ratings: Table, others: list[Table]) -> Sources:
+    """Give ratings the tables of titles, tags and links that lie beside them."""
+    beside = [table for table in others if not {"user", "rating"} <= table.roles.keys()]
+
+    def first(*roles: str) -> Table | None:
+        return next((table for table in beside if {*roles} <= table.roles.keys()), None)
+
+    tags, links, movies = first("movie", "tag"), first("tmdb", "imdb"), first("movie", "title")
+    used = [ratings, movies, tags, links]
+    aside = sorted(table.path.name for table in others if table not in used)
+    return Sources(ratings, movies, tags, links, tuple(aside))
+
+
+def _check_columns(sources: Sources, config: DataConfig) -> None:
+    """Refuse ratings without a column that they must have, and a named one that is not there."""
+    require_ratings(sources.ratings, config)
+    for column in fields(ColumnNames):
+        role, given = column.name, getattr(config.columns, column.name)
+        table = sources.tags if role == "tag" else sources.movies
+        table = sources.ratings if role in RATING_ROLES or table is None else table
+        if given and given != "none" and given not in table.names:
+            raise no_column(table, role, given)
+
+
+def _visible(folder: AnyPath) -> list[AnyPath]:
+    """Return what is in a folder, without the files that systems and tools leave."""
+    children: list[AnyPath] = [*folder.iterdir()]
+    return sorted((p for p in children if not p.name.startswith((".", "_"))), key=str)
+
+
+def _files(folder: AnyPath) -> Iterator[tuple[AnyPath, ...]]:
+    """Yield the files of each table in a folder; parts that a tool writes together are one."""
+    parts: dict[str, list[AnyPath]] = {}
+    for path in _visible(folder):
+        if path.is_dir():
+            if inside := tuple(_parts(path)):
+                yield inside
+        elif suffix_of(path) in _SUFFIXES or re.match(r"rating.*\.txt$", path.name.lower()):
+            # part-00000.csv and part-00001.csv; ratings_2016.csv and ratings_2017.csv
+            stem = re.sub(r"^part-.*|[0-9a-f-]{32,}|[0-9]{4,}", "*", stem_of(path))
+            parts.setdefault(stem + suffix_of(path), []).append(path)
+    yield from map(tuple, parts.values())
+
+
+def _parts(folder: AnyPath) -> Iterator[AnyPath]:
+    """Yield the parts of a table that is a folder: ``ratings.parquet/`` or ``shard=0/``."""
+    named = suffix_of(folder) in _SUFFIXES or "=" in folder.name
+    for path in _visible(folder):
+        if path.is_dir() and "=" in path.name:
+            yield from _parts(path)
+        elif path.is_file() and named and suffix_of(path) in _SUFFIXES:
+            yield path
+
+
+def _open_zip(path: Path) -> zipfile.Path:
+    """Open a zip whose members all lie inside it; a name like ``//x`` would hang `zipfile.Path`."""
+    archive = zipfile.ZipFile(path)
+    if archive.fp:  # freed in one cycle with an error's traceback, it may go first, and warn
+        weakref.finalize(archive, archive.fp.close)
+    for member in archive.infolist():
+        parts = member.filename.removesuffix("/").split("/")
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if link or not {"", ".."}.isdisjoint(parts) or re.search(r"\\|^\w:", member.filename):
+            raise MovieEmbedError(
+                f"{path} has a member {printable(member.filename)!r}: names must be relative, with "
+                "'/', without '..', and none a link"
+            )
+    return zipfile.Path(archive)

@@ -1,0 +1,394 @@
+"""One table of raw data: how it is laid out, opened and split into lines."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+
+from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.errors import MovieEmbedError, did_you_mean
+
+AnyPath = Path | zipfile.Path
+
+# Common names of columns, in small letters without punctuation; the first that is there is taken.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "user": ("userid", "user", "uid", "username", "reviewerid", "memberid", "customerid", "custid"),
+    "movie": (
+        "movieid", "movie", "itemid", "item", "filmid", "bookid", "animeid", "productid", "asin",
+        "businessid", "artistid", "jokeid", "isbn",
+    ),
+    "rating": ("rating", "stars", "score", "userrating", "ratingval", "overall"),
+    "timestamp": ("timestamp", "time", "date", "datetime", "ratedat", "unixreviewtime"),
+    "title": ("title", "movietitle", "name", "originaltitle"),
+    "genres": ("genres", "genre", "class"),
+    "year": ("year", "releaseyear", "yearreleased", "originalpublicationyear", "releasedate"),
+    "tag": ("tag",),
+    "imdb": ("imdbid",),
+    "tmdb": ("tmdbid",),
+}  # fmt: skip
+RATING_ROLES = ("user", "movie", "rating", "timestamp")
+_BARE = {"movies": ("movie", "title", "genres"), "tags": ("user", "movie", "tag", "timestamp")}
+_COMPRESSED = (".gz", ".zst", ".bz2")
+_OTHER_FORMS = {
+    ".xlsx": "save the sheet as CSV",
+    ".xls": "save the sheet as CSV",
+    ".sqlite": "export the table as CSV or Parquet",
+    ".db": "export the table as CSV or Parquet",
+    ".feather": "save it as Parquet",
+    ".arrow": "save it as Parquet",
+    ".pkl": "save it as CSV or Parquet",
+}
+_DELIMITERS = ("::", "\t", ";", ",", "|")
+_SPOKEN = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
+_HEAD = 2**16
+_BOMB_RATIO, _BOMB_SIZE = 200, 2**26
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,  # an encrypted zip
+    csv.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    duckdb.Error,
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, in one file or in parts of one layout.
+
+    Attributes
+    ----------
+    paths
+        The files as the user knows them, in the order in which they are read.
+    kind
+        ``"text"``, ``"json"`` or ``"parquet"``; ``"query"`` and ``"frame"`` are not files.
+    names
+        Names of the columns.
+    roles
+        The name of each column that has a known meaning, by role: ``"user"``, ``"title"``, ...
+    delimiter
+        What separates the fields of text.
+    first
+        How many lines of text lie before the rows; a file with a header has 1 or more.
+    quotes
+        Whether a field of text may be quoted.
+    unpacked
+        Ordinary files with the same content, where `paths` are not; see `local`.
+    given
+        A query's text, or a table in memory: of pandas, Arrow or Polars.
+    """
+
+    paths: tuple[AnyPath, ...]
+    kind: str
+    names: tuple[str, ...]
+    roles: dict[str, str]
+    delimiter: str = ","
+    first: int = 0
+    quotes: bool = False
+    unpacked: tuple[Path, ...] = ()
+    given: Any = None
+
+    def __str__(self) -> str:
+        parts = f" and {len(self.paths) - 1:,} more parts" if len(self.paths) > 1 else ""
+        return f"{self.path.name}{parts}"
+
+    @property
+    def path(self) -> AnyPath:
+        """The first file, which names the table in messages."""
+        return self.paths[0]
+
+    @property
+    def local(self) -> tuple[Path, ...]:
+        """The files as the engine opens them."""
+        return self.unpacked or tuple(Path(str(path)) for path in self.paths)
+
+    @property
+    def unit(self) -> str:
+        """What rows are counted by."""
+        return "line" if self.kind == "text" else "row"
+
+
+def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
+    """Tell the layout of a table from its first file.
+
+    Parameters
+    ----------
+    paths
+        The file, or the parts of one layout.
+    config
+        ``data.columns`` and ``data.delimiter`` say how to read unusual tables.
+
+    Raises
+    ------
+    MovieEmbedError
+        It is no table that we read, or has a column twice.
+    """
+    path, suffix = paths[0], suffix_of(paths[0])
+    with reading(path):
+        if suffix in _OTHER_FORMS:
+            raise MovieEmbedError(f"{path} is not read as it is: {_OTHER_FORMS[suffix]}")
+        if suffix not in (".parquet", ".json", ".jsonl", ".ndjson"):
+            return _text_table(paths, config)
+        kind = "parquet" if suffix == ".parquet" else "json"
+        with tempfile.TemporaryDirectory() as folder, connect() as engine:
+            (file,) = made_local(Table((path,), kind, (), {}), Path(folder) / "table").local
+            described = engine.execute(f"DESCRIBE FROM read_{kind}($1)", [engine_path(file)])
+            names = tuple(row[0] for row in described.fetchall())
+        return Table(paths, kind, names, _roles_in(names, config.columns, path))
+
+
+def given_table(kind: str, given: Any, config: DataConfig) -> Table:
+    """Return a query, or a table in memory, as a table of ratings.
+
+    Raises
+    ------
+    MovieEmbedError
+        The query fails, or a column that ratings must have is missing.
+    """
+    path = Path("data.query" if kind == "query" else "the table given")
+    with reading(path), connect() as engine:
+        if kind == "frame":
+            engine.register("given", given)
+        described = engine.execute(f"DESCRIBE FROM {'given' if kind == 'frame' else f'({given})'}")
+        names = tuple(row[0] for row in described.fetchall())
+    table = Table((path,), kind, names, _roles_in(names, config.columns, path), given=given)
+    require_ratings(table, config)
+    return table
+
+
+def require_ratings(table: Table, config: DataConfig) -> None:
+    """Refuse a table that lacks a column which ratings must have."""
+    for role in RATING_ROLES[:3]:
+        if role not in table.roles:
+            raise no_column(table, role, getattr(config.columns, role) or role)
+
+
+def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
+    """Return the error that says which column is missing, and what names it."""
+    near = did_you_mean(wanted, map(printable, table.names))
+    return MovieEmbedError(
+        f"{table.path}: no column {wanted!r}, it has {listed(table.names)}{near} "
+        f"(data.columns.{role} names it, data.delimiter what separates fields)"
+    )
+
+
+def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
+    path = paths[0]
+    with open_bytes(path) as file:
+        head = file.read(_HEAD)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise MovieEmbedError(f"{path} is in UTF-16: save it as UTF-8")
+    lines = re.split("\r\n|\r|\n", head.decode("utf-8-sig", errors="replace"))
+    if path.name.lower() == "u.item":
+        return Table(paths, "text", ("movie", "title"), {"movie": "movie", "title": "title"}, "|")
+    first = 1 if re.fullmatch(r"sep=.", lines[0]) else 0
+    header = lines[first] if len(lines) > first else ""
+    given = _SPOKEN.get(config.delimiter or "", config.delimiter)
+    table = Table(paths, "text", (), {}, given or _delimiter(header, suffix_of(path)))
+    fields = split_line(header, replace(table, quotes=True))
+    if isinstance(fields, str):
+        raise MovieEmbedError(f"{path}, line {first + 1}: {fields}")
+    names = tuple(name.strip() for name in fields)
+    bare = _bare_names(path, [line for line in lines[:99] if line.strip()], table.delimiter)
+    if bare and not _roles_in(names, config.columns, path, strict=False):
+        return replace(table, names=bare, roles={name: name for name in bare})
+    roles, quotes = _roles_in(names, config.columns, path), len(table.delimiter) == 1
+    return replace(table, names=names, roles=roles, first=first + 1, quotes=quotes)
+
+
+def _bare_names(path: AnyPath, lines: list[str], delimiter: str) -> tuple[str, ...]:
+    """Return the columns of a file without header, or none if it cannot be one."""
+    if suffix_of(path) == ".dat" and stem_of(path) in _BARE:
+        return _BARE[stem_of(path)]
+    rows = [line.split(delimiter) for line in lines]
+    three, four = (sum(len(row) == width for row in rows) for width in (3, 4))
+    # A header names its third column; a row without one has stars there.
+    stars = rows[0][2] if rows and len(rows[0]) > 2 else ""
+    bare = re.fullmatch(r"\s*-?[0-9.]+\s*", stars) and 2 * max(three, four) > len(rows)
+    if not bare and suffix_of(path) not in (".dat", ".data"):
+        return ()
+    return RATING_ROLES[:3] if three > four else RATING_ROLES
+
+
+def _delimiter(line: str, suffix: str) -> str:
+    """Return what separates the fields of a line: what splits it into most of them."""
+    if not any(delimiter in line for delimiter in ("::", "\t")) and suffix in (".dat", ".txt"):
+        return "::" if suffix == ".dat" else " "
+    return max(_DELIMITERS, key=lambda d: (line.count(d), d == ","))
+
+
+def _roles_in(
+    names: Sequence[str], columns: ColumnNames, path: AnyPath, strict: bool = True
+) -> dict[str, str]:
+    """Return the name of the column in each role."""
+    plain: dict[str, str] = {}
+    for name in reversed(names):
+        # RecBole writes the type behind a name: user_id:token.
+        plain[re.sub(r"[\W_]", "", name.partition(":")[0].lower())] = name
+    roles = {}
+    for role, common in _NAMES.items():
+        given = getattr(columns, role, None)
+        usual = next((plain[key] for key in common if key in plain), None)
+        chosen = given if given in names else usual
+        if given == "none" or chosen is None:
+            continue
+        if strict and (times := [*names].count(chosen)) > 1:
+            raise MovieEmbedError(f"{path}: {times} columns {chosen!r}, it has {listed(names)}")
+        roles[role] = chosen
+    if "movie" not in roles and "title" in roles and "id" in plain:
+        roles["movie"] = plain["id"]
+    return roles
+
+
+def suffix_of(path: AnyPath) -> str:
+    """Return the ending in small letters, without that of a compression."""
+    name = path.name.lower()
+    for ending in _COMPRESSED:
+        name = name.removesuffix(ending)
+    return Path(name).suffix
+
+
+def stem_of(path: AnyPath) -> str:
+    """Return a file's name in small letters, up to its first dot."""
+    return path.name.lower().partition(".")[0]
+
+
+def split_line(line: str, table: Table, strict: bool = False) -> list[str] | str:
+    """Split a line of a table of text, or say what is wrong with it.
+
+    Parameters
+    ----------
+    line
+        Without its end.
+    table
+        Its delimiter, and whether there may be quotes.
+    strict
+        Whether to refuse text after a closing quote.
+    """
+    if '"' not in line or not table.quotes or len(table.delimiter) > 1:
+        return line.split(table.delimiter)
+    try:
+        fields = next(csv.reader([f"{line}\n"], delimiter=table.delimiter, strict=strict))
+    except csv.Error:
+        fields = ["\n"]
+    return "a quoted field does not end on its line" if fields[-1].endswith("\n") else fields
+
+
+def numbered_lines(path: AnyPath, skip: int, blank: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of the lines of a file, from 1, and the lines without their ends.
+
+    Bytes that are not UTF-8 become lone surrogates.
+
+    Parameters
+    ----------
+    path
+        The file.
+    skip
+        How many lines to leave out at the start.
+    blank
+        Whether blank lines are yielded too.
+    """
+    with io.TextIOWrapper(open_bytes(path), "utf-8-sig", "surrogateescape", newline="") as file:
+        for number, line in enumerate(file, start=1):
+            if number > skip and ((text := line.rstrip("\r\n")) or blank):
+                yield number, text
+
+
+def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Return an engine of its own, without network, which spills to a folder if there is one."""
+    return duckdb.connect(
+        config={
+            "memory_limit": "1GB",
+            "temp_directory": str(folder or ""),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+
+
+def engine_path(path: Path) -> str:
+    """Return a path as the engine takes it, to which brackets and stars would be a pattern."""
+    return re.sub(r"([*?[])", r"[\1]", str(path))
+
+
+def made_local(table: Table, folder: Path) -> Table:
+    """Return a table whose files the engine can open: members of a zip are copied to a folder."""
+    if not any(isinstance(p, zipfile.Path) or p.name.lower().endswith(".bz2") for p in table.paths):
+        return table
+    folder.mkdir()
+    targets = []
+    for number, path in enumerate(table.paths):
+        # The engine tells a compression by the ending.
+        target = folder / f"{number}-{re.sub(r'[.]bz2$', '', path.name, flags=re.IGNORECASE)}"
+        with reading(path), open_bytes(path) as packed, target.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, 2**20)
+        targets.append(target)
+    return replace(table, unpacked=tuple(targets))
+
+
+@contextmanager
+def reading(path: AnyPath) -> Iterator[None]:
+    """Turn whatever reading `path` raises into a `MovieEmbedError` of one line."""
+    try:
+        yield
+    except _READ_ERRORS as error:
+        reason = str(getattr(error, "strerror", None) or error).partition("\n\n")[0]
+        text = " ".join(reason.split()) or type(error).__name__
+        where = printable(str(path), longest=1_000)
+        raise MovieEmbedError(f"{where} cannot be read: {printable(text)}") from error
+
+
+def printable(text: str, longest: int = 200) -> str:
+    """Return text that is safe to show on one line: cut short, odd characters escaped."""
+    shown = text[: longest + 1]
+    shown = shown if shown.isprintable() else ascii(shown)
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of columns for a message."""
+    return printable(", ".join(names)) or "nothing"
+
+
+def open_bytes(path: AnyPath) -> IO[bytes]:
+    """Open a file or member of a zip, unless it would unpack to far more than it is."""
+    if isinstance(path, zipfile.Path):
+        info = path.root.getinfo(path.at)
+        if info.file_size > max(_BOMB_RATIO * info.compress_size, _BOMB_SIZE):
+            raise MovieEmbedError(
+                f"{path} unpacks {info.compress_size:,} bytes to {info.file_size:,}: "
+                "refused as a zip bomb"
+            )
+    elif path.suffix.lower() == ".zst":
+        return _open_zst(path)
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
+    opener = None if isinstance(path, zipfile.Path) else openers.get(path.suffix.lower())
+    return opener(path) if opener else path.open("rb")
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    """Unpack by the engine what Python before 3.14 cannot."""
+    layout = "columns=$2, delim='\\x01', quote='', escape='', header=false, auto_detect=false"
+    with connect() as engine:
+        query, columns = f"SELECT line FROM read_csv($1, {layout})", {"line": "VARCHAR"}
+        rows = engine.execute(query, [engine_path(path), columns]).fetchall()
+    return io.BytesIO("\n".join(line or "" for (line,) in rows).encode())

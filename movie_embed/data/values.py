@@ -1,0 +1,149 @@
+"""What a value of a raw file must look like, and what becomes of the rows that hold others."""
+
+from __future__ import annotations
+
+import logging
+import re
+import reprlib
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+
+from movie_embed.data.movies import Id
+from movie_embed.errors import MovieEmbedError
+
+Limits = tuple[float, float] | None  # lowest and highest star; None: any finite number
+
+BLANKS = " \t"
+_LISTED = 20
+_PLAIN = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,18})(\.0+)?")
+_PADDED = re.compile(r"-?0[0-9]+")
+_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?")
+_log = logging.getLogger(__name__)
+
+
+def holds_whole_ids(counts: Mapping[str, int]) -> bool:
+    """Whether the ids of a column are whole numbers; otherwise they are text.
+
+    They are numbers if most of the rows with an id have a number. One with leading zeros, as in
+    ``0120735``, makes all of them text: as a number it would lose the zeros.
+
+    Parameters
+    ----------
+    counts
+        How many rows have each text.
+    """
+    whole = total = 0
+    for text, count in counts.items():
+        stripped = text.strip(BLANKS)
+        total += count if stripped else 0
+        if _PADDED.fullmatch(stripped):
+            return False
+        if _WHOLE.fullmatch(stripped) or _GROUPED.fullmatch(stripped):
+            whole += count
+    return 2 * whole > total
+
+
+def is_plain(text: str, whole: bool) -> bool:
+    """Whether the text is the id as it is, without blanks or a ``.0``."""
+    return bool(_PLAIN.fullmatch(text)) if whole else text == text.strip(BLANKS)
+
+
+def as_id(text: str, whole: bool) -> Id:
+    """Return the id that a good text stands for: ``1.0`` is the number 1."""
+    stripped = text.strip(BLANKS)
+    return int(stripped.partition(".")[0]) if whole else stripped
+
+
+def id_problem(role: str, text: str, whole: bool) -> str:
+    """Say what is wrong with the id of a user or movie; nothing is ``""``."""
+    stripped = text.strip(BLANKS)
+    if not whole:
+        good = stripped != "" and stripped.isprintable()
+        return "" if good else f"{role} id {reprlib.repr(text)} is empty or no printable text"
+    if _WHOLE.fullmatch(stripped) and -(2**63) <= int(stripped.partition(".")[0]) < 2**63:
+        return ""
+    return f"{role} id {reprlib.repr(text)} is not a whole number within 64 bits"
+
+
+def as_stars(text: str) -> np.float32:
+    """Return the stars that a text stands for; NaN if it is no number."""
+    stripped = text.strip(BLANKS)
+    if _DECIMAL_COMMA.fullmatch(stripped):
+        stripped = stripped.replace(",", ".")
+    with np.errstate(over="ignore"):
+        return np.float32(stripped if _NUMBER.fullmatch(stripped) else "nan")
+
+
+def stars_problem(text: str, limits: Limits) -> str:
+    """Say what is wrong with stars; nothing is ``""``."""
+    stars, ends = as_stars(text), np.finfo(np.float32)
+    low, high = limits or (ends.min, ends.max)
+    if np.isnan(stars):
+        return f"rating {reprlib.repr(text)} is not a number"
+    good = np.float32(low) <= stars <= np.float32(high)
+    return "" if good else f"rating {text.strip()[:30]} is not between {low:g} and {high:g}"
+
+
+def time_kind(text: str | None) -> str:
+    """Return whether a timestamp is ``missing``, ``seconds``, a ``date`` or ``unknown``."""
+    stripped = (text or "").strip()
+    if not stripped:
+        return "missing"
+    if _NUMBER.fullmatch(stripped):
+        return "seconds"
+    return "date" if _DATE.fullmatch(stripped) else "unknown"
+
+
+class BadRows:
+    """Rows that cannot be read: the run ends with a list of them, or goes on without them.
+
+    Parameters
+    ----------
+    skip
+        Whether they are left out.
+    """
+
+    def __init__(self, skip: bool = False) -> None:
+        self.skip = skip
+        self.count = 0  # of all files
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._listed: defaultdict[str, list[str]] = defaultdict(list)
+
+    def note(self, path: object, number: int, problem: str, unit: str = "line") -> None:
+        """Note what is wrong with a row."""
+        self.count += 1
+        self._counts[str(path)] += 1
+        if self._counts[str(path)] <= _LISTED:
+            self._listed[str(path)].append(f"{path}, {unit} {number}: {problem}")
+
+    def settle(self, path: object, good: int, outcome: str = "bad rows left out") -> None:
+        """Leave the bad rows of a file out with a warning, or raise.
+
+        Parameters
+        ----------
+        path
+            The file, which has been read to its end.
+        good
+            How many good rows there are; without any the file is refused in any case.
+        outcome
+            What the warning calls the bad rows.
+
+        Raises
+        ------
+        MovieEmbedError
+            There are bad rows, and they are not to be left out or there is no good one.
+        """
+        bad, told = self._counts.pop(str(path), 0), self._listed.pop(str(path), [])
+        if bad > _LISTED:
+            told.append(f"and {bad - _LISTED:,} more bad rows")
+        if bad and self.skip and good:
+            _log.warning("%s", "\n".join([f"{path}: {bad:,} {outcome}", *told]))
+        elif bad:
+            way = "it has no good row" if self.skip else "data.on_bad_rows=skip leaves bad rows out"
+            raise MovieEmbedError("\n".join(told) + f"; {way}")

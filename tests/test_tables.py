@@ -1,0 +1,316 @@
+"""Rating tables as people have them: what is read without a setting, and what is said."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+from synthetic import files_config, load, movies_of, rows_of, write_folder, write_zip
+
+from movie_embed.answers.lookup import MovieId
+from movie_embed.answers.recommender import Recommender
+from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.data.loading import load_triples
+from movie_embed.errors import MovieEmbedError
+
+DOCS = Path(__file__).parents[1] / "docs" / "data.md"
+RATINGS = [(1, 10, 4.0, 50), (1, 20, 3.5, 60), (7, 10, 0.5, 70), (7, 30, 5.0, 80), (9, 20, 2.0, 90)]
+EXPECTED = [row[:3] for row in RATINGS]
+
+
+def table(
+    header: str = "userId,movieId,rating,timestamp",
+    rows: list[Any] = RATINGS,
+    delimiter: str = ",",
+    **names: dict[Any, str],
+) -> bytes:
+    """Return ratings as CSV; `names` put others for users and movies."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([header.split(",")] if header else [])
+    users, movies = names.get("users", {}), names.get("movies", {})
+    writer.writerows((users.get(u, u), movies.get(m, m), *rest) for u, m, *rest in rows)
+    return text.getvalue().encode()
+
+
+TITLES = b"movieId,title,genres\n10,Toy Story (1995),Drama|War\n20,Heat (1995),War\n30,Big,Drama\n"
+USERS = {1: "ann", 7: "bob", 9: "cy"}
+TT = {10: "tt0111161", 20: "tt0068646", 30: "tt0120735"}
+PADDED = {10: "0111161", 20: "0068646", 30: "1120735"}
+JSON_LINES = "".join(
+    f'{{"userId": {u}, "movieId": {m}, "rating": {s}}}\n' for u, m, s, _ in RATINGS
+).encode()
+
+READ: dict[str, dict[str, bytes]] = {
+    "tabs": {"ratings.tsv": table(delimiter="\t")},
+    "tabs under another name": {"ratings.csv": table(delimiter="\t")},
+    "decimal commas": {"ratings.csv": table(delimiter=";").replace(b".", b",")},
+    "a spreadsheet's first line": {"ratings.csv": b"sep=;\n" + table(delimiter=";")},
+    "gzip": {"ratings.csv.gz": gzip.compress(table())},
+    "bzip2": {"ratings.csv.bz2": bz2.compress(table())},
+    "JSON lines": {"ratings.jsonl": JSON_LINES},
+    "a list in JSON": {"ratings.json": b"[" + JSON_LINES.strip().replace(b"\n", b",") + b"]"},
+    "other names": {"ratings.csv": table("user_id, item_id, Score, time")},
+    "an index column": {
+        "ratings.csv": b",userId,movieId,rating\n0,1,10,4\n1,1,20,3.5\n2,7,10,.5\n"
+        b"3,7,30,5\n4,9,20,2\n"
+    },
+    "RecBole": {
+        "ml.inter": table("user_id:token,item_id:token,rating:float,t:float", delimiter="\t")
+    },
+    "no header": {"ratings.csv": table("")},
+    "u1.base": {"u1.base": table("", delimiter="\t")},
+    "spaces": {"ratings.txt": table("", [row[:3] for row in RATINGS], " ")},
+    "parts": {"part-0.csv": table(rows=RATINGS[:2]), "part-1.csv": table(rows=RATINGS[2:])},
+    "years": {
+        "ratings_2016.csv": table(rows=RATINGS[2:]),
+        "ratings_2017.csv": table(rows=RATINGS[:2]),
+    },
+    "Spark": {"ratings.csv/part-0.csv": table(), "ratings.csv/_SUCCESS": b""},
+    "a Mac's leftovers": {
+        "ratings.csv": table(),
+        "._ratings.csv": b"\0",
+        "__MACOSX/ratings.csv": b"",
+    },
+    "two deep": {"a/b/ratings.csv": table()},
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_tables_that_need_no_setting(name: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "it's [a] *folder*", READ[name])
+    triples = load(folder, None if name != "decimal commas" else (0.5, 5.0))
+    assert rows_of(triples) == EXPECTED
+    assert triples.notes[0].startswith("read: ")
+    assert ("has no header" in str(triples.notes)) == (name in ("no header", "u1.base", "spaces"))
+    assert "no table of titles" in str(triples.notes)
+
+
+@pytest.mark.parametrize("kind", ["zstd", "hive", "text ids", "decimal", "float ids", "dictionary"])
+def test_parquet_and_zstd_as_tools_write_them(kind: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame(RATINGS, columns=["userId", "movieId", "rating", "timestamp"])
+    casts = {
+        "text ids": "userId::VARCHAR AS userId",
+        "float ids": "userId::DOUBLE AS userId",
+        "decimal": "rating::DECIMAL(3, 1) AS rating",
+        "dictionary": "userId::VARCHAR::ENUM('1', '7', '9') AS userId",
+    }
+    options = {"hive": "FORMAT parquet, PARTITION_BY (userId), WRITE_PARTITION_COLUMNS true"}
+    target = tmp_path / {"zstd": "ratings.csv.zst", "hive": "ratings"}.get(kind, "r.parquet")
+    with duckdb.connect() as engine:
+        engine.register("frame", frame)
+        columns = f"* REPLACE ({casts[kind]})" if kind in casts else "*"
+        form = options.get(kind, "COMPRESSION zstd" if kind == "zstd" else "FORMAT parquet")
+        engine.execute(f"COPY (SELECT {columns} FROM frame) TO '{target}' ({form})")
+    assert rows_of(load(tmp_path)) == EXPECTED
+
+
+@pytest.mark.parametrize("movies", [TT, PADDED], ids=["tt", "padded"])
+def test_ids_are_text_where_the_files_have_text(
+    movies: dict[int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from movie_embed.config import SaveConfig, TrainConfig, TrainerConfig
+    from movie_embed.training.run import train
+
+    monkeypatch.chdir(tmp_path)
+    titles = TITLES.decode()
+    for number, movie_id in movies.items():
+        titles = titles.replace(f"\n{number},", f"\n{movie_id},")
+    write_folder(
+        tmp_path / "data",
+        {"ratings.csv": table(users=USERS, movies=movies), "movies.csv": titles.encode()},
+    )
+    data = files_config(tmp_path / "data", tmp_path / "cache", val_fraction=0.0)
+    trainer = TrainerConfig(max_epochs=2, enable_progress_bar=False)
+    save = SaveConfig(figures=False, min_ratings=1)
+    train(TrainConfig(data=data, trainer=trainer, save=save), tmp_path / "run")
+    recommender = Recommender.load(tmp_path / "run")
+    assert recommender.movie_id("toy story") == movies[10]
+    answers = recommender.similar(MovieId(movies[10]))
+    assert {answer.movie_id for answer in answers} == {movies[20], movies[30]}
+    assert recommender.for_user("cy", 1)[0].movie_id in movies.values()
+    with pytest.raises(MovieEmbedError, match="user_id=an is not in files; nearest ids: ann"):
+        recommender.for_user("an")
+    with pytest.raises(MovieEmbedError, match=f"nearest ids: {movies[10]} Toy Story"):
+        recommender.similar(MovieId(movies[10][:-1] + "x"))
+
+
+def test_text_among_numbers_is_a_bad_row_unless_ids_are_text(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"ratings.csv": table(users={9: "cy"})})
+    with pytest.raises(MovieEmbedError, match="line 6: user id 'cy' is not a whole number"):
+        load(tmp_path)
+    config = files_config(tmp_path, tmp_path / "cache", text_ids=True)
+    assert [row[0] for row in rows_of(load_triples(config))] == ["1", "1", "7", "7", "cy"]
+
+
+@pytest.mark.parametrize("text", ['"79,132"', "1.5", "1e3", "0x1F", "1_0", "nan"])
+def test_an_id_that_engines_would_cast_is_a_bad_row(text: str, tmp_path: Path) -> None:
+    write_folder(tmp_path, {"ratings.csv": table() + f"8,{text},4,5\n".encode()})
+    with pytest.raises(MovieEmbedError, match=r"line 7: movie id .* is not a whole number"):
+        load(tmp_path)
+
+
+GENRES = {
+    "Drama, War": "Drama|War",
+    "['Drama', 'War']": "Drama|War",
+    "[Drama, War]": "Drama|War",
+    "[{'id': 1, 'name': 'Drama'}, {'id': 2, 'name': 'War'}]": "Drama|War",
+    "Drama|War": "Drama|War",
+}
+
+
+@pytest.mark.parametrize("genres", GENRES)
+def test_titles_with_a_year_column_and_genres_of_every_form(genres: str, tmp_path: Path) -> None:
+    titles = f'id,name,release_year,genre\n10,Toy Story,1995.0,"{genres}"\n20,Heat (1995),,\n'
+    write_folder(tmp_path, {"ratings.csv": table(), "movies.csv": titles.encode()})
+    movies = movies_of(load(tmp_path))
+    assert movies[10] == ("Toy Story (1995)", GENRES[genres])
+    assert movies[20].title == "Heat (1995)"
+
+
+def test_titles_by_tmdb_id_are_joined_through_links(tmp_path: Path) -> None:
+    metadata = (
+        "adult,genres,id,imdb_id,title,overview\n"
+        "False,\"[{'id': 1, 'name': 'Drama'}]\",862,tt0114709,Toy Story,\"Two\nlines\"\n"
+        "False,[],1997-08-20,0,broken,row\n"
+        "False,[],949,tt0113277,Heat,x\n"
+    )
+    links = b"movieId,imdbId,tmdbId\n10,0114709,862.0\n20,0113277,949\n"
+    files = {
+        "ratings_small.csv": table(),
+        "movies_metadata.csv": metadata.encode(),
+        "links.csv": links,
+    }
+    triples = load(write_folder(tmp_path, files))
+    assert {i: m.title for i, m in movies_of(triples).items()} == {10: "Toy Story", 20: "Heat"}
+    assert movies_of(triples)[10].genres == "Drama"
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (
+            {"ratings.csv": table(), "rating.csv": table()},
+            r"several tables have ratings: .*rating\.csv, ",
+        ),
+        (
+            {"a/ratings.csv": table(), "b/ratings.csv": table()},
+            r"several folders have ratings: .*/a, ",
+        ),
+        (
+            {"train/u.data": table("", delimiter="\t"), "test/u.data": table("", delimiter="\t")},
+            "several f",
+        ),
+        (
+            {"ratings.csv": table("who,what,stars,when")},
+            "no column 'user', it has who, what, stars, w",
+        ),
+        ({"ratings.sqlite": b""}, r"ratings\.sqlite is not read as it is: export the table as CSV"),
+    ],
+)
+def test_what_is_not_clear_is_refused_by_name(
+    files: dict[str, bytes], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(MovieEmbedError, match=told):
+        load(write_folder(tmp_path, files))
+
+
+def test_a_column_that_a_setting_names_must_exist(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"ratings.csv": table(), "movies.csv": TITLES})
+    with pytest.raises(MovieEmbedError, match=r"no column 'timestmp'.*did you mean timestamp\?"):
+        load(tmp_path, timestamp="timestmp")
+    with pytest.raises(
+        MovieEmbedError, match=r"movies\.csv: no column 'titel'.*did you mean title"
+    ):
+        load(tmp_path, title="titel")
+
+
+def test_a_doubtful_scale_is_said(tmp_path: Path) -> None:
+    stars = [1, 2, 3, 4, 5, 55]
+    rows = [(user, 10, star, 0) for user, star in enumerate(stars)]
+    write_folder(tmp_path, {"ratings.csv": table("user,movie,rating,time", rows)})
+    assert "because of 1 ratings of 55; if they are none: 'data.rating_range=[1,5]'" in str(
+        load(tmp_path, None).notes
+    )
+    rows = [(user, 10, max(star, 0), 0) for user, star in enumerate([*range(1, 11), -1, -1])]
+    write_folder(tmp_path, {"ratings.csv": table("user,movie,rating,time", rows)})
+    assert "of 2 ratings of 0; if they are none: 'data.rating_range=[1,10]'" in str(
+        load(tmp_path, None).notes
+    )
+
+
+def test_a_query_reads_what_no_layout_does(tmp_path: Path) -> None:
+    config = DataConfig(
+        name="files",
+        query="SELECT u AS user, m AS movie, s AS rating FROM "
+        "(VALUES (1, 'a', 4), (2, 'a', 2.5), (2, 'b', 1)) t(u, m, s)",
+        min_ratings=1,
+    )
+    assert rows_of(load_triples(config)) == [(1, "a", 4.0), (2, "a", 2.5), (2, "b", 1.0)]
+    with pytest.raises(MovieEmbedError, match=r"data\.query cannot be read: Parser Error"):
+        load_triples(DataConfig(name="files", query="SELEC 1"))
+    with pytest.raises(MovieEmbedError, match=r"data\.query: no column 'user', it has x"):
+        load_triples(DataConfig(name="files", query="SELECT 1 AS x"))
+
+
+def test_a_table_in_memory_is_read_like_a_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame(RATINGS, columns=["userId", "movieId", "rating", "timestamp"])
+    arrow = duckdb.connect().from_df(frame).to_arrow_table()
+    for given in (frame, arrow):
+        assert (
+            rows_of(load_triples(DataConfig(name="files", path="x", min_ratings=1), given))
+            == EXPECTED
+        )
+    renamed = frame.rename(columns={"rating": "liking"})
+    config = DataConfig(name="files", path="x", min_ratings=1, columns=ColumnNames(rating="liking"))
+    assert rows_of(load_triples(config, renamed)) == EXPECTED
+
+
+def test_the_engine_stays_off_the_network(tmp_path: Path) -> None:
+    config = DataConfig(name="files", query="SELECT * FROM read_csv('https://127.0.0.1:1/x.csv')")
+    with pytest.raises(MovieEmbedError, match=r"data\.query cannot be read"):
+        load_triples(config)
+
+
+def test_one_zip_in_a_folder_is_read(tmp_path: Path) -> None:
+    write_zip(tmp_path / "mine.zip", {"mine/ratings.csv": table(), "mine/movies.csv": TITLES})
+    assert movies_of(load(tmp_path))[30].title == "Big"
+
+
+QUERIES = dict(re.findall(r"```sql\n-- (\w+)\.sql\n(.*?)```", DOCS.read_text(), re.DOTALL))
+TABLES = {
+    "netflix": (
+        "combined_data_1.txt",
+        "10:\n1,4,2005-01-01\n7,1,2005-01-02\n20:\n1,3,2005-01-03\n",
+    ),
+    "jester": ("jester-data-1.csv", "2,4.5,-1.25,99\n2,99,3.0,9.5\n"),
+    "steam": ("steam-200k.csv", "1,Dota,purchase,1,0\n1,Dota,play,9.5,0\n2,Portal,play,1,0\n"),
+}
+ROWS = {
+    "netflix": [(1, 10, 4.0), (1, 20, 3.0), (7, 10, 1.0)],
+    "jester": [(1, 1, 4.5), (1, 2, -1.25), (2, 2, 3.0), (2, 3, 9.5)],
+    "steam": [(1, "Dota", 1.0), (2, "Portal", 0.0)],
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_queries_of_the_docs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, content = TABLES[name]
+    write_folder(tmp_path, {file: content.encode(), f"{name}.sql": QUERIES[name].encode()})
+    monkeypatch.chdir(tmp_path)
+    config = DataConfig(name="files", query=f"{name}.sql", min_ratings=1)
+    assert rows_of(load_triples(config)) == ROWS[name]
+
+
+def test_every_documented_query_is_tested() -> None:
+    assert QUERIES.keys() == TABLES.keys() == ROWS.keys()
