@@ -1,18 +1,21 @@
 """Movie recommendations from learned embeddings."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from movie_embed.answers.filters import Filters
-from movie_embed.answers.lookup import MovieId
-from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import (
-    MovieVector,
-    Reason,
-    Recommendation,
-    Recommendations,
-    SimilarUser,
-)
-from movie_embed.errors import MovieEmbedError
+if TYPE_CHECKING:
+    from movie_embed.answers.filters import Filters
+    from movie_embed.answers.lookup import MovieId
+    from movie_embed.answers.recommender import Recommender
+    from movie_embed.answers.results import (
+        MovieVector,
+        Reason,
+        Recommendation,
+        Recommendations,
+        SimilarUser,
+    )
+    from movie_embed.errors import MovieEmbedError
+    from movie_embed.training.run import train
 
 __all__ = [
     "Filters",
@@ -27,15 +30,18 @@ __all__ = [
     "train",
 ]
 __version__ = "0.1.0"
-
-if TYPE_CHECKING:
-    from movie_embed.training.run import train
+_MODULES = {
+    "Filters": "answers.filters",
+    "MovieEmbedError": "errors",
+    "MovieId": "answers.lookup",
+    "Recommender": "answers.recommender",
+    "train": "training.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import `train` when it is first asked for: answers do without torch."""
-    if name != "train":
+    """Import a public name when it is first asked for: answers need no torch, a start nothing."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from movie_embed.training.run import train
-
-    return train
+    module = import_module(f"movie_embed.{_MODULES.get(name, 'answers.results')}")
+    return getattr(module, name)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from movie_embed.checks import as_whole, choose, is_number, listed, require
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, program
 
 # What `data=NAME` means: the scale of the stars, and below how many ratings a movie is left out.
 DATA_SETS: dict[str, dict[str, Any]] = {
@@ -363,7 +363,8 @@ class PlotConfig:
 
 
 def register_schemas() -> None:
-    """Make the dataclasses known to Hydra as the schemas of ``conf/*.yaml``."""
+    """Make known to Hydra what ``conf/*.yaml`` name: the dataclasses, the program that runs."""
+    OmegaConf.register_new_resolver("program", program, replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     for name, facts in DATA_SETS.items():

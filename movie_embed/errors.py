@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,6 +46,13 @@ def take_over(handle: Callable[[type[Interrupted]], None]) -> dict[int, Any]:
     for number in taken:
         signal.signal(number, lambda number, _: handle(STOPS[number]))
     return taken
+
+
+def program(command: str) -> str:
+    """Return how a command is started: as the script or as the program that runs now."""
+    scripts = ("train.py", "recommend.py", "export.py", "plot.py")
+    by_script = Path(sys.argv[0]).name in scripts
+    return f"python {command}.py" if by_script else f"movie-embed {command}"
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -41,6 +41,7 @@ import torch
 from omegaconf import OmegaConf
 
 from movie_embed.data import demo, movielens, triples
+from movie_embed.embeddings import saved
 from movie_embed.embeddings.saved import FILE_NAME, SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training import run as training
@@ -139,7 +140,7 @@ def train(folder: Path, arguments: str, pipe: int) -> None:
         (AtomicCheckpointIO, "save_checkpoint", "checkpoint"),
         (training, "write_text", "save"),
         (training, "save_embeddings", "save"),
-        (training, "name_latest", "save"),
+        (saved, "name_latest", "save"),
         (training, "_show", "save"),
     ):
         setattr(owner, name, announced(pipe, phase, getattr(owner, name)))

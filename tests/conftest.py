@@ -55,10 +55,12 @@ def demo_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 @pytest.fixture(scope="session")
 def demo_folder(demo_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which that model has been trained, as its newest run."""
+    from movie_embed.embeddings.saved import name_latest
     from movie_embed.training.run import train
 
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         train(demo_config, folder / "run")
+        name_latest(folder / "run")
     return folder

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from movie_embed import Recommender
+from movie_embed import Recommender, commands
 from movie_embed.cli import expand_home, one_line_errors, read_settings, setting
 from movie_embed.config import PlotConfig, register_schemas
 from movie_embed.embeddings.saved import name_latest
@@ -34,7 +34,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.
 SCRIPTS = ("train.py", "recommend.py", "export.py", "plot.py")
 OTHERS = {"tensorboard", "ray", "torchrun", "pipx", ".ci/run"}
 STARTS = re.compile(
-    r"(?:[A-Z_]+=\S+ )*(?:python|make|pip|tensorboard|ray|torchrun|pipx|\.ci/run) ?"
+    r"(?:[A-Z_]+=\S+ )*(?:python|movie-embed|make|pip|tensorboard|ray|torchrun|pipx|\.ci/run) ?"
 )
 ARGUMENT = r"(?:'[^']*'|[a-z][\w./]*=(?:\"[^\"]*\"|\S)+|--?[\w-]+)"
 INSIDE = re.compile(rf"python [\w/]+\.py(?: {ARGUMENT})*")
@@ -57,14 +57,15 @@ def of_pages() -> Iterator[str]:
 
 def of_help() -> Iterator[str]:
     for page in (ROOT / "conf").rglob("*.yaml"):
-        for line in page.read_text().splitlines():
+        text = page.read_text().replace("${hydra.help.app_name}", f"python {page.stem}.py")
+        for line in text.splitlines():
             if (found := INSIDE.search(line)) and "KEY=VALUE" not in line:
                 yield found[0]
 
 
 def of_messages() -> Iterator[str]:
-    """Yield what strings in the package and the scripts tell to type."""
-    for source in [*(ROOT / "movie_embed").rglob("*.py"), *(ROOT / name for name in SCRIPTS)]:
+    """Yield what strings in the package tell to type."""
+    for source in (ROOT / "movie_embed").rglob("*.py"):
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.JoinedStr):
                 yield from commands_in("".join(map(filled, node.values)))
@@ -84,18 +85,25 @@ def filled(part: ast.expr) -> str:
     if not isinstance(part, ast.FormattedValue):
         return str(ast.literal_eval(part))
     call = ast.unparse(part.value)
+    if found := re.match(r"program\('(\w+)'", call):
+        return f"python {found[1]}.py"
     key = re.match(r"setting\('(\w+)'", call)
     return setting(key[1], "a, b=c") if key else "1"
 
 
-# The script's name, and a form to fill in.
-NO_COMMANDS = {"python recommend.py", "SETTINGS 'data.rating_range=[lowest,highest]'"}
+# Not whole, a program that is put together, and a form to fill in.
+NO_COMMANDS = {
+    "python recommend.py",
+    "python 1.py",
+    "SETTINGS 'data.rating_range=[lowest,highest]'",
+}
 COMMANDS = sorted({*of_pages(), *of_help(), *of_messages()} - NO_COMMANDS)
 # Those that need no training; placeholders are no names of folders.
 QUESTIONS = [
     command
     for command in COMMANDS
-    if re.match(r"python (recommend|export)\.py [^-]", command) and "a, b=c" not in command
+    if re.match(r"(python|movie-embed) (recommend|export)(\.py)? [^-]", command)
+    and "a, b=c" not in command
 ]
 
 
@@ -122,6 +130,8 @@ def arguments_of(command: str) -> tuple[str, list[str]]:
         del words[0]
     if "train.py" in words:  # torchrun has options of its own before it
         return "train.py", words[words.index("train.py") + 1 :]
+    if words[0] == "movie-embed":
+        return f"{words[1]}.py", words[2:]
     return (words[1], words[2:]) if words[0] == "python" else (words[0], words[1:])
 
 
@@ -182,7 +192,7 @@ def test_each_question_is_answered(
     asked: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script, arguments = arguments_of(command.replace("min_count=500", "min_count=5"))
-    runpy.run_path(str(ROOT / script))["main"](composed(script, arguments))
+    getattr(commands, script.removesuffix(".py"))(composed(script, arguments))
     assert capsys.readouterr().out
 
 

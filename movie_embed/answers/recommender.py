@@ -29,7 +29,7 @@ from movie_embed.checks import choose, listed, names, require, whole
 from movie_embed.data.movies import Id, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
-from movie_embed.embeddings.saved import LATEST, SavedEmbeddings
+from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, cosines, unit
 from movie_embed.errors import MovieEmbedError
 
@@ -63,13 +63,13 @@ class Recommender:
         self._catalogue = Catalogue(embeddings.movies)
 
     @classmethod
-    def load(cls, run: str | Path = LATEST) -> Recommender:
+    def load(cls, run: str | Path) -> Recommender:
         """Load a run.
 
         Parameters
         ----------
         run
-            A run folder, or a file that names one; by default the newest finished run.
+            A run folder, or a file that names one, as ``outputs/latest`` does the newest.
 
         Raises
         ------

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.data.movies import TABLE_COLUMNS, MovieTable, ids_of
-from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import read_columns, write_columns, write_text
+from movie_embed.errors import MovieEmbedError, program
+from movie_embed.storage import read_columns, remove_leftovers, write_columns, write_text
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
@@ -250,6 +250,7 @@ def folder_of(run: Path) -> Path:
 def name_latest(run: Path) -> None:
     """Make `LATEST` name a run, so that they may be moved together where the run lies beside it."""
     run, outputs = run.resolve(), LATEST.parent.resolve()
+    remove_leftovers(LATEST.parent, LATEST.name, older=60)
     write_text(LATEST, f"{run.relative_to(outputs) if run.is_relative_to(outputs) else run}\n")
 
 
@@ -260,12 +261,12 @@ def _file_of(run: Path) -> Path:
         run = _named_by(run)
     file = run if run.is_file() else run / FILE_NAME
     if not file.exists():
-        way = "make one with: python train.py"
+        way = f"make one with: {program('train')}"
         if (run / "config.yaml").exists():
             from movie_embed.cli import setting  # loads Hydra
 
             resume = setting("resume", str(run))
-            way = f"its run has not finished; go on with: python train.py {resume}"
+            way = f"its run has not finished; go on with: {program('train')} {resume}"
         raise MovieEmbedError(f"no trained model in {run}: {way}")
     return file
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.embeddings.saved import FILE_NAME
-from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write
+from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write, program
 from movie_embed.storage import write_text
 
 _SETTINGS = "config.yaml"
@@ -101,7 +101,7 @@ def claimed(run: Path, config: TrainConfig) -> Iterator[Callable[[str], None]]:
         except Interrupted as stop:
             if not begun:
                 raise type(stop)("stopped before training began: start it again") from None
-            way = f"go on with: python train.py {setting('resume', str(run))}"
+            way = f"go on with: {program('train')} {setting('resume', str(run))}"
             raise type(stop)(f"{stop}; {way}") from None
 
 

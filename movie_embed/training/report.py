@@ -11,6 +11,7 @@ import numpy as np
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.triples import Triples
+from movie_embed.errors import program
 from movie_embed.training.datamodule import RatingsDataModule
 
 _SILENCE = 5.0  # seconds
@@ -124,6 +125,6 @@ def describe_result(
             f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s, {speed}, {how}",
             f"then: {laps}",
             f"\nSaved in {folder}. Try:",
-            f"  python recommend.py movie_id={most_rated} {setting('run', folder)}",
+            f"  {program('recommend')} movie_id={most_rated} {setting('run', folder)}",
         ]
     )

@@ -20,8 +20,7 @@ from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
-from movie_embed.embeddings.saved import LATEST, name_latest
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import program
 from movie_embed.evaluation import Errors, errors, fit_biases
 from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.threads import is_forked
@@ -50,7 +49,6 @@ from movie_embed.training.report import Laps, describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
 from movie_embed.training.scores import is_compiled
 
-_MINUTE = 60.0
 _MAIN_SETTINGS = (
     "data.name",
     "data.min_ratings",
@@ -106,7 +104,6 @@ def train(
     with claimed(run, config) as begin, forked_threads():
         for folder in (run, run / "checkpoints"):
             remove_leftovers(folder)
-        remove_leftovers(LATEST.parent, LATEST.name, older=_MINUTE)
         if data is None:
             data = RatingsDataModule(config.data, config.seed)
         data.setup()
@@ -163,10 +160,6 @@ def _finish(
     assert isinstance(logger, TensorBoardLogger)
     _log_outcome(logger, config, swept, metrics, trainer.global_step)
     save_embeddings(config, data, module.model, module.l2, run, laps)
-    try:
-        name_latest(run)
-    except MovieEmbedError as error:
-        print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
     how = _how(trainer.strategy.root_device)
@@ -214,7 +207,7 @@ def _show(run: Path, metrics: dict[str, Any]) -> None:
         why = f"{type(error).__name__}: {error}"
         print(
             f"the run is saved, but not its figures ({why}); try "
-            f"python plot.py {setting('run', run)}",
+            f"{program('plot')} {setting('run', run)}",
             file=sys.stderr,
         )
 

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from movie_embed.cli import explain, one_line_errors, setting
 from movie_embed.config import TrainConfig
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, program
 from movie_embed.storage import write_text
 from movie_embed.training.folders import clear, locked, new_folder
 from movie_embed.training.resume import run_folder
@@ -190,7 +190,7 @@ def _result(run: Path) -> dict[str, Any]:
         return {**shown, "failure": reason}
     if not (run / "metrics.json").exists():
         begun = (run / "config.yaml").exists()
-        way = f"; go on with: python train.py {setting('resume', str(run))}" if begun else ""
+        way = f"; go on with: {program('train')} {setting('resume', str(run))}" if begun else ""
         return {**shown, "failure": f"did not finish{way}"}
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return {key: metrics[key] for key in shown} | {"failure": None}

@@ -1,0 +1,108 @@
+"""The settings of a question to its answer, as the command prints it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from movie_embed.answers import search
+from movie_embed.answers.filters import Filters
+from movie_embed.answers.formats import (
+    as_csv,
+    as_json,
+    as_table,
+    vectors_as_csv,
+    vectors_as_json,
+    vectors_as_table,
+)
+from movie_embed.answers.lookup import MovieId
+from movie_embed.answers.own_ratings import read_own_ratings
+from movie_embed.answers.recommender import Recommender
+from movie_embed.answers.results import Recommendations
+from movie_embed.config import RecommendConfig
+from movie_embed.errors import MovieEmbedError
+
+_MOST_TITLES = 20
+
+
+def answer(config: RecommendConfig) -> str:
+    """Return the answer to a question, as text; what a title was taken for goes to stderr.
+
+    Raises
+    ------
+    MovieEmbedError
+        There is no model, the question is wrong, or there is no movie to answer with.
+    """
+    note_titles()
+    recommender = Recommender.load(config.run)
+    if config.show == "vector":
+        recommender, movies = asked_movies(recommender, config)
+        formats = {"table": vectors_as_table, "json": vectors_as_json, "csv": vectors_as_csv}
+        return formats[config.format]([recommender.vector(movie) for movie in movies])
+    query, answers = ask(recommender, config)
+    if not answers:
+        raise MovieEmbedError(
+            f"no movie to answer with: of {recommender.embeddings.movies.embedded:,} with "
+            "vectors all are asked about, rated already or kept out by filters"
+        )
+    if config.format == "table":
+        return f"Recommendations for {query}\n\n{as_table(answers)}"
+    if "(from content" in query:
+        print(query, file=sys.stderr)
+    return (as_json if config.format == "json" else as_csv)(answers)
+
+
+def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
+    """Return what was asked, in words, and the answers."""
+    settings: dict[str, Any] = {
+        "filters": Filters(
+            config.genres,
+            config.exclude_genres,
+            config.years,
+            config.min_count,
+            config.include_rare,
+        ),
+        "diversity": config.diversity,
+        "explain": config.explain,
+    }
+    if config.user_id is not None:
+        return f"user {config.user_id}", recommender.for_user(config.user_id, config.k, **settings)
+    if config.ratings is not None or config.rate is not None:
+        ratings = config.rate
+        if config.ratings is not None:
+            ratings = read_own_ratings(Path(config.ratings).expanduser())
+        answers = recommender.for_ratings(ratings, config.k, **settings)
+        return f"the ratings given ({len(ratings)})", answers
+    recommender, movies = asked_movies(recommender, config)
+    for name in ("combine", "metric", "weights", "not_like"):
+        settings[name] = getattr(config, name)
+    answers = recommender.similar(movies, config.k, **settings)
+    return " and ".join(recommender.title(movie) for movie in movies), answers
+
+
+def asked_movies(
+    recommender: Recommender, config: RecommendConfig
+) -> tuple[Recommender, list[MovieId]]:
+    """Return the ids of the movies asked about, and a Recommender that has them all."""
+    ids = [*config.movie_id, *(recommender.movie_id(title) for title in config.movie)]
+    movies = [MovieId(each) for each in ids]
+    if config.new_movie is not None:
+        recommender, new = recommender.with_movie(config.new_movie, config.new_genres)
+        movies.append(MovieId(new))
+    return recommender, movies
+
+
+def note_titles() -> None:
+    """Let stderr say which movie a title that was not exact is taken for, for 20 titles at most."""
+    number = count(1)
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        place = next(number)
+        if place == _MOST_TITLES + 1:
+            record.msg, record.args = "and more titles that were not exact", ()
+        return place <= _MOST_TITLES + 1
+
+    logging.getLogger(search.__name__).filters = [is_shown]

@@ -1,0 +1,115 @@
+"""What the commands do: train, answer, export, draw."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from movie_embed.cli import expand_home, one_line_errors, read_settings
+from movie_embed.config import (
+    ExportConfig,
+    PlotConfig,
+    RecommendConfig,
+    TrainConfig,
+    register_schemas,
+)
+from movie_embed.errors import MovieEmbedError, program
+
+_PACKAGE = Path(__file__).parent
+# In a clone the settings lie beside the package.
+CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
+
+
+def run(name: str) -> None:
+    """Run a command with the settings of the command line."""
+    job, schema, around = _COMMANDS[name]
+    register_schemas()
+    with one_line_errors(schema), around():
+        expand_home(sys.argv)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Train one run and return its objective; None is for a run of a sweep that failed."""
+    from movie_embed.embeddings.saved import LATEST, name_latest
+    from movie_embed.training.folders import check_free
+    from movie_embed.training.resume import resumed_settings
+    from movie_embed.training.sweep import outcome_noted, swept_values
+
+    job = HydraConfig.get()
+    run = Path(job.runtime.output_dir)
+    sweeps = job.mode == RunMode.MULTIRUN
+    with outcome_noted(run, job, TrainConfig) if sweeps else one_line_errors(TrainConfig):
+        if cfg.resume is not None and not sweeps:
+            cfg = resumed_settings(cfg, job.overrides.task, run)
+        config = read_settings(cfg)
+        if sweeps:
+            config.check_sweep()
+        check_free(run, config)
+        if program("train") == "movie-embed train" and sys.argv[1:2] != ["train"]:
+            sys.argv.insert(1, "train")  # Lightning starts other processes of this run by them
+        # Imported only now: a mistake in a setting is told before torch has loaded.
+        from movie_embed.training.process import OwnProcess, quiet_lightning
+        from movie_embed.training.run import train
+
+        quiet_lightning()
+        swept = swept_values(job) if sweeps else {}
+        metrics = train(config, run, callbacks=[OwnProcess(config)], swept=swept)
+        if metrics:  # else this is not the first process of the run
+            try:
+                name_latest(run)
+            except MovieEmbedError as error:
+                print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
+        return metrics.get(config.objective)
+    return None
+
+
+def recommend(cfg: DictConfig) -> None:
+    """Print the answer to one question."""
+    from movie_embed.answers import questions
+
+    with one_line_errors(RecommendConfig):
+        print(questions.answer(read_settings(cfg)))
+
+
+def export(cfg: DictConfig) -> None:
+    """Write learned vectors and titles for other tools, and name the files."""
+    from movie_embed.embeddings.export import export
+    from movie_embed.embeddings.saved import SavedEmbeddings
+
+    with one_line_errors(ExportConfig):
+        config = read_settings(cfg)
+        saved = SavedEmbeddings.load(Path(config.run))
+        for path in export(saved, config.to, Path(config.folder).expanduser()):
+            print(path)
+
+
+def plot(cfg: DictConfig) -> None:
+    """Write the figures of a finished run, and name the files."""
+    with one_line_errors(PlotConfig):
+        config = read_settings(cfg)
+        # Imported only now: a mistake in a setting is told before matplotlib has loaded.
+        from movie_embed.figures import show_run
+
+        for path in show_run(Path(config.run)):
+            print(path)
+
+
+def _table_at_the_end() -> AbstractContextManager[None]:
+    from movie_embed.training.sweep import table_at_the_end  # answers do without
+
+    return table_at_the_end()
+
+
+_COMMANDS = {
+    "train": (train, TrainConfig, _table_at_the_end),
+    "recommend": (recommend, RecommendConfig, nullcontext),
+    "export": (export, ExportConfig, nullcontext),
+    "plot": (plot, PlotConfig, nullcontext),
+}
