@@ -200,20 +200,22 @@ def filtered(
     def counted(part: slice) -> NDArray[np.intp]:
         return np.bincount(split(part)[1], minlength=movie_count)
 
-    def staying(part: slice) -> NDArray[np.intp]:
+    def raters(part: slice) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         users, movies, _ = split(part)
-        return users[kept[movies]]
+        first = np.flatnonzero(np.diff(users, prepend=-1))  # keys are sorted by user
+        stay = np.logical_or.reduceat(kept[movies], first)
+        return users[first], users[first[stay]]
 
     counts = sum(in_threads(counted, blocks(len(keys))), np.zeros(movie_count, np.intp))
-    kept = counts >= min_ratings
+    rated, kept = counts > 0, counts >= min_ratings
     if not kept.any():
         raise MovieEmbedError(
-            f"data.min_ratings={min_ratings} leaves no movie: of {movie_count:,} movies with "
+            f"data.min_ratings={min_ratings} leaves no movie: of {rated.sum():,} movies with "
             f"{len(keys):,} ratings the most rated has {counts.max():,}; use at most that"
         )
-    remaining = np.zeros(user_count, np.bool_)
-    for users in in_threads(staying, blocks(len(keys))):
-        remaining[users] = True
+    active, remaining = np.zeros((2, user_count), np.bool_)
+    for some, staying in in_threads(raters, blocks(len(keys))):
+        active[some], remaining[staying] = True, True
 
     def packed(chosen: NDArray[np.bool_], max_bits: int) -> Packed:
         sizes = int(remaining.sum()), int(chosen.sum()), len(ratings.levels)
@@ -233,12 +235,12 @@ def filtered(
 
     return Triples(
         packed=packed(kept, MAX_BITS),
-        rare=packed(~kept, 64),
+        rare=packed(rated & ~kept, 64),
         levels=ratings.levels,
         user_ids=ratings.user_ids[remaining],
-        movies=_movie_table(*texts, ratings.movie_ids, counts, kept),
+        movies=_movie_table(*texts, ratings.movie_ids[rated], counts[rated], kept[rated]),
         rating_range=rating_range,
-        before=Counts(user_count, movie_count, len(keys)),
+        before=Counts(int(active.sum()), int(rated.sum()), len(keys)),
         duplicates=sum(ratings.star_counts.values()) - len(keys),
     )
 
