@@ -14,7 +14,7 @@ import pandas as pd
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_triples
 from movie_embed.data.packing import Ratings
-from movie_embed.data.relation import sorted_ratings
+from movie_embed.data.ratings import sorted_ratings
 from movie_embed.data.tables import given_table
 from movie_embed.data.titles import Movie
 from movie_embed.data.triples import Triples, filtered

@@ -22,7 +22,7 @@ from movie_embed.data import demo
 from movie_embed.data.movielens import RELEASES, cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable
 from movie_embed.data.packing import Packed
-from movie_embed.data.relation import SortedRatings, sorted_ratings
+from movie_embed.data.ratings import SortedRatings, sorted_ratings
 from movie_embed.data.sources import Sources, find_sources
 from movie_embed.data.tables import Table, given_table, made_local, reading
 from movie_embed.data.titles import read_movies, read_tags

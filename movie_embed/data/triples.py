@@ -22,7 +22,7 @@ from movie_embed.data.packing import (
     shuffled,
     unpacked,
 )
-from movie_embed.data.relation import SortedRatings
+from movie_embed.data.ratings import SortedRatings
 from movie_embed.data.titles import Movie
 from movie_embed.errors import MovieEmbedError
 
