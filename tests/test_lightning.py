@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -181,6 +183,23 @@ def test_a_plain_data_loader_trains_and_validates(folder: Path) -> None:
     assert trainer.callback_metrics["val_rmse"] < 1.2
     users, movies = val[:2][:2]
     assert module(users, movies).shape == (2,)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_table_in_memory_trains_as_its_file_does(folder: Path, library: str) -> None:
+    table: Any = pd.read_csv(folder / "ratings.csv")
+    if library == "pyarrow":
+        table = pa.Table.from_pandas(table)
+    elif library == "polars":
+        table = pytest.importorskip("polars").from_pandas(table)
+    data = data_of(folder)
+    given = RatingsDataModule(data.config, 3, frame=table)
+    results = []
+    for ratings in (data, given):
+        trainer = trainer_of(max_epochs=1)
+        trainer.fit(module_of(ratings), datamodule=ratings)
+        results.append(float(trainer.callback_metrics["val_rmse"]))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("implicit", ["users", "both"])

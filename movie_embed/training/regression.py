@@ -186,15 +186,16 @@ class RatingRegression(pl.LightningModule):
         """Return the batch's mean squared error, in stars squared."""
         users, movies, stars, *total = batch
         squared_error = mse_loss(self.model(users, movies), stars.float(), reduction="sum")
+        ratings: Any = total[0] if total else len(users) * self._processes
         self._squared_error += squared_error.detach()
-        self._trained += len(users)
+        self._trained += ratings
         # Processes that share a batch average their gradients.
-        loss = squared_error * (self._processes / total[0] if total else 1 / len(users))
+        loss = squared_error * (self._processes / ratings)
         # Logging every step would cost more than a small step itself.
         step = self.global_step + 1
         logs = self._log_every > 0 and step % self._log_every == 0
         if logs:
-            self.log("train_loss", self._summed(loss.detach()) / self._processes, prog_bar=True)
+            self.log("train_loss", loss.detach(), prog_bar=True, sync_dist=True)
         # Asking an accelerator at every step would make it wait.
         if (logs or loss.device.type == "cpu") and not math.isfinite(value := loss.item()):
             raise MovieEmbedError(
@@ -208,16 +209,10 @@ class RatingRegression(pl.LightningModule):
     def _learning_rate_now(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
-    def _summed(self, part: Tensor) -> Tensor:
-        """Return the sum over all processes."""
-        if self._processes == 1:
-            return part
-        return self.trainer.strategy.reduce(part.to(self.device), reduce_op="sum")
-
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss and the learning rate."""
-        trained = self._summed(torch.tensor(self._trained))
-        self.log("train_loss_epoch", self._summed(self._squared_error) / trained)
+        loss = self._squared_error / self._trained  # a process' share of it
+        self.log("train_loss_epoch", loss, sync_dist=True, reduce_fx="sum")
         self.log("learning_rate", self._learning_rate_now())
 
     def on_validation_start(self) -> None:

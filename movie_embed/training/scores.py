@@ -208,8 +208,9 @@ def _fill_gradients(
 def _parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     """Divide pairs by users: return where each part's users and pairs begin, and the last end.
 
-    It is alike for any number of threads, so that sums are, too. The parts' sums for movies have
-    no more rows than there are users or pairs, so they cost little beside the rest.
+    The partition does not depend on the number of threads, so neither do the sums. The parts'
+    buffers for movies have no more rows in all than there are users or pairs, so that clearing and
+    adding them costs little beside the loop.
     """
     affordable = max(user_count, len(users)) // max(movie_count, 1)
     count = max(min(len(users) // _PART, affordable, _MOST_PARTS), 1)
