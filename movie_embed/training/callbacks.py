@@ -80,11 +80,6 @@ class StopOnSignal(pl.Callback):
     """Let Ctrl-C and SIGTERM finish the batch, and save; a second one stops at once.
 
     So does the first one where several processes train: they would have to agree on the batch.
-
-    Parameters
-    ----------
-    checkpoint
-        Where to save.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -109,25 +104,13 @@ class StopOnSignal(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Save and stop, if asked to.
-
-        Raises
-        ------
-        Interrupted
-            For `train` to add how to go on.
-        """
+        """Save and stop, if asked to; `train` adds how to go on."""
         if self._asked:
             trainer.save_checkpoint(self.checkpoint)
             raise self._asked(f"stopped in epoch {trainer.current_epoch + 1}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop, if asked to after the last batch; its epoch's checkpoint is there.
-
-        Raises
-        ------
-        Interrupted
-            For `train` to add how to go on.
-        """
+        """Stop, if asked to after the last batch; its epoch's checkpoint is there."""
         if self._asked:
             raise self._asked("stopped after the last epoch, before saving")
 
@@ -141,13 +124,7 @@ class StopOnSignal(pl.Callback):
 
 
 class EarlyStopping(pl.callbacks.EarlyStopping):
-    """Lightning's, which a resumed run that had stopped obeys too, unless given more patience.
-
-    Parameters
-    ----------
-    patience
-        Validations without a lower error that are one too many.
-    """
+    """Lightning's, which a resumed run that had stopped obeys too, unless given more patience."""
 
     def __init__(self, patience: int) -> None:
         super().__init__("val_rmse", patience=patience, check_on_train_epoch_end=False)

@@ -91,19 +91,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Load a checkpoint that `save_checkpoint` wrote; nothing in it can run code.
 
-        Parameters
-        ----------
-        path
-            The file.
-        map_location
-            As in `torch.load`.
-        weights_only
-            Lightning's parameter; the file is loaded as if it were true in any case.
-
-        Returns
-        -------
-        dict
-            What was saved.
+        Parameters are Lightning's; `weights_only` is taken as true in any case.
 
         Raises
         ------

@@ -190,7 +190,7 @@ class RatingRegression(pl.LightningModule):
         self._squared_error += squared_error.detach()
         self._trained += ratings
         # Processes that share a batch average their gradients.
-        loss = squared_error * (self._processes / ratings)
+        loss: Tensor = squared_error * (self._processes / ratings)
         # Logging every step would cost more than a small step itself.
         step = self.global_step + 1
         logs = self._log_every > 0 and step % self._log_every == 0

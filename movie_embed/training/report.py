@@ -76,15 +76,8 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
 def describe_learned(config: TrainConfig, own: int, enough: int, seen: int, least: int) -> str:
     """Return how many movies have a vector of their own, why others have none, what changes it.
 
-    Parameters
-    ----------
-    config
-        All settings.
-    own, enough, seen
-        Of the movies trained on, `seen`, those with `least` ratings or more, and of these those
-        whose vector is not about 0.
-    least
-        The threshold.
+    Of the movies trained on, `seen`, `enough` have `least` ratings or more, and of these the
+    vectors of `own` are not about 0.
     """
     model = config.model
     strength = f"model.ridge={model.ridge:g}" if model.l2 is None else f"model.l2={model.l2:g}"

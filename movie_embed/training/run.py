@@ -62,7 +62,7 @@ _FINAL_METRICS = ("val_rmse", "train_rmse", "bias_only_rmse", "train_seconds", "
 
 def train(
     config: TrainConfig,
-    run: Path,
+    run: str | Path,
     *,
     data: RatingsDataModule | None = None,
     module: RatingRegression | None = None,
@@ -100,17 +100,16 @@ def train(
         The data cannot be had, training diverged or was interrupted, or the folder holds another
         run.
     """
+    run = Path(run)
     check_devices(config.trainer)
     with claimed(run, config) as begin, forked_threads():
         for folder in (run, run / "checkpoints"):
             remove_leftovers(folder)
-        if data is None:
-            data = RatingsDataModule(config.data, config.seed)
+        data = data or RatingsDataModule(config.data, config.seed)
         data.setup()
         config = replace(config, data=data.config, seed=data.seed)
         check_memory(config, data.triples.counts)
-        if module is None:
-            module = RatingRegression.for_data(data, config.model, config.optimizer)
+        module = module or RatingRegression.for_data(data, config.model, config.optimizer)
         last = run / "checkpoints" / "last.ckpt"
         step = resumed_step(config, data, last) if config.resume else None
         # What a killed run logged after its last checkpoint is logged anew.

@@ -40,20 +40,8 @@ def save_embeddings(
 ) -> None:
     """Save movies, users and what they rated into a run folder, and estimate the rare movies.
 
-    Parameters
-    ----------
-    config
-        All settings.
-    data
-        What the model was trained on.
-    model
-        The model, on the CPU.
-    l2
-        The strength it was trained with.
-    run
-        The folder.
-    laps
-        Takes the time of each part, and tells how far it is.
+    The `model`, on the CPU, was trained on `data` with a strength of `l2`; `laps` takes the time of
+    each part, and tells how far it is.
     """
     triples, (unseen_users, unseen_movies) = data.triples, data.unseen
     user_vectors, movie_vectors = (table.detach().numpy() for table in model.tables())
