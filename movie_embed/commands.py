@@ -38,8 +38,7 @@ def run(name: str) -> None:
 def train(cfg: DictConfig) -> float | None:
     """Train one run and return its objective; None is for a run of a sweep that failed."""
     from movie_embed.embeddings.saved import LATEST, name_latest
-    from movie_embed.training.folders import check_free
-    from movie_embed.training.resume import resumed_settings
+    from movie_embed.training.folders import check_free, resumed_settings
     from movie_embed.training.sweep import outcome_noted, swept_values
 
     job = HydraConfig.get()
@@ -55,7 +54,7 @@ def train(cfg: DictConfig) -> float | None:
         if program("train") == "movie-embed train" and sys.argv[1:2] != ["train"]:
             sys.argv.insert(1, "train")  # Lightning starts other processes of this run by them
         # Imported only now: a mistake in a setting is told before torch has loaded.
-        from movie_embed.training.process import OwnProcess, quiet_lightning
+        from movie_embed.training.machine import OwnProcess, quiet_lightning
         from movie_embed.training.run import train
 
         quiet_lightning()

@@ -28,8 +28,8 @@ from movie_embed.config import (
 from movie_embed.embeddings.saved import folder_of
 from movie_embed.errors import Interrupted, Terminated
 from movie_embed.storage import read_columns
+from movie_embed.training.folders import resumed_settings, run_folder
 from movie_embed.training.regression import RatingRegression
-from movie_embed.training.resume import resumed_settings, run_folder
 from movie_embed.training.run import train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -112,7 +112,7 @@ class Batches:
         self.place = epoch, 0
 
     def state_dict(self) -> dict[str, tuple[int, int]]:
-        """Return the place, which Lightning keeps in its checkpoints."""
+        """Return the place, as Lightning asks for every checkpoint."""
         return {"place": self.place}
 
     def load_state_dict(self, state_dict: dict[str, tuple[int, int]]) -> None:
@@ -123,10 +123,8 @@ class Batches:
         return -(-len(self.packed) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, first = self.place[0], 0
-        if self.resumed is not None and self.resumed[0] == epoch:
-            first = self.resumed[1]
-        self.resumed = None
+        epoch, (resumed, first) = self.place[0], self.resumed or (0, 0)
+        first, self.resumed = first if resumed == epoch else 0, None
         for done, packed in enumerate(islice(self._parts(epoch), first, None), first + 1):
             mine = self.triples.unpack(packed[self.rank :: self.world_size])
             self.place = epoch, done

@@ -162,6 +162,16 @@ class RatingRegression(pl.LightningModule):
         rising = (warmup or 0) * steps
         return LambdaLR(adam, lambda step: _factor(self.schedule, rising, steps, step))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; one that is no table and is set anew, without torch's search for any.
+
+        Lightning notes each hook in an attribute, thirty times a step.
+        """
+        if name in self.__dict__ and not isinstance(value, Tensor | torch.nn.Module):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Drop the gradients; Adam's own way asks torch's compiler first, at every small step."""
         self.model.zero_grad()

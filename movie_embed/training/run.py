@@ -41,9 +41,8 @@ from movie_embed.training.checkpoints import (
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.folders import claimed
-from movie_embed.training.machine import check_devices, check_memory
+from movie_embed.training.machine import check_devices, check_memory, forked_threads
 from movie_embed.training.model import MovieEmbedding
-from movie_embed.training.process import forked_threads
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.report import Laps, describe_data, describe_result
 from movie_embed.training.saving import save_embeddings

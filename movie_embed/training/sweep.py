@@ -25,8 +25,7 @@ from movie_embed.cli import explain, one_line_errors, setting
 from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError, program
 from movie_embed.storage import write_text
-from movie_embed.training.folders import clear, locked, new_folder
-from movie_embed.training.resume import run_folder
+from movie_embed.training.folders import clear, locked, new_folder, run_folder
 
 _SHOWN = ("val_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
 _SWEPT = "swept.json"
