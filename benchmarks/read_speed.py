@@ -1,6 +1,7 @@
 """Raw ratings to triples, beside PyArrow's parse of the same file and NumPy's filter.
 
-    python benchmarks/read_speed.py [--rounds 3]
+    python benchmarks/read_speed.py measure [--rounds 3]
+    python benchmarks/read_speed.py simulate FOLDER
 
 A file in MovieLens 20M's layout and size, of random ratings: 20,000,263 rows of 138,493 users; of
 its movies 1,012 have 5,000 ratings or more, as 1,005 do there. PyArrow parses three typed columns
@@ -12,17 +13,17 @@ aside.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from harness import machine, run_child, table, write_section
+from harness import command_line, machine, run_child, table, write_section
 
 ROWS, USERS, MOVIES, MIN_RATINGS = 20_000_263, 138_493, 26_744, 5_000
 PARSE = f"""
@@ -54,7 +55,7 @@ print(json.dumps([time.perf_counter() - started, len(triples)]))
 CONTENDERS = {"PyArrow and NumPy": PARSE, "first start": LOAD, "second start": LOAD}
 
 
-def write_ratings(folder: Path) -> None:
+def simulate(folder: Path) -> None:
     """Write the simulated files; no user rates a movie twice."""
     rng = np.random.default_rng(2020)
     drawn = ROWS * 5 // 4
@@ -77,52 +78,30 @@ def write_ratings(folder: Path) -> None:
     named.to_csv(folder / "movies.csv", index=False)
 
 
-def measure(rounds: int) -> tuple[dict[str, list[tuple[float, float]]], int]:
-    """Return seconds and peak MB of each contender's runs, and how many ratings are left."""
-    runs: dict[str, list[tuple[float, float]]] = {}
-    left = set()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+def measure(rounds: int = 3) -> None:
+    """Time all contenders and write the table."""
+    runs, left = defaultdict(list), set()
+    with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: children start with their parent's peak of memory.
-        run_child([sys.executable, __file__, "--write", folder])
+        run_child([sys.executable, __file__, "simulate", folder])
         for number in range(rounds):
-            cache = folder / f"cache-{number}"
             for label, code in CONTENDERS.items():
+                cache = Path(folder, f"cache-{number}")
                 text, memory = run_child([sys.executable, "-c", code, folder, cache])
                 seconds, rows = json.loads(text)
                 print(f"{label}: {seconds:.2f} s, {memory:,.0f} MB", flush=True)
-                runs.setdefault(label, []).append((seconds, memory))
+                runs[label].append((seconds, memory))
                 left.add(rows)
     if len(left) > 1:
         raise SystemExit(f"they disagree on how many ratings are left: {sorted(left)}")
-    return runs, left.pop()
-
-
-def main() -> None:
-    """Write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", type=Path, help="only write the files, into this folder")
-    options = parser.parse_args()
-    if options.write:
-        write_ratings(options.write)
-        return
-    runs, left = measure(options.rounds)
-    fastest = {label: min(seconds for seconds, _ in each) for label, each in runs.items()}
-    unit = next(iter(fastest.values()))
-    rows = [
-        (
-            label,
-            f"{seconds:.2f}",
-            f"{seconds / unit:.2f}",
-            f"{max(mb for _, mb in runs[label]):,.0f}",
-        )
-        for label, seconds in fastest.items()
-    ]
+    unit, rows = min(runs["PyArrow and NumPy"])[0], []
+    for label, each in runs.items():
+        seconds, memory = min(each)[0], max(mb for _, mb in each)
+        rows.append((label, f"{seconds:.2f}", f"{seconds / unit:.2f}", f"{memory:,.0f}"))
     heading = ("", "seconds", "of PyArrow's", "peak RSS, MB")
-    note = f"{machine()}; the fastest of {options.rounds} runs; {left:,} ratings left"
+    note = f"{machine()}; the fastest of {rounds} runs; {left.pop():,} ratings left"
     write_section("read_speed", f"{note}\n\n{table(heading, rows)}")
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, measure, simulate)

@@ -1,28 +1,34 @@
 """One epoch of more ratings than may be in memory, beside the same epoch in memory.
 
-    python benchmarks/streaming.py [--ratings 100_000_000] [--folder FOLDER] [--memory-steps N]
+    python benchmarks/streaming.py measure [--ratings 100000000] [--folder FOLDER] [--steps N]
+    python benchmarks/streaming.py simulate FOLDER RATINGS
 
-Simulated shards (`benchmarks/simulated_shards.py`) are prepared and trained on by the real
-`train.py`, after `load_triples` has filled the cache. `ulimit -d` holds preparation to 2 GB, and
-the streamed run to 2 GB and what the model takes: its tables, their gradients and Adam's two
-moments. FOLDER needs some 30 bytes a rating for a while; what is written there is deleted at the
-end. N steps in memory are enough for a rate where a whole epoch takes long.
+Simulated shards are prepared and trained on by the real `train.py`, after `load_triples` has
+filled the cache. `ulimit -d` holds preparation to 2 GB, and the streamed run to 2 GB and what the
+model takes: its tables, their gradients and Adam's two moments. FOLDER needs some 30 bytes a rating
+for a while; what is written there is deleted at the end. N steps in memory are enough for a rate
+where a whole epoch takes long.
+
+The shards have 480,189 users and 17,770 movies (the Netflix Prize's) per 100 million ratings; more
+ratings mean more users. Like a log, a shard holds a stretch of time, hence any users; some users
+rate a movie again. Stars follow 8 tastes a user and movie, plus noise.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from harness import ROOT, machine, run_child, table, write_section
-from simulated_shards import MOVIES, USERS_PER_100M
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from harness import DOCS, command_line, machine, run_child, table, write_section
 
+USERS_PER_100M, MOVIES, TASTES, ROWS = 480_189, 17_770, 8, 2**21
 DIM, STATES = 50, 4  # a table, its gradient and two moments
 ALLOWED = 2 * 10**9
 PREPARE = """
@@ -33,84 +39,78 @@ load_triples(DataConfig("files", path=sys.argv[1], cache_dir=sys.argv[2]))
 """
 
 
-class Outcome(NamedTuple):
-    """What a process took, in seconds and MB, and the metrics of its run."""
+def simulate(folder: Path, ratings: int) -> None:
+    """Write simulated ratings in Parquet shards; the same arguments give the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    users = max(USERS_PER_100M * ratings // 10**8, 1)
+    rng = np.random.default_rng(2020)
+    tastes = rng.standard_normal((users, TASTES), dtype=np.float32)
+    traits = rng.standard_normal((MOVIES, TASTES), dtype=np.float32)
+    for shard, start in enumerate(range(0, ratings, ROWS)):
+        rows = min(ROWS, ratings - start)
+        # Squares make a few users and movies far more active and popular than most.
+        rater = (users * rng.random(rows, dtype=np.float32) ** 2).astype(np.int32)
+        rated = (MOVIES * rng.random(rows, dtype=np.float32) ** 2).astype(np.int32)
+        score = np.einsum("ij,ij->i", tastes[rater], traits[rated]) / np.float32(TASTES**0.5)
+        score += rng.standard_normal(rows, dtype=np.float32) / 2
+        columns = {
+            "userId": rater + 1,
+            "movieId": rated + 1,
+            "rating": np.clip(np.rint(score + 3.5), 1, 5).astype(np.float32),
+            "timestamp": 10**9 + np.arange(start, start + rows),
+        }
+        pq.write_table(pa.table(columns), folder / f"part-{shard:05}.parquet")
 
-    seconds: float
-    memory: float
-    metrics: dict[str, Any]
 
-    def cells(self, fastest: float) -> tuple[str, ...]:
-        """Return a row of the table, without its name."""
-        rate = self.metrics.get("ratings_per_second")
-        speed = (f"{rate / 1e6:.2f} M", f"{fastest / rate:.2f}") if rate else ("", "")
-        rmse = f"{self.metrics['val_rmse']:.4f}" if rate else ""
-        return (f"{self.seconds:,.0f}", f"{self.memory:,.0f}", *speed, rmse)
-
-
-def timed(command: list[str | Path], limit: int | None = None) -> tuple[float, float]:
-    """Run a command with at most so many bytes of data; return seconds and MB."""
-    if limit:
-        command = ["bash", "-c", f'ulimit -d {limit // 1024} && exec "$@"', "bash", *command]
+def timed(limit: int | None, *command: str | Path) -> tuple[str, str]:
+    """Run Python with at most so many bytes of data; return seconds and MB."""
+    held = ["bash", "-c", f'ulimit -d {limit // 1024} && exec "$@"', "bash"] if limit else []
     started = time.perf_counter()
-    _, memory = run_child(command)
-    seconds = time.perf_counter() - started
-    print(f"{seconds:,.0f} s, {memory:,.0f} MB: {command[-1]}", flush=True)
-    return seconds, memory
+    _, memory = run_child([*held, sys.executable, *command])
+    cells = f"{time.perf_counter() - started:,.0f}", f"{memory:,.0f}"
+    print(*cells, command[-1], flush=True)
+    return cells
 
 
-def train(folder: Path, limit: int | None, *settings: str) -> Outcome:
-    """Run train.py as a user does, for one epoch."""
-    command = [sys.executable, "train.py", "data=files", f"data.path={folder / 'shards'}"]
-    command += [f"data.cache_dir={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"]
-    command += [f"model.dim={DIM}", "trainer.max_epochs=1", "overwrite=true", *settings]
-    measured = timed([*command], limit)
-    return Outcome(*measured, json.loads((folder / "run" / "metrics.json").read_text()))
+def measure(ratings: int = 100_000_000, folder: Path | None = None, steps: int = 0) -> None:
+    """Prepare, train in both ways and write the table."""
+    users = USERS_PER_100M * ratings // 10**8
+    model = (users + MOVIES) * (DIM + 1) * 4 * STATES
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        shards, cache, run = (Path(name, part) for part in ("shards", "cache", "run"))
+        timed(None, __file__, "simulate", shards, str(ratings))
+        on_disk = sum(path.stat().st_size for path in shards.iterdir())
+        prepared = timed(ALLOWED, "-c", PREPARE, shards, cache)
 
+        def trained(limit: int | None, *settings: str) -> tuple[tuple[str, str], dict[str, Any]]:
+            where = [f"data.path={shards}", f"data.cache_dir={cache}", f"hydra.run.dir={run}"]
+            epoch = ["data=files", f"model.dim={DIM}", "trainer.max_epochs=1", "overwrite=true"]
+            cells = timed(limit, "train.py", *epoch, *where, *settings)
+            return cells, json.loads((run / "metrics.json").read_text())
 
-def report(ratings: int, folder: Path, memory_steps: int | None) -> str:
-    """Run everything and return the table."""
-    shards, cache = folder / "shards", folder / "cache"
-    generator = ROOT / "benchmarks" / "simulated_shards.py"
-    timed([sys.executable, generator, shards, str(ratings)])
-    on_disk = sum(path.stat().st_size for path in shards.iterdir())
-    model = (USERS_PER_100M * ratings // 10**8 + MOVIES) * (DIM + 1) * 4 * STATES
-    prepared = Outcome(*timed([sys.executable, "-c", PREPARE, shards, cache], ALLOWED), {})
-    streamed = train(folder, ALLOWED + model)
-    settings = [f"data.window={ratings}", "save.users=false"]
-    if memory_steps:
-        settings.append(f"trainer.limit_train_batches={memory_steps}")
-    in_memory = train(folder, None, *settings)
-    fastest = in_memory.metrics["ratings_per_second"]
-    rows = [
-        ("preparation, once", *prepared.cells(fastest)),
-        ("streamed", *streamed.cells(fastest)),
-        (f"in memory, {memory_steps or 'all'} steps", *in_memory.cells(fastest)),
-    ]
+        streamed = trained(ALLOWED + model)
+        whole = [f"data.window={ratings}", "save.users=false"]
+        whole += [f"trainer.limit_train_batches={steps}"] if steps else []
+        in_memory = trained(None, *whole)
+    fastest = in_memory[1]["ratings_per_second"]
+    rows = [("preparation, once", *prepared, "", "", "")]
+    for label, (cells, found) in (
+        ("streamed", streamed),
+        (f"in memory, {steps} steps" if steps else "in memory", in_memory),
+    ):
+        rate = found["ratings_per_second"]
+        speed = f"{rate / 1e6:.2f} M", f"{fastest / rate:.2f}", f"{found['val_rmse']:.4f}"
+        rows.append((label, *cells, *speed))
     heading = ("", "seconds, all", "peak RSS, MB", "ratings/s", "times slower", "validation RMSE")
-    counts = streamed.metrics
-    return (
+    counts = streamed[1]
+    text = (
         f"{machine()}\n\n{ratings:,} ratings in {on_disk / 1e6:,.0f} MB of shards, "
         f"{counts['ratings']:,} without those given again later; {counts['users']:,} users, "
         f"{counts['movies']:,} movies. Allowed: {ALLOWED / 1e6:,.0f} MB, and {model / 1e6:,.0f} MB "
         f"for the model.\n\n{table(heading, rows)}"
     )
-
-
-def main() -> None:
-    """Write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--ratings", type=int, default=100_000_000)
-    parser.add_argument("--folder", type=Path, help="where to write; the system's by default")
-    parser.add_argument("--memory-steps", type=int, help="of the epoch in memory; all by default")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(dir=options.folder))
-    try:
-        text = report(options.ratings, folder, options.memory_steps)
-    finally:
-        shutil.rmtree(folder)
-    write_section(f"streaming_{options.ratings // 10**6}", text, ROOT / "docs" / "scaling.md")
+    write_section(f"streaming_{ratings // 10**6}", text, DOCS / "scaling.md")
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, measure, simulate)

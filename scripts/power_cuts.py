@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import random
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -40,7 +41,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
-from movie_embed.data import demo, movielens, triples
+from movie_embed.data import demo, loading, movielens
 from movie_embed.embeddings import saved
 from movie_embed.embeddings.saved import FILE_NAME, SavedEmbeddings
 from movie_embed.storage import read_columns
@@ -49,7 +50,16 @@ from movie_embed.training.checkpoints import AtomicCheckpointIO
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME, USERS, MOVIES = "ml-latest-small", 100, 200
-PHASES = ("download", "cache", "train", "checkpoint", "save")
+PHASES = {
+    "download": [(movielens, "_download")],
+    "cache": [(loading, "_read_files"), (loading, "_write_cache")],
+    "train": [(pl.Trainer, "fit")],
+    "checkpoint": [(AtomicCheckpointIO, "save_checkpoint")],
+    "save": [
+        *((training, name) for name in ("write_text", "save_embeddings", "_show")),
+        (saved, "name_latest"),
+    ],
+}
 SETTINGS = (
     f"data={NAME} data.cache_dir=cache data.min_ratings=5 data.batch_size=256 model.dim=16 "
     "optimizer.learning_rate=0.01"
@@ -87,19 +97,15 @@ class SlowServer(BaseHTTPRequestHandler):
 def archive() -> bytes:
     """Return a zip in MovieLens' layout with simulated ratings."""
     movies = dict(list(demo.movies().items())[:MOVIES])
-    ratings = demo.draw_ratings(USERS)
-    kept = np.isin(ratings.movies, list(movies))
-    columns = (ratings.users[kept], ratings.movies[kept], ratings.values[kept])
-    rows = (f"{u},{m},{s},0\n" for u, m, s in zip(*(c.tolist() for c in columns), strict=True))
-    with tempfile.TemporaryFile() as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as whole:
-            whole.writestr(
-                f"{NAME}/ratings.csv", "userId,movieId,rating,timestamp\n" + "".join(rows)
-            )
-            titles = (f'{i},"{movie.title}",{movie.genres}\n' for i, movie in movies.items())
-            whole.writestr(f"{NAME}/movies.csv", "movieId,title,genres\n" + "".join(titles))
-        file.seek(0)
-        return file.read()
+    rows = zip(*(column.tolist() for column in demo.draw_ratings(USERS)), strict=True)
+    ratings = [f"{user},{movie},{stars},0\n" for user, movie, stars in rows if movie in movies]
+    titles = [f'{number},"{movie.title}",{movie.genres}\n' for number, movie in movies.items()]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as whole:
+        heading = "userId,movieId,rating,timestamp\n"
+        whole.writestr(f"{NAME}/ratings.csv", heading + "".join(ratings))
+        whole.writestr(f"{NAME}/movies.csv", "movieId,title,genres\n" + "".join(titles))
+    return file.getvalue()
 
 
 def serve(body: bytes, port: Any) -> None:
@@ -132,18 +138,9 @@ def train(folder: Path, arguments: str, pipe: int) -> None:
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    for owner, name, phase in (
-        (movielens, "_download", "download"),
-        (triples, "_write_cache", "cache"),
-        (triples, "_read_files", "cache"),
-        (pl.Trainer, "fit", "train"),
-        (AtomicCheckpointIO, "save_checkpoint", "checkpoint"),
-        (training, "write_text", "save"),
-        (training, "save_embeddings", "save"),
-        (saved, "name_latest", "save"),
-        (training, "_show", "save"),
-    ):
-        setattr(owner, name, announced(pipe, phase, getattr(owner, name)))
+    for phase, works in PHASES.items():
+        for owner, name in works:
+            setattr(owner, name, announced(pipe, phase, getattr(owner, name)))
     sys.argv = ["train.py", *arguments.split()]
     status: Any = 0
     try:
@@ -170,32 +167,21 @@ def started(folder: Path, arguments: str) -> Iterator[tuple[int, int]]:
         os.close(reading)
 
 
-def to_the_end(folder: Path, arguments: str) -> list[tuple[float, Event]]:
-    """Run train.py to its end and return when each phase began and ended."""
+def to_the_end(folder: Path, arguments: str) -> dict[str, list[float]]:
+    """Run train.py to its end and return how long each time of each phase took, in seconds."""
+    begun: dict[str, float] = {}
+    taken: dict[str, list[float]] = defaultdict(list)
     with started(folder, arguments) as (child, pipe):
         with os.fdopen(os.dup(pipe)) as lines:
-            events = [(time.perf_counter(), parsed(line)) for line in lines]
+            for line in lines:
+                phase, what, *_ = line.split()
+                if what == "begin":
+                    begun[phase] = time.perf_counter()
+                else:
+                    taken[phase].append(time.perf_counter() - begun[phase])
         _, status = os.waitpid(child, 0)
     if status:
         raise SystemExit(f"a start failed:\n{(folder / 'log.txt').read_text()}")
-    return events
-
-
-def parsed(line: str) -> Event:
-    """Return what one line of the pipe tells."""
-    phase, what, name, epoch = line.split()
-    return phase, what, name, int(epoch)
-
-
-def lengths(events: list[tuple[float, Event]]) -> dict[str, list[float]]:
-    """Return how long each time of each phase took, in seconds."""
-    begun: dict[str, float] = {}
-    taken: dict[str, list[float]] = {phase: [] for phase in PHASES}
-    for at, (phase, what, *_) in events:
-        if what == "begin":
-            begun[phase] = at
-        else:
-            taken[phase].append(at - begun[phase])
     return taken
 
 
@@ -216,47 +202,37 @@ def cut(
             require("Traceback" not in log, log)
         while select.select([pipe], [], [], 0)[0] and (some := os.read(pipe, 4096)):
             told += some.decode()
-    events = [parsed(line) for line in told.splitlines()]
-    inside: list[str] = []
+    lines = [line.split() for line in told.splitlines()]
+    events = [(name, what, path, int(epoch)) for name, what, path, epoch in lines]
+    inside = ["between phases"]
     for name, what, *_ in events:
         if what == "begin":
             inside.append(name)
         else:
             inside.remove(name)
-    return inside[-1] if inside else "between phases", events
+    return inside[-1], events
 
 
 def check_files(folder: Path, digest: str) -> int:
     """Load everything under a final name and return how many files that are."""
+
+    def check_columns(path: Path) -> None:
+        read_columns(path, "triples" if "triples" in path.parts else "embeddings")
+
     readers: dict[str, Callable[[Path], object]] = {
         ".ckpt": AtomicCheckpointIO().load_checkpoint,
         ".json": lambda path: json.loads(path.read_text())["epochs"],
+        ".safetensors": check_columns,
         ".yaml": lambda path: OmegaConf.load(path).seed,
         ".zip": lambda path: require(hashlib.sha256(path.read_bytes()).hexdigest() == digest, path),
     }
     files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."]
-    whole = [path for path in files if path.suffix in {*readers, ".safetensors"}]
+    whole = [path for path in files if path.suffix in readers]
     for path in whole:
-        if path.suffix == ".safetensors":
-            read_columns(path, "triples" if path.parent.name == "triples" else "embeddings")
-        else:
-            readers[path.suffix](path)
+        readers[path.suffix](path)
     if (folder / "outputs" / "latest").exists() and (folder / "run" / FILE_NAME).exists():
         SavedEmbeddings.load(folder / "outputs" / "latest")
     return len(whole)
-
-
-def finished(run: Path, epochs: int, events: list[Event]) -> bool:
-    """Return whether a run had ended before it was cut."""
-    begun = any(event[:2] == ("train", "begin") for event in events)
-    metrics = run / "metrics.json"
-    return begun and metrics.exists() and json.loads(metrics.read_text())["epochs"] == epochs
-
-
-def require(condition: bool, what: object) -> None:
-    """Stop with a message unless the condition holds."""
-    if not condition:
-        raise SystemExit(f"lost or damaged: {what}")
 
 
 def check_checkpoints(run: Path, events: list[Event]) -> None:
@@ -265,6 +241,23 @@ def check_checkpoints(run: Path, events: list[Event]) -> None:
         if (phase, what) == ("checkpoint", "end"):
             state = AtomicCheckpointIO().load_checkpoint(run / "checkpoints" / name)
             require(state["epoch"] >= epoch, f"{name} of epoch {epoch}")
+
+
+def require(condition: bool, what: object) -> None:
+    """Stop with a message unless the condition holds."""
+    if not condition:
+        raise SystemExit(f"lost or damaged: {what}")
+
+
+def finish(folder: Path, start: str, begun: bool) -> None:
+    """Start again, unless the run had ended before it was cut."""
+    metrics, epochs = folder / "run" / "metrics.json", 5 if start == "longer" else 3
+    if begun and metrics.exists() and json.loads(metrics.read_text())["epochs"] == epochs:
+        return
+    for leftover in (folder / "outputs").glob(".*.tmp"):
+        # Let a minute go by: all runs in a place write outputs/latest, so a younger one stays.
+        os.utime(leftover, (time.time() - 61,) * 2)
+    to_the_end(folder, "resume=run" if begun else STARTS[start])
 
 
 def main(cuts: int, seed: int) -> None:
@@ -278,37 +271,31 @@ def main(cuts: int, seed: int) -> None:
     url = f"http://127.0.0.1:{parent_end.recv()}/{NAME}.zip"
     os.environ["no_proxy"] = "127.0.0.1"
     movielens.RELEASES[NAME] = movielens.Release(NAME, (url,), len(body), f"sha256:{digest}")
-    rng = random.Random(seed)  # noqa: S311
+    rng, phases = random.Random(seed), list(PHASES)  # noqa: S311
     with tempfile.TemporaryDirectory() as scratch:
         good, longer = Path(scratch, "good"), Path(scratch, "longer")
         good.mkdir()
-        taken = lengths(to_the_end(good, STARTS["new"]))
+        taken = to_the_end(good, STARTS["new"])
         shutil.copytree(good, longer)
         to_the_end(longer, STARTS["longer"])
-        vectors = SavedEmbeddings.load(good / "run").vectors
-        wanted = dict.fromkeys(STARTS, vectors)
+        wanted = dict.fromkeys(STARTS, SavedEmbeddings.load(good / "run").vectors)
         wanted["longer"] = SavedEmbeddings.load(longer / "run").vectors
         fell: Counter[str] = Counter()
         loaded = 0
         for number in range(cuts):
             folder = Path(scratch, str(number))
             folder.mkdir()
-            start = rng.choice(list(STARTS))
-            if start != "new":
-                shutil.copytree(good / "run", folder / "run")
-                shutil.copytree(good / "outputs", folder / "outputs")
-            phase = PHASES[number % len(PHASES)]
+            start, phase = rng.choice(list(STARTS)), phases[number % len(phases)]
+            for part in ("run", "outputs") if start != "new" else ():
+                shutil.copytree(good / part, folder / part)
             occurrence = rng.randrange(len(taken[phase]))
             delay = rng.uniform(0, taken[phase][occurrence])
-            signal_sent = rng.choice(SIGNALS)
-            where, events = cut(folder, STARTS[start], signal_sent, phase, occurrence, delay)
+            kind = rng.choice(SIGNALS)
+            where, events = cut(folder, STARTS[start], kind, phase, occurrence, delay)
             fell[where] += 1
             loaded += check_files(folder, digest)
             check_checkpoints(folder / "run", events)
-            age_leftovers(folder / "outputs")
-            if not finished(folder / "run", 5 if start == "longer" else 3, events):
-                begun = any(event[:2] == ("train", "begin") for event in events)
-                to_the_end(folder, "resume=run" if begun else STARTS[start])
+            finish(folder, start, any(event[:2] == ("train", "begin") for event in events))
             again = SavedEmbeddings.load(folder / "run").vectors
             require(bool(np.array_equal(again, wanted[start])), "the answer of the next start")
             leftover = [path.name for path in folder.rglob(".*.tmp")]
@@ -318,17 +305,11 @@ def main(cuts: int, seed: int) -> None:
     server.kill()
     print(
         f"\n{cuts} cuts, seed {seed}: {loaded} files under final names, all whole; every finished"
+        f"\ncheckpoint there; {cuts} of {cuts} next starts succeeded with the same vectors\n"
     )
-    print(f"checkpoint there; {cuts} of {cuts} next starts succeeded with the same vectors\n")
     print("| killed during | times |\n| --- | --- |")
     for where in (*PHASES, "between phases"):
         print(f"| {where} | {fell[where]} |")
-
-
-def age_leftovers(folder: Path) -> None:
-    """Let a minute go by: all runs in a place write `outputs/latest`, so a younger one stays."""
-    for leftover in folder.glob(".*.tmp"):
-        os.utime(leftover, (time.time() - 61,) * 2)
 
 
 if __name__ == "__main__":

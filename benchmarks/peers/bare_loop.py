@@ -7,7 +7,7 @@ import time
 from torch.nn.functional import mse_loss
 
 from movie_embed.config import DataConfig
-from movie_embed.data.triples import load_triples
+from movie_embed.data.loading import load_triples
 from movie_embed.training.datamodule import Batches
 from movie_embed.training.regression import RatingRegression
 
