@@ -112,8 +112,7 @@ def trained_as_changed(
     ratings: RatingsDataModule = (data or RatingsDataModule)(config.data, config.seed)
     task: type[RatingRegression] = module or RatingRegression
     learner = task.for_data(ratings, config.model, config.optimizer)
-    # Into the working folder outputs/latest is written.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(run.parent):
+    with contextlib.redirect_stdout(io.StringIO()):
         return train(config, run, data=ratings, module=learner)
 
 
