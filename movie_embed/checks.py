@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from movie_embed.errors import MovieEmbedError, did_you_mean
 
+Check = Callable[[str, Any], None]  # of a key and its value
 _SHOWN = 200  # characters of a value
 
 
@@ -27,6 +28,21 @@ def choose(key: str, value: object, allowed: Collection[str]) -> None:
     known = isinstance(value, str) and value in allowed
     near = "" if known else did_you_mean(str(value), allowed)
     require(known, key, value, f"one of {', '.join(allowed)}{near}")
+
+
+def must(holds: Callable[[Any], bool], allowed: str) -> Check:
+    """Return the check of a setting that a condition holds; `allowed` says which."""
+    return lambda key, value: require(holds(value), key, value, allowed)
+
+
+def at_least(least: int) -> Check:
+    """Return the check of a setting that is a number of some size."""
+    return must(lambda value: value >= least, f"at least {least}")
+
+
+def one_of(*allowed: str) -> Check:
+    """Return the check of a setting that is one of some words."""
+    return lambda key, value: choose(key, value, allowed)
 
 
 def listed(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What both scripts share: settings read once, and mistakes told in one line."""
+"""What all commands share: settings read once, and mistakes told in one line."""
 
 from __future__ import annotations
 
@@ -13,24 +13,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from movie_embed.config import TrainConfig
-from movie_embed.errors import (
-    Interrupted,
-    MovieEmbedError,
-    cannot_write,
-    did_you_mean,
-    take_over,
-)
+from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write, did_you_mean, take_over
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -60,14 +54,12 @@ def read_settings(cfg: DictConfig) -> Any:
     Raises
     ------
     MovieEmbedError
-        A value is out of range, or a key was forced in with ``+``.
+        A value is out of range.
+    ConfigKeyError
+        A key was forced in with ``+``.
     """
-    schema = OmegaConf.get_type(cfg) or dict
-    known = set(_keys_in(schema))
-    unknown = {key for key in _keys_of(cfg, known) if key not in known}
-    for key in sorted(unknown):
-        raise MovieEmbedError(_unknown_key(key, schema))
-    return OmegaConf.to_object(cfg)
+    schema = OmegaConf.structured(OmegaConf.get_type(cfg))
+    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(cfg)))
 
 
 @contextmanager
@@ -131,10 +123,13 @@ def explain(error: Exception, schema: type) -> str | None:
         return f"not enough memory ({_first_line(error)}): take a smaller model or data set"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
-    if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(found[1], schema)
+    cause = error.__cause__ or error
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        found = re.search(r"Could not override '([^']+)'", text)
+        key, known = found[1] if found else str(cause.full_key), _keys_in(schema)
+        return f"unknown setting {key}{did_you_mean(key, known)} (--help lists all)"
     if found := re.search(r"Error merging override (.+)", text):
-        return f"{found[1]}: {_first_line(error.__cause__ or error)}"
+        return f"{found[1]}: {_first_line(cause)}"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         near = did_you_mean(name, error.options)
@@ -157,9 +152,9 @@ def _ways(override: str, schema: type, several: bool = False) -> str:
     ways = []
     if several and schema is TrainConfig:
         ways.append("add -m to train with each value")
-    if several and re.search("list|Any", kind):
+    if several and re.search(r"\b(list|Any)\b", kind):
         ways.append(f"for a list type {shlex.quote(f'{key}=[{value}]')}")
-    if re.search("str|Any", kind) and re.search(r"[^\d\s.,-]", value):
+    if re.search(r"\b(str|Any)\b", kind) and re.search(r"[^\d\s.,-]", value):
         ways.append(f"for a text type {setting(key, value)}")
     return ", ".join(ways)
 
@@ -168,24 +163,12 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0]
 
 
-def _unknown_key(key: str, schema: type) -> str:
-    return f"unknown setting {key}{did_you_mean(key, _keys_in(schema))} (--help lists all)"
-
-
 def _keys_in(schema: type, prefix: str = "") -> dict[str, str]:
     """Return every key of a schema, those of nested dataclasses with dots, and its type's name."""
     keys = {}
     for field in fields(schema):
-        keys[prefix + field.name] = str(field.type)
-        if isinstance(field.default_factory, type):
-            keys |= _keys_in(field.default_factory, f"{prefix}{field.name}.")
+        kind = get_type_hints(schema)[field.name]
+        keys[prefix + field.name] = str(kind)
+        if isinstance(kind, type) and is_dataclass(kind):
+            keys |= _keys_in(kind, f"{prefix}{field.name}.")
     return keys
-
-
-def _keys_of(cfg: DictConfig, known: set[str], prefix: str = "") -> Iterator[str]:
-    """Yield every key of a config, but not those inside a value that is a mapping itself."""
-    for key, value in cfg.items_ex(resolve=False):
-        name = f"{prefix}{key!s}"
-        yield name
-        if isinstance(value, DictConfig) and any(k.startswith(f"{name}.") for k in known):
-            yield from _keys_of(value, known, f"{name}.")

@@ -1,54 +1,89 @@
-"""Every setting, with its default and its allowed values.
+"""Every setting, with its default and, beside its type, what it may be.
 
-These dataclasses are Hydra's schema, so an unknown key or a wrong type fails when the
-command line is read, and `OmegaConf.to_object` runs the range checks below before any
-work begins. Nothing here imports torch: a mistake must not take seconds to report.
+These dataclasses are Hydra's schema: an unknown key or a wrong type fails when the command line is
+read, and whoever makes one, Hydra or a Python program, has its values checked. Nothing here imports
+torch: a mistake must not take seconds to report.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from movie_embed.checks import as_whole, choose, is_number, listed, require
+from movie_embed.checks import as_whole, at_least, is_number, listed, must, one_of, require
 from movie_embed.errors import MovieEmbedError, program
 
-# What `data=NAME` means: the scale of the stars, and below how many ratings a movie is left out.
-DATA_SETS: dict[str, dict[str, Any]] = {
-    "demo": {"min_ratings": 50},  # simulated ratings of 1,005 movies, built in
-    "files": {"min_ratings": 1},  # a MovieLens folder or zip, or one's own ratings: data.path=...
-    "ml-100k": {"rating_range": [1.0, 5.0], "min_ratings": 20},  # 1998
-    "ml-1m": {"rating_range": [1.0, 5.0], "min_ratings": 100},  # 2003
-    "ml-10m": {"rating_range": [0.5, 5.0], "min_ratings": 2500},  # 2009
-    # 2015: the data of the paper, with its threshold (section II.B).
-    "ml-20m": {"rating_range": [0.5, 5.0], "min_ratings": 5000},
-    "ml-25m": {"rating_range": [0.5, 5.0], "min_ratings": 5000},  # 2019
-    "ml-32m": {"rating_range": [0.5, 5.0], "min_ratings": 5000},  # 2023
-    # 2018: for development, not for shared results (its README says so).
-    "ml-latest-small": {"rating_range": [0.5, 5.0], "min_ratings": 20},
-}
+# Of each MovieLens release the lowest of its stars, how many ratings a movie needs by default, and
+# the length and checksum of its archive. ml-latest-small is for development, not for shared results
+# (its README says so); the threshold of ml-20m is the paper's (section II.B).
+_RELEASES = """
+ml-100k         1.0   20   4924029 50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229
+ml-1m           1.0  100   5917549 a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20
+ml-10m          0.5 2500   unknown ce571fd55effeba0271552578f2648bd
+ml-20m          0.5 5000 198702078 96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3
+ml-25m          0.5 5000 261978986 8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa
+ml-32m          0.5 5000 238950008 d472be332d4daa821edc399621853b57
+ml-latest-small 0.5   20    978202 696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436
+"""
 
-SCHEDULES = ("constant", "linear", "cosine", "one_cycle")
-# Metrics that a sweep can compare its runs by: less is better in each.
-OBJECTIVES = ("val_rmse", "val_mae", "train_rmse", "train_seconds")
-_MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
+
+class DataSet(NamedTuple):
+    """What ``data=NAME`` means: defaults and, of a release, its archive's length and checksum."""
+
+    min_ratings: int
+    rating_range: list[float] | None = None
+    size: int | None = None
+    checksum: str = ""
+
+
+DATA_SETS = {
+    "demo": DataSet(50),  # simulated ratings of 1,005 movies, built in
+    "files": DataSet(1),  # a MovieLens folder or zip, or one's own ratings: data.path=...
+}
+for _name, _lowest, _least, _size, _sum in map(str.split, _RELEASES.strip().splitlines()):
+    DATA_SETS[_name] = DataSet(
+        int(_least),
+        [float(_lowest), 5.0],
+        int(_size) if _size.isdigit() else None,
+        f"{'sha256' if len(_sum) == 64 else 'md5'}:{_sum}",
+    )
+
 WINDOW = 2**25  # more than the largest MovieLens release
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
+_MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
 
-_AT_LEAST_ONE = (
-    "max_epochs",
-    "devices",
-    "num_nodes",
-    "check_val_every_n_epoch",
-    "early_stopping",
-    "limit_train_batches",
-    "limit_val_batches",
-    "log_every_n_steps",
-    "threads",
-)
+Count = Annotated[int, at_least(1)]
+OptionalCount = Annotated[int | None, at_least(1)]
+Ends = Annotated[
+    list[float] | None,
+    must(
+        lambda ends: len(ends) == 2 and ends[0] < ends[1],
+        "two numbers [lowest,highest], the lowest below the highest",
+    ),
+]
+
+StarsByMovie = Annotated[
+    Any,
+    must(
+        lambda rate: isinstance(rate, dict) and all(map(is_number, rate.values())),
+        "stars by movie: 'rate={1: 5, 4896: 3.5}'",
+    ),
+]
+
+
+class Checked:
+    """Settings whose values are checked by what is declared beside their types."""
+
+    section = ""
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            for check in getattr(kind, "__metadata__", ()) if value is not None else ():
+                check(self.section + name, value)
 
 
 @dataclass
@@ -66,13 +101,15 @@ class ColumnNames:
 
 
 @dataclass
-class DataConfig:
+class DataConfig(Checked):
     """Which ratings to train on, and how they are filtered, split and batched.
 
     The rating range and the threshold are by default those of the data set, in `DATA_SETS`.
     """
 
-    name: str = "demo"
+    section = "data."
+
+    name: Annotated[str, one_of(*DATA_SETS)] = "demo"
     path: str | None = None
     cache_dir: str | None = None
     download: bool = True
@@ -80,40 +117,26 @@ class DataConfig:
     delimiter: str | None = None
     query: str | None = None
     text_ids: bool = False
-    rating_range: list[float] | None = None
-    on_bad_rows: str = "fail"
-    min_ratings: int = MISSING
-    val_fraction: float = 0.05
-    batch_size: int | None = None
-    min_steps: int = 200
-    window: int = WINDOW
-    users: int | None = None
+    rating_range: Ends = None
+    on_bad_rows: Annotated[str, one_of("fail", "skip")] = "fail"
+    min_ratings: Count = MISSING
+    val_fraction: Annotated[
+        float, must(lambda share: 0 <= share < 1, "at least 0 (no validation) and below 1")
+    ] = 0.05
+    batch_size: OptionalCount = None
+    min_steps: Count = 200
+    window: Count = WINDOW
+    users: Annotated[int | None, at_least(2)] = None
 
     def __post_init__(self) -> None:
-        choose("data.name", self.name, DATA_SETS)
-        own = DATA_SETS[self.name]
-        if self.rating_range is None and "rating_range" in own:
-            self.rating_range = list(own["rating_range"])
+        own = DATA_SETS.get(self.name, DataSet(1))
+        if self.rating_range is None and own.rating_range:
+            self.rating_range = list(own.rating_range)
         if self.min_ratings == MISSING:
-            self.min_ratings = own["min_ratings"]
-        choose("data.on_bad_rows", self.on_bad_rows, ("fail", "skip"))
-        require(self.min_ratings >= 1, "data.min_ratings", self.min_ratings, "at least 1")
-        require(
-            0 <= self.val_fraction < 1,
-            "data.val_fraction",
-            self.val_fraction,
-            "at least 0 (no validation) and below 1",
-        )
-        require(self.min_steps >= 1, "data.min_steps", self.min_steps, "at least 1")
-        require(self.window >= 1, "data.window", self.window, "at least 1")
-        if self.batch_size is not None:
-            require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
-        if self.rating_range is not None:
-            self._check_rating_range(self.rating_range)
+            self.min_ratings = own.min_ratings
+        super().__post_init__()
         if self.name == "demo":
             require(self.path is None, "data.path", self.path, "left out with data=demo")
-            users = self.users
-            require(users is None or users >= 2, "data.users", users, "at least 2")
         else:
             require(self.users is None, "data.users", self.users, "left out unless data=demo")
         files = self.name == "files"
@@ -124,108 +147,81 @@ class DataConfig:
                 "or your own ratings as CSV, JSON lines or Parquet"
             )
 
-    @staticmethod
-    def _check_rating_range(ends: list[float]) -> None:
-        allowed = "two numbers [lowest,highest], the lowest below the highest"
-        pair = len(ends) == 2
-        require(pair and ends[0] < ends[1], "data.rating_range", ends, allowed)
-
 
 @dataclass
-class ModelConfig:
+class ModelConfig(Checked):
     """The size of the model and its regularisation."""
 
-    dim: int = 50
-    ridge: float = 12.0
-    l2: float | None = None
-    implicit: str = "none"
+    section = "model."
 
-    def __post_init__(self) -> None:
-        choose("model.implicit", self.implicit, ("none", "users", "movies", "both"))
-        require(self.dim >= 1, "model.dim", self.dim, "at least 1")
-        require(self.ridge >= 0, "model.ridge", self.ridge, "at least 0")
-        require(self.l2 is None or self.l2 >= 0, "model.l2", self.l2, "at least 0")
+    dim: Count = 50
+    ridge: Annotated[float, at_least(0)] = 12.0
+    l2: Annotated[float | None, at_least(0)] = None
+    implicit: Annotated[str, one_of("none", "users", "movies", "both")] = "none"
 
 
 @dataclass
-class OptimizerConfig:
+class OptimizerConfig(Checked):
     """Adam's settings, and how its learning rate changes over the run."""
 
-    learning_rate: float = 1e-2
-    schedule: str = "linear"
-    warmup: float | None = None
+    section = "optimizer."
 
-    def __post_init__(self) -> None:
-        choose("optimizer.schedule", self.schedule, SCHEDULES)
-        rate = self.learning_rate
-        require(rate > 0, "optimizer.learning_rate", rate, "above 0")
-        share = self.warmup
-        allowed = "a share of the steps, above 0 and below 1"
-        require(share is None or 0 < share < 1, "optimizer.warmup", share, allowed)
+    learning_rate: Annotated[float, must(lambda rate: rate > 0, "above 0")] = 1e-2
+    schedule: Annotated[str, one_of("constant", "linear", "cosine", "one_cycle")] = "linear"
+    warmup: Annotated[
+        float | None,
+        must(lambda share: 0 < share < 1, "a share of the steps, above 0 and below 1"),
+    ] = None
 
 
 @dataclass
-class TrainerConfig:
+class TrainerConfig(Checked):
     """Lightning Trainer settings, under Lightning's own names, and the CPU threads to use."""
 
-    max_epochs: int = 6
-    accelerator: str = "cpu"
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
-    gradient_clip_val: float | None = None
-    limit_train_batches: int | None = None
-    limit_val_batches: int | None = None
-    check_val_every_n_epoch: int = 1
-    val_check_interval: float | None = None
-    early_stopping: int | None = None
-    log_every_n_steps: int = 50
+    section = "trainer."
+
+    max_epochs: Count = 6
+    accelerator: Annotated[str, one_of("auto", "cpu", "gpu", "mps")] = "cpu"
+    devices: Count = 1
+    num_nodes: Count = 1
+    strategy: Annotated[str, one_of("auto", "ddp")] = "auto"
+    precision: Annotated[str, one_of("32-true", "64-true")] = "32-true"
+    gradient_clip_val: Annotated[float | None, must(lambda clip: clip > 0, "above 0")] = None
+    limit_train_batches: OptionalCount = None
+    limit_val_batches: OptionalCount = None
+    check_val_every_n_epoch: Count = 1
+    val_check_interval: Annotated[
+        float | None,
+        must(lambda share: 0 < share <= 1, "a share of an epoch, above 0, up to 1"),
+    ] = None
+    early_stopping: OptionalCount = None
+    log_every_n_steps: Count = 50
     enable_progress_bar: bool = True
-    profiler: str | None = None
-    threads: int | None = None
+    profiler: Annotated[str | None, one_of("simple", "advanced")] = None
+    threads: OptionalCount = None
 
     def __post_init__(self) -> None:
-        for key in _AT_LEAST_ONE:
-            value = getattr(self, key)
-            require(value is None or value >= 1, f"trainer.{key}", value, "at least 1")
-        share = self.val_check_interval
-        allowed = "a share of an epoch, above 0, up to 1"
-        require(share is None or 0 < share <= 1, "trainer.val_check_interval", share, allowed)
-        require(
-            self.check_val_every_n_epoch <= self.max_epochs,
-            "trainer.check_val_every_n_epoch",
-            self.check_val_every_n_epoch,
-            f"at most trainer.max_epochs={self.max_epochs}",
-        )
-        clip = self.gradient_clip_val
-        require(clip is None or clip > 0, "trainer.gradient_clip_val", clip, "above 0")
-        choose("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
-        choose("trainer.strategy", self.strategy, ("auto", "ddp"))
-        choose("trainer.precision", self.precision, ("32-true", "64-true"))
-        choose("trainer.profiler", self.profiler or "simple", ("simple", "advanced"))
+        super().__post_init__()
+        every = self.check_val_every_n_epoch
+        allowed = f"at most trainer.max_epochs={self.max_epochs}"
+        require(every <= self.max_epochs, "trainer.check_val_every_n_epoch", every, allowed)
 
 
 @dataclass
-class SaveConfig:
+class SaveConfig(Checked):
     """What a training run leaves behind for `recommend.py`."""
 
-    epoch: str = "auto"
-    users: bool = True
-    every_n_steps: int | None = None
-    figures: bool = True
-    min_ratings: int | None = None
+    section = "save."
 
-    def __post_init__(self) -> None:
-        choose("save.epoch", self.epoch, ("auto", "best", "last"))
-        least = self.min_ratings
-        require(least is None or least >= 1, "save.min_ratings", least, "at least 1")
-        steps = self.every_n_steps
-        require(steps is None or steps >= 1, "save.every_n_steps", steps, "at least 1")
+    epoch: Annotated[str, one_of("auto", "best", "last")] = "auto"
+    users: bool = True
+    every_n_steps: OptionalCount = None
+    figures: bool = True
+    min_ratings: OptionalCount = None
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(Checked):
     """All settings of `train.py`."""
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -233,20 +229,21 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     save: SaveConfig = field(default_factory=SaveConfig)
-    seed: int = 0
+    seed: Annotated[int, must(lambda n: 0 <= n < 2**32, "from 0 to 4294967295")] = 0
     resume: str | None = None
     overwrite: bool = False
-    objective: str = "val_rmse"
+    # A sweep compares its runs by it: less is better in each.
+    objective: Annotated[str, one_of("val_rmse", "val_mae", "train_rmse", "train_seconds")] = (
+        "val_rmse"
+    )
 
     def __post_init__(self) -> None:
-        choose("objective", self.objective, OBJECTIVES)
-        require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
-        splits = self.data.val_fraction > 0
-        best = self.save.epoch == "best"
-        require(splits or not best, "save.epoch", "best", "auto or last when data.val_fraction=0")
-        stop = self.trainer.early_stopping
-        allowed = "left out when data.val_fraction=0"
-        require(splits or stop is None, "trainer.early_stopping", stop, allowed)
+        super().__post_init__()
+        if self.data.val_fraction == 0:
+            best, stop = self.save.epoch == "best", self.trainer.early_stopping
+            require(not best, "save.epoch", "best", "auto or last when data.val_fraction=0")
+            allowed = "left out when data.val_fraction=0"
+            require(stop is None, "trainer.early_stopping", stop, allowed)
 
     def check_sweep(self) -> None:
         """Refuse what the runs of a sweep cannot have.
@@ -265,7 +262,7 @@ class TrainConfig:
 
 
 @dataclass
-class RecommendConfig:
+class RecommendConfig(Checked):
     """All settings of `recommend.py`; the first seven say what is asked.
 
     Here is checked which go together; `Recommender` and `Filters` check the others' values.
@@ -277,7 +274,7 @@ class RecommendConfig:
     new_genres: Any = None
     user_id: Any = None
     ratings: str | None = None
-    rate: Any = None
+    rate: StarsByMovie = None
     k: int = 10
     combine: str = "mean"
     metric: str = "cosine"
@@ -290,58 +287,44 @@ class RecommendConfig:
     include_rare: bool = False
     diversity: float = 0.0
     explain: bool = False
-    show: str = "answers"
+    show: Annotated[str, one_of("answers", "vector")] = "answers"
     run: str = "outputs/latest"
-    format: str = "table"
+    format: Annotated[str, one_of("table", "json", "csv")] = "table"
 
     def __post_init__(self) -> None:
-        choose("show", self.show, ("answers", "vector"))
-        if self.show == "vector":
-            self._check_vector_question()
-        self.movie = [str(title) for title in listed(self.movie)]
-        for key in ("movie_id", "user_id"):
-            given = listed(getattr(self, key))
-            ids = all(isinstance(each, str) or as_whole(each) is not None for each in given)
-            one = key == "movie_id" or len(given) < 2
-            allowed = "an id or a list: 'movie_id=[1,4896]'" if key == "movie_id" else "an id"
-            require(ids and one and getattr(self, key) != [], key, getattr(self, key), allowed)
-        self.movie_id, self.not_like = listed(self.movie_id), listed(self.not_like)
-        self._check_question()
-        choose("format", self.format, ("table", "json", "csv"))
-
-    def _check_vector_question(self) -> None:
-        """Require movies, and no setting that shapes answers."""
+        super().__post_init__()
         given = {key.name for key in fields(self) if getattr(self, key.name) != key.default}
-        if not given & set(_MOVIE_QUESTIONS):
-            raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
-        for key in sorted(given - {*_MOVIE_QUESTIONS, "new_genres", "show", "run", "format"}):
-            raise MovieEmbedError(f"{key}={getattr(self, key)}: must be left out with show=vector")
-
-    def _check_question(self) -> None:
-        about_movies = bool(self.movie or self.movie_id or self.new_movie)
-        asked = [about_movies, self.user_id is not None, self.ratings is not None]
-        if sum([*asked, self.rate is not None]) != 1:
+        about_movies = bool(given & set(_MOVIE_QUESTIONS))
+        if self.show == "vector":
+            if not about_movies:
+                raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
+            fitting = {*_MOVIE_QUESTIONS, "new_genres", "show", "run", "format"}
+            self._leave_out(given - fitting, "with show=vector")
+        for key, most in (("movie_id", None), ("user_id", 1)):
+            value, ids = getattr(self, key), listed(getattr(self, key))[:most]
+            known = all(isinstance(each, str) or as_whole(each) is not None for each in ids)
+            allowed = "an id" if most else "an id or a list: 'movie_id=[1,4896]'"
+            require(known and value != [] and len(listed(value)) == len(ids), key, value, allowed)
+        if about_movies + len(given & {"user_id", "ratings", "rate"}) != 1:
             raise MovieEmbedError(
                 'ask one thing: movie="toy story", movie_id=1, user_id=123, ratings=my.csv or '
                 "'rate={1: 5, 4896: 3.5}'"
             )
-        if self.rate is not None:
-            rated = isinstance(self.rate, dict) and all(map(is_number, self.rate.values()))
-            require(rated, "rate", self.rate, "stars by movie: 'rate={1: 5, 4896: 3.5}'")
-        needs = not self.new_genres or self.new_movie
-        require(bool(needs), "new_genres", self.new_genres, "left out unless new_movie is given")
-        for key, value, default in (
-            ("combine", self.combine, "mean"),
-            ("metric", self.metric, "cosine"),
-            ("weights", self.weights, None),
-            ("not_like", self.not_like, []),
-        ):
-            fits = about_movies or value == default
-            require(fits, key, value, "left out unless a movie is asked about")
+        if not self.new_movie:
+            self._leave_out(given & {"new_genres"}, "unless new_movie is given")
+        if not about_movies:
+            only = given & {"combine", "metric", "weights", "not_like"}
+            self._leave_out(only, "unless a movie is asked about")
+        self.movie = [str(title) for title in listed(self.movie)]
+        self.movie_id, self.not_like = listed(self.movie_id), listed(self.not_like)
+
+    def _leave_out(self, keys: set[str], why: str) -> None:
+        for key in sorted(keys):
+            require(False, key, getattr(self, key), f"left out {why}")
 
 
 @dataclass
-class ExportConfig:
+class ExportConfig(Checked):
     """All settings of `export.py`."""
 
     to: Any = "tsv"
@@ -352,7 +335,7 @@ class ExportConfig:
         self.to = listed(self.to)
         require(bool(self.to), "to", self.to, f"one or more of {', '.join(EXPORT_FORMATS)}")
         for kind in self.to:
-            choose("to", str(kind), EXPORT_FORMATS)
+            one_of(*EXPORT_FORMATS)("to", str(kind))
 
 
 @dataclass
@@ -366,9 +349,13 @@ def register_schemas() -> None:
     """Make known to Hydra what ``conf/*.yaml`` name: the dataclasses, the program that runs."""
     OmegaConf.register_new_resolver("program", program, replace=True)
     store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    for name, facts in DATA_SETS.items():
-        store.store(group="data", name=name, node={"name": name, **facts})
-    store.store(name="recommend_schema", node=RecommendConfig)
-    store.store(name="export_schema", node=ExportConfig)
-    store.store(name="plot_schema", node=PlotConfig)
+    for name, schema in (
+        ("train", TrainConfig),
+        ("recommend", RecommendConfig),
+        ("export", ExportConfig),
+        ("plot", PlotConfig),
+    ):
+        store.store(name=f"{name}_schema", node=schema)
+    for name, own in DATA_SETS.items():
+        shown = {"min_ratings": own.min_ratings, "rating_range": own.rating_range}
+        store.store(group="data", name=name, node={"name": name, **shown})

@@ -211,9 +211,10 @@ def test_a_bug_in_one_run_leaves_its_trace_and_ends_no_sweep(
 ) -> None:
     with outcome_noted(tmp_path, HYDRA, TrainConfig):
         raise RuntimeError("a bug\nand more")
-    kept = (tmp_path / "failure.txt").read_text()
-    assert kept.startswith("RuntimeError: a bug\nTraceback")
+    kept = json.loads((tmp_path / "swept.json").read_text())
+    assert kept["failure"] == "RuntimeError: a bug"
+    assert kept["trace"].startswith("Traceback")
     assert "Traceback" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt), outcome_noted(tmp_path / "b", HYDRA, TrainConfig):
         raise KeyboardInterrupt
-    assert not (tmp_path / "b" / "failure.txt").exists()
+    assert "failure" not in json.loads((tmp_path / "b" / "swept.json").read_text())

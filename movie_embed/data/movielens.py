@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from movie_embed.config import DATA_SETS
 from movie_embed.errors import MovieEmbedError
 
 TIMEOUT_S = 10.0
@@ -31,15 +32,6 @@ BLOCK = 1 << 16
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 _MIRROR = "https://huggingface.co/datasets/Recommenders/MovieLens/resolve/main"
 _MIRRORED = {"ml-100k", "ml-1m", "ml-10m", "ml-20m"}
-_PUBLISHED = """
-ml-100k            4924029  sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229
-ml-1m              5917549  sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20
-ml-10m             unknown  md5:ce571fd55effeba0271552578f2648bd
-ml-20m           198702078  sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3
-ml-25m           261978986  sha256:8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa
-ml-32m           238950008  md5:d472be332d4daa821edc399621853b57
-ml-latest-small     978202  sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +58,15 @@ class Release:
     checksum: str
 
 
-def _release(name: str, size: str, checksum: str) -> Release:
+def _release(name: str, size: int | None, checksum: str) -> Release:
     bases = (_GROUPLENS, _MIRROR) if name in _MIRRORED else (_GROUPLENS,)
-    urls = tuple(f"{base}/{name}.zip" for base in bases)
-    return Release(name, urls, int(size) if size.isdigit() else None, checksum)
+    return Release(name, tuple(f"{base}/{name}.zip" for base in bases), size, checksum)
 
 
 RELEASES: dict[str, Release] = {
-    row.split()[0]: _release(*row.split()) for row in _PUBLISHED.strip().splitlines()
+    name: _release(name, data.size, data.checksum)
+    for name, data in DATA_SETS.items()
+    if data.checksum
 }
 
 
