@@ -86,36 +86,32 @@ def shuffled(packed: Packed, bits: int, source: np.random.SFC64) -> Packed:
     return keys.astype(packed.dtype)
 
 
-def empty(size: int, dtype: Any, folder: Path | None) -> NDArray[Any]:
-    """Return an array in memory or, with a folder, in a file there that vanishes with it.
-
-    Raises
-    ------
-    MovieEmbedError
-        The disk is full.
-    """
-    if folder is None or not size:
-        return np.empty(size, dtype)
-    try:
-        with TemporaryFile(dir=folder) as file:
-            return np.memmap(file, dtype, "w+", shape=(size,))
-    except OSError as error:
-        raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
-
-
 def in_threads(function: Callable[[slice], _Outcome], parts: Iterable[slice]) -> Iterator[_Outcome]:
     """Yield what a function makes of each block, in their order; threads share the work."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(function, parts)
 
 
-def joined(parts: Iterable[NDArray[Any]], size: int, dtype: Any, folder: Path | None) -> Packed:
-    """Return arrays of at most `size` numbers as one, in memory or in a file; see `empty`."""
-    whole, end = empty(size, dtype, folder), 0
-    for part in parts:
-        whole[end : end + len(part)] = part
-        end += len(part)
-    return whole[:end]
+def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
+    """Return arrays as one, in memory or, with a folder, mapped from a file that vanishes with it.
+
+    Raises
+    ------
+    MovieEmbedError
+        The disk is full.
+    """
+    if folder is None:
+        return np.concatenate([np.empty(0, dtype), *parts])
+    size = 0
+    try:
+        with TemporaryFile(dir=folder) as file:
+            for part in parts:  # what is written, not mapped, does not count as our memory
+                file.write(part.astype(dtype, copy=False).data)
+                size += len(part)
+            file.flush()
+            return np.memmap(file, dtype, "r+", shape=(size,)) if size else np.empty(0, dtype)
+    except OSError as error:
+        raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
 
 
 def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
-from movie_embed.data.packing import MAX_LEVELS, bit_width, blocks, checked_bits, empty, in_threads
+from movie_embed.data.packing import MAX_LEVELS, bit_width, blocks, checked_bits, in_threads, joined
 from movie_embed.data.relation import roles_of, source_of, walk, without_needless_quotes
 from movie_embed.data.tables import Table, connect, reading
 from movie_embed.data.values import (
@@ -34,7 +35,6 @@ from movie_embed.data.values import (
     id_problem,
     is_plain,
     stars_problem,
-    time_kind,
 )
 from movie_embed.errors import MovieEmbedError
 
@@ -46,6 +46,16 @@ _SPELLING = {True: r"regexp_replace(trim({0}, ' \t'), '\.0+$', '')", False: "tri
 _OTHER_TIME = (
     "is not like the others: all must be seconds or all YYYY-MM-DD HH:MM:SS, or "
     "data.columns.timestamp=none leaves times aside"
+)
+
+_TIME_KIND = r"""CASE
+    WHEN time = '' THEN 'missing'
+    WHEN regexp_full_match(time, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?') THEN 'seconds'
+    WHEN regexp_full_match(time, '[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?')
+        AND try_cast(time AS TIMESTAMP_NS) IS NOT NULL THEN 'date'
+    ELSE 'unknown' END"""
+_SECONDS = (
+    "CASE kind WHEN 'date' THEN epoch_ns(time::TIMESTAMP_NS) ELSE try_cast(time AS DOUBLE) END"
 )
 
 Texts = dict[str, int]  # how many rows have each
@@ -278,10 +288,8 @@ class _Reader:
         if size <= self.config.window:
             keys = np.asarray(rows.fetchnumpy()["key"])
         else:
-            keys, end = empty(size, np.uint64, self.scratch), 0
-            while len(block := rows.fetch_df_chunk(_FETCHED)["key"].to_numpy()):
-                keys[end : end + len(block)] = block
-                end += len(block)
+            chunks = (rows.fetch_df_chunk(_FETCHED)["key"].to_numpy() for _ in count())
+            keys = joined(takewhile(len, chunks), np.uint64, self.scratch)
         if not all(in_threads(lambda part: _ascends(keys, part), blocks(size))):
             keys.sort()
         return keys
@@ -294,11 +302,11 @@ class _Reader:
         source, parameters = source_of(self.table, time=True)
         self.engine.register("wanted", pd.DataFrame({"pair": pairs}))
         star_bits = ratings.bits[1]
-        rows = self.engine.execute(
+        self.engine.execute(
             f"""
-            SELECT * FROM (
-                SELECT key >> {star_bits} AS pair, key & {2**star_bits - 1} AS star,
-                    timestamp, place
+            CREATE TEMP TABLE again AS
+            SELECT *, {_TIME_KIND} AS kind FROM (
+                SELECT key >> {star_bits} AS pair, key, trim(timestamp) AS time, place
                 FROM (
                     SELECT {self._key} AS key, coalesce(timestamp, '') AS timestamp,
                         row_number() OVER () AS place
@@ -307,41 +315,39 @@ class _Reader:
             ) SEMI JOIN wanted USING (pair)
             """,
             parameters,
-        ).fetch_df()
-        times, notes = self._times(rows)
-        pair, star, place = (rows[c].to_numpy() for c in ("pair", "star", "place"))
-        order = np.lexsort((place, times, pair))
-        last = order[np.append(np.diff(pair[order]) != 0, True)]
-        keys = _without_repeats(ratings, pair[last] << np.uint64(star_bits) | star[last])
-        return replace(ratings, keys=keys, notes=notes)
+        )
+        usual = self._usual_times()
+        last = self.engine.execute(
+            f"""
+            SELECT arg_max(key, {{'seconds': seconds, 'place': place}}) AS key FROM (
+                SELECT *, CASE WHEN kind = $usual THEN {_SECONDS} ELSE '-inf'::DOUBLE END AS seconds
+                FROM again
+            ) GROUP BY pair ORDER BY pair
+            """,
+            {"usual": usual},
+        ).fetchnumpy()["key"]
+        notes = () if usual else ("of ratings given again the last in the file is kept: no times",)
+        return replace(ratings, keys=_without_repeats(ratings, np.asarray(last)), notes=notes)
 
-    def _times(self, rows: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Return times as numbers to compare; a missing one is older than any."""
-        times = np.full(len(rows), -np.inf)
-        if "timestamp" not in self.table.roles:
-            return times, ("no timestamps: of repeated ratings the last in the file is kept",)
-        kinds = rows["timestamp"].map(time_kind).to_numpy()
-        known = [kind for kind in ("seconds", "date") if kind in kinds]
-        usual = max(known, key=lambda kind: int((kinds == kind).sum()), default="missing")
-        odd = np.flatnonzero((kinds != usual) & (kinds != "missing"))
-        numbers = {int(rows["place"][row]): rows["timestamp"][row] for row in odd}
+    def _usual_times(self) -> str:
+        """Return the kind of time that most have, ``""`` for none, once the others are settled."""
+        kinds = self.engine.sql(
+            "SELECT kind FROM again WHERE kind IN ('seconds', 'date') "
+            "GROUP BY kind ORDER BY count(*) DESC, kind DESC"
+        ).fetchall()
+        usual = kinds[0][0] if kinds else ""
+        odd = self.engine.execute(
+            "SELECT place, time FROM again WHERE kind NOT IN ('missing', $usual)", {"usual": usual}
+        ).fetchall()
+        problems = {place: f"timestamp {time!r} {_OTHER_TIME}" for place, time in odd}
         bad_times = BadRows(self.bad_rows.skip)  # the rows themselves are good
-        for place, (path, number, _) in enumerate(
-            walk(self.table, self.engine) if numbers else (), start=1
-        ):
-            if place in numbers:
-                problem = f"timestamp {numbers[place]!r} {_OTHER_TIME}"
-                bad_times.note(path, number, problem, self.table.unit)
+        rows = walk(self.table, self.engine) if problems else ()
+        for place, (path, number, _) in enumerate(rows, start=1):
+            if place in problems:
+                bad_times.note(path, number, problems[place], self.table.unit)
         for path in self.table.paths:
             bad_times.settle(path, 1, "timestamps that count as missing")
-        usable = kinds == usual
-        texts = rows["timestamp"][usable]
-        if usual == "date":
-            read = pd.to_datetime(texts.str.strip(), format="ISO8601", utc=True)
-            times[usable] = read.astype("int64")
-        elif usual == "seconds":
-            times[usable] = texts.astype(float)
-        return times, ()
+        return usual
 
 
 def _levels(stars: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

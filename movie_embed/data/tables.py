@@ -317,7 +317,7 @@ def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Return an engine of its own, without network, which spills to a folder if there is one."""
     return duckdb.connect(
         config={
-            "memory_limit": "1GB",
+            "memory_limit": "512MB",
             "temp_directory": str(folder or ""),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

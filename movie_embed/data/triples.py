@@ -148,7 +148,7 @@ class Triples:
             (shuffled(part, self.bits, source) for part in self._drawn(val_fraction, seed, False)),
             self._drawn(val_fraction, seed, True),
         ]
-        train, val = (joined(part, len(self), self.packed.dtype, folder) for part in parts)
+        train, val = (joined(part, self.packed.dtype, folder) for part in parts)
         return train, val
 
     def _drawn(self, val_fraction: float, seed: int, held_out: bool) -> Iterator[Packed]:
@@ -231,7 +231,7 @@ def filtered(
             return (pairs << np.uint64(star_bits) | stars[rows]).astype(dtype)
 
         parts = in_threads(repacked, blocks(len(keys)))
-        return joined(parts, int(counts[chosen].sum()), dtype, folder)
+        return joined(parts, dtype, folder)
 
     return Triples(
         packed=packed(kept, MAX_BITS),

@@ -23,7 +23,6 @@ _PADDED = re.compile(r"-?0[0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?")
 _log = logging.getLogger(__name__)
 
 
@@ -88,16 +87,6 @@ def stars_problem(text: str, limits: Limits) -> str:
         return f"rating {reprlib.repr(text)} is not a number"
     good = np.float32(low) <= stars <= np.float32(high)
     return "" if good else f"rating {text.strip()[:30]} is not between {low:g} and {high:g}"
-
-
-def time_kind(text: str | None) -> str:
-    """Return whether a timestamp is ``missing``, ``seconds``, a ``date`` or ``unknown``."""
-    stripped = (text or "").strip()
-    if not stripped:
-        return "missing"
-    if _NUMBER.fullmatch(stripped):
-        return "seconds"
-    return "date" if _DATE.fullmatch(stripped) else "unknown"
 
 
 class BadRows:
