@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from hydra.errors import ConfigCompositionException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
+from running import train_here
 
 from movie_embed import Recommender, commands
 from movie_embed.cli import expand_home, one_line_errors, read_settings, setting
@@ -202,17 +201,9 @@ def test_a_search_goes_on_another_day(tmp_path: Path) -> None:
         "data=demo data.users=200 data.cache_dir=cache data.batch_size=8192 trainer.max_epochs=1 "
         "save.figures=false hydra.sweeper.n_trials=1"
     )
-    arguments = [str(ROOT / "train.py"), *arguments_of(command)[1], *quick.split()]
+    given = command.removeprefix("python train.py ")
     for day in ("one", "two"):
-        result = subprocess.run(
-            [sys.executable, *arguments, f"hydra.sweep.dir={day}"],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
+        train_here(f"{given} {quick} hydra.sweep.dir={day}", tmp_path)
     from optuna import load_study
 
     assert len(load_study("mine", f"sqlite:///{tmp_path}/search.db").trials) == 2

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import runpy
 import shlex
 import subprocess
 import sys
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from running import train_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -151,15 +150,8 @@ def test_one_process_parses_each_threshold_once_and_keeps_no_threads(
     drawn: list[int] = []
     draw = demo.draw_ratings
     monkeypatch.setattr(demo, "draw_ratings", lambda users: drawn.append(users) or draw(users))
-    monkeypatch.chdir(tmp_path)
-    quiet = "hydra/job_logging=none hydra/hydra_logging=none"
-    arguments = f"-m {QUICK} {quiet} model.dim=4,8,4 data.min_ratings=5,20"
-    monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(arguments)])
     threads = threading.active_count()
-    try:
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    finally:
-        GlobalHydra.instance().clear()
+    train_here(f"-m {QUICK} model.dim=4,8,4 data.min_ratings=5,20", tmp_path)
     rows = read_table(tmp_path)
     assert len(rows) == 6
     assert len({row["folder"] for row in rows}) == 6
