@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,19 +33,26 @@ def export_tsv(saved: SavedEmbeddings, folder: Path) -> list[Path]:
 
 def export_parquet(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     """Write ``movies.parquet``: the metadata, ``bias`` and ``vector``, a list of float32."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import duckdb
+    import pandas as pd  # DuckDB takes its tables
+
+    from movie_embed.data.tables import connect
 
     header, *rows = _metadata(saved)
-    columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
-    columns["year"] = [year or None for year in columns["year"]]
-    size = saved.vectors.shape[1]
-    flat = pa.array(saved.vectors.reshape(-1))
-    vectors = pa.FixedSizeListArray.from_arrays(flat, size)
-    table = pa.table({**columns, "bias": saved.biases, "vector": vectors})
+    table = pd.DataFrame(rows, columns=list(map(str, header)))
+    table["year"] = table["year"].replace("", pd.NA).astype("Int64")
+    table["bias"], table["vector"] = saved.biases, saved.vectors.tolist()
     path = folder / "movies.parquet"
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    dim = saved.vectors.shape[1]
+    with atomic_path(path) as temporary, connect() as database:
+        database.register("movies", table)
+        typed = f"select * replace (vector::float[{dim}] as vector) from movies"  # noqa: S608
+        try:
+            database.from_query(typed).write_parquet(str(temporary))
+        except duckdb.IOException as error:  # a full disk, most likely
+            found = re.search(r'"errno":"(\d+)"', str(error))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number)) from error
     return [path]
 
 
