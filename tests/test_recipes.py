@@ -35,7 +35,7 @@ def test_the_readme_answers(
     demo_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(demo_folder)
-    (block,) = code(ROOT / "README.md")
+    block, *_ = code(ROOT / "README.md")
     exec(block, {})
     assert capsys.readouterr().out.startswith("1 ")
 

@@ -288,13 +288,7 @@ class Recommender:
         return Recommender(longer, self._spaces.run), longer.movies.ids.item(-1)
 
     def vector(self, movie: Movie) -> MovieVector:
-        """Return a movie's vector, raw and normalised (paper, section III.F).
-
-        Raises
-        ------
-        MovieEmbedError
-            The movie is unknown.
-        """
+        """Return a known movie's vector, raw and normalised (paper, section III.F)."""
         row = self._lookup.row(movie)
         space = self._space([row])
         return MovieVector(
