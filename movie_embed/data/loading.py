@@ -83,10 +83,13 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
         triples = _read(config, sources, cached)
         try:
             _write_cache(cached, triples)
-            return _read_cache(cached, config.window) if len(triples) > config.window else triples
         except MovieEmbedError as error:
             _log.warning("%s; going on without", error)
-    return triples
+            return triples
+        if len(triples) <= config.window:
+            return triples
+        del triples  # its files, mapped too, would count beside those of the cache
+        return _read_cache(cached, config.window)
 
 
 def _query(config: DataConfig) -> str:

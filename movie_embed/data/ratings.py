@@ -9,6 +9,7 @@ memory does not grow with the file; whole numbers, names and UUIDs take one way.
 from __future__ import annotations
 
 import csv
+import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -41,7 +42,8 @@ from movie_embed.errors import MovieEmbedError
 _VALUES = ("user", "movie", "rating")
 _DENSE = 2**22
 _FETCHED = 2**9  # vectors of 2,048 rows that are fetched together
-_SPELLING = {True: r"regexp_replace(trim({0}, ' \t'), '\.0+$', '')", False: "trim({0}, ' \t')"}
+_STRIPPED = "trim({0}, ' ' || chr(9))"
+_SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
 
 _OTHER_TIME = (
     "is not like the others: all must be seconds or all YYYY-MM-DD HH:MM:SS, or "
@@ -299,6 +301,8 @@ class _Reader:
         pairs = _repeated_pairs(ratings)
         if not len(pairs):
             return ratings
+        if isinstance(ratings.keys.base, mmap.mmap):  # its pages would count beside the engine's
+            ratings.keys.base.madvise(mmap.MADV_DONTNEED)
         source, parameters = source_of(self.table, time=True)
         self.engine.register("wanted", pd.DataFrame({"pair": pairs}))
         star_bits = ratings.bits[1]
@@ -326,6 +330,7 @@ class _Reader:
             """,
             {"usual": usual},
         ).fetchnumpy()["key"]
+        self.engine.execute("DROP TABLE again")
         notes = () if usual else ("of ratings given again the last in the file is kept: no times",)
         return replace(ratings, keys=_without_repeats(ratings, np.asarray(last)), notes=notes)
 

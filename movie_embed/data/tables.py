@@ -202,8 +202,9 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
         return Table(paths, "text", ("movie", "title"), {"movie": "movie", "title": "title"}, "|")
     first = 1 if re.fullmatch(r"sep=.", lines[0]) else 0
     header = lines[first] if len(lines) > first else ""
+    sample = next((line for line in lines[first:] if line.strip()), "")
     given = _SPOKEN.get(config.delimiter or "", config.delimiter)
-    table = Table(paths, "text", (), {}, given or _delimiter(header, suffix_of(path)))
+    table = Table(paths, "text", (), {}, given or _delimiter(sample, suffix_of(path)))
     fields = split_line(header, replace(table, quotes=True))
     if isinstance(fields, str):
         raise MovieEmbedError(f"{path}, line {first + 1}: {fields}")
@@ -317,7 +318,7 @@ def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Return an engine of its own, without network, which spills to a folder if there is one."""
     return duckdb.connect(
         config={
-            "memory_limit": "512MB",
+            "memory_limit": "400MB",
             "temp_directory": str(folder or ""),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
