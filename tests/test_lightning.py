@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import movie_embed
 from movie_embed import MovieEmbedError
 from movie_embed.config import (
-    SCHEDULES,
     DataConfig,
     ModelConfig,
     OptimizerConfig,
@@ -73,7 +72,7 @@ class FirstUsers(pl.Callback):
             self.seen.append(batch.users.numpy().tobytes())
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "one_cycle"])
 def test_any_trainer_trains_as_train_does(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:

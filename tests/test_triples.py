@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import (
     MOVIES,
@@ -88,7 +89,8 @@ RATED = st.dictionaries(st.tuples(IDS, IDS), STARS, min_size=1, max_size=60)
 
 
 @given(RATED, st.randoms(use_true_random=False), st.integers(1, 4))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
+@example({(0, 2**63 - 1): 0.0, (-(2**63), 0): 1.0}, random.Random(0), 1)
 def test_any_ratings_survive_packing(pairs: Pairs, random: Any, min_ratings: int) -> None:
     rows = [(*pair, stars) for pair, stars in pairs.items()]
     random.shuffle(rows)

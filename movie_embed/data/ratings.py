@@ -272,7 +272,7 @@ class _Reader:
         plain = all(is_plain(text, whole) for text in texts)
         if whole and plain and (low := int(ids[0])) + _DENSE > int(ids[-1]):
             # Numbers that lie close need no look-up, which takes three times as long as a cast.
-            return np.arange(low, int(ids[-1]) + 1), f"({column}::BIGINT - ({low}))::UBIGINT"
+            return low + np.arange(int(ids[-1]) - low + 1), f"({column}::BIGINT - ({low}))::UBIGINT"
         self._enumerate(column, map(str, ids))
         label = column if plain else _SPELLING[whole].format(column)
         code = f"enum_code(({label})::{column}s)::UBIGINT"
