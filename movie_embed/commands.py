@@ -48,6 +48,7 @@ def train(cfg: DictConfig) -> float | None:
         if cfg.resume is not None and not sweeps:
             cfg = resumed_settings(cfg, job.overrides.task, run)
         config = read_settings(cfg)
+        config.data.check_source()
         if sweeps:
             config.check_sweep()
         check_free(run, config)

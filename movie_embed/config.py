@@ -141,7 +141,16 @@ class DataConfig(Checked):
             require(self.users is None, "data.users", self.users, "left out unless data=demo")
         files = self.name == "files"
         require(files or not self.query, "data.query", self.query, "left out unless data=files")
-        if files and not self.path and not self.query:
+
+    def check_source(self) -> None:
+        """Refuse ``data=files`` without any, unless a table in memory takes their place.
+
+        Raises
+        ------
+        MovieEmbedError
+            Neither ``data.path`` nor ``data.query`` is given.
+        """
+        if self.name == "files" and not self.path and not self.query:
             raise MovieEmbedError(
                 "data=files needs data.path=FOLDER: a MovieLens folder or zip, "
                 "or your own ratings as CSV, JSON lines or Parquet"

@@ -113,6 +113,7 @@ def _lock(cached: Path) -> AbstractContextManager[object]:
 
 
 def _find(config: DataConfig) -> Sources:
+    config.check_source()
     if config.path:
         return find_sources(Path(config.path).expanduser(), config)
     folder = cache_dir(config.cache_dir)
