@@ -388,7 +388,7 @@ def test_damaged_zips_are_refused_or_harmless(tmp_path: Path) -> None:
     damaged = [whole[:length] for length in range(0, len(whole), 7)]
     damaged += [
         whole[:position] + bytes([whole[position] ^ 0x41]) + whole[position + 1 :]
-        for position in range(len(whole))
+        for position in range(0, len(whole), 3)
     ]
     for content in damaged:
         path.write_bytes(content)
@@ -523,7 +523,7 @@ TITLES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 @given(
     st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.builds(Movie, TITLES, st.just("Drama")))
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_title_survives_csv(
     tmp_path_factory: pytest.TempPathFactory, movies: dict[int, Movie]
 ) -> None:

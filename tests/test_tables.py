@@ -265,10 +265,7 @@ def test_a_table_in_memory_is_read_like_a_file(tmp_path: Path) -> None:
     frame = pd.DataFrame(RATINGS, columns=["userId", "movieId", "rating", "timestamp"])
     arrow = duckdb.connect().from_df(frame).to_arrow_table()
     for given in (frame, arrow):
-        assert (
-            rows_of(load_triples(DataConfig(name="files", min_ratings=1), given))
-            == EXPECTED
-        )
+        assert rows_of(load_triples(DataConfig(name="files", min_ratings=1), given)) == EXPECTED
     renamed = frame.rename(columns={"rating": "liking"})
     config = DataConfig(name="files", min_ratings=1, columns=ColumnNames(rating="liking"))
     assert rows_of(load_triples(config, renamed)) == EXPECTED

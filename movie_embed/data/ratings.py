@@ -238,13 +238,8 @@ class _Reader:
 
     def sorted(self, texts: list[Texts]) -> SortedRatings:
         """Return every row as a key, in order, once the texts are numbered."""
-        whole = self._whole(texts)
-        ids: list[NDArray[Any]] = []
-        codes: list[str] = []
-        for column, distinct, numbers in zip(_VALUES, texts, whole, strict=False):
-            numbered, code = self._number(column, distinct, numbers)
-            ids.append(numbered)
-            codes.append(code)
+        columns = zip(_VALUES, texts, self._whole(texts), strict=False)
+        (user_ids, user), (movie_ids, movie) = (self._number(*column) for column in columns)
         spellings = sorted(texts[2], key=as_stars)
         stars = np.array([as_stars(text) for text in spellings], np.float32)
         levels, ranks = _levels(stars)
@@ -252,16 +247,16 @@ class _Reader:
         values, places = np.unique(stars, return_inverse=True)
         rows = [texts[2][text] for text in spellings]
         counts = np.bincount(places, rows).astype(int).tolist()
-        checked_bits(len(ids[0]), len(ids[1]), len(levels), max_bits=64)
-        movie_bits, star_bits = bit_width(len(ids[1])), bit_width(len(levels))
+        checked_bits(len(user_ids), len(movie_ids), len(levels), max_bits=64)
+        movie_bits, star_bits = bit_width(len(movie_ids)), bit_width(len(levels))
         star = "enum_code(rating::ratings)"
         if len(levels) < len(stars):  # 4 and 4.0 are one; a look-up takes as long as all else
             star = f"list_extract({ranks.tolist()}, {star} + 1)"
-        self._key = f"(({codes[0]} << {movie_bits} | {codes[1]}) << {star_bits} | {star}::UBIGINT)"
+        self._key = f"(({user} << {movie_bits} | {movie}) << {star_bits} | {star}::UBIGINT)"
         return SortedRatings(
             keys=self._keys(sum(counts)),
-            user_ids=ids[0],
-            movie_ids=ids[1],
+            user_ids=user_ids,
+            movie_ids=movie_ids,
             levels=levels,
             star_counts=dict(zip(values.tolist(), counts, strict=True)),
         )
