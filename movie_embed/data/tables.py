@@ -54,6 +54,7 @@ _OTHER_FORMS = {
     ".pkl": "save it as CSV or Parquet",
 }
 _DELIMITERS = ("::", "\t", ";", ",", "|")
+_USUAL = {".dat": "::", ".data": "\t", ".base": "\t", ".test": "\t", ".txt": " "}  # unquoted
 _SPOKEN = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _HEAD = 2**16
 _BOMB_RATIO, _BOMB_SIZE = 200, 2**26
@@ -205,7 +206,7 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     sample = next((line for line in lines[first:] if line.strip()), "")
     given = _SPOKEN.get(config.delimiter or "", config.delimiter)
     table = Table(paths, "text", (), {}, given or _delimiter(sample, suffix_of(path)))
-    fields = split_line(header, replace(table, quotes=True))
+    fields = split_line(header, replace(table, quotes=suffix_of(path) not in _USUAL))
     if isinstance(fields, str):
         raise MovieEmbedError(f"{path}, line {first + 1}: {fields}")
     names = tuple(name.strip() for name in fields)
@@ -232,8 +233,8 @@ def _bare_names(path: AnyPath, lines: list[str], delimiter: str) -> tuple[str, .
 
 def _delimiter(line: str, suffix: str) -> str:
     """Return what separates the fields of a line: what splits it into most of them."""
-    if not any(delimiter in line for delimiter in ("::", "\t")) and suffix in (".dat", ".txt"):
-        return "::" if suffix == ".dat" else " "
+    if suffix in _USUAL and not any(delimiter in line for delimiter in ("::", "\t")):
+        return _USUAL[suffix]
     return max(_DELIMITERS, key=lambda d: (line.count(d), d == ","))
 
 
