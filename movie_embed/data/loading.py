@@ -21,7 +21,7 @@ from movie_embed.config import DataConfig
 from movie_embed.data import demo
 from movie_embed.data.movielens import RELEASES, cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable
-from movie_embed.data.packing import Packed
+from movie_embed.data.packing import Packed, drop_pages
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
 from movie_embed.data.sources import Sources, find_sources
 from movie_embed.data.tables import Table, given_table, made_local, reading
@@ -295,4 +295,5 @@ def _read_array(path: Path, dtype: str, size: int, digest: str, window: int) -> 
         raise MovieEmbedError(f"{path} cannot be read: {error}") from error
     if len(array) != size or digest_of(array) != digest:
         raise MovieEmbedError(f"{path} is damaged: it does not match its checksum")
+    drop_pages(array)
     return array

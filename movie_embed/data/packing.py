@@ -5,6 +5,7 @@ Sorting the integers sorts by user, then movie, and a batch is a slice of an arr
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,12 @@ def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> ND
             return np.memmap(file, dtype, "r+", shape=(size,)) if size else np.empty(0, dtype)
     except OSError as error:
         raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
+
+
+def drop_pages(array: NDArray[Any]) -> None:
+    """Take what was read of a memory map out of our memory; the system may still cache it."""
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:

@@ -9,7 +9,6 @@ memory does not grow with the file; whole numbers, names and UUIDs take one way.
 from __future__ import annotations
 
 import csv
-import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +23,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
-from movie_embed.data.packing import MAX_LEVELS, bit_width, blocks, checked_bits, in_threads, joined
+from movie_embed.data.packing import (
+    MAX_LEVELS,
+    bit_width,
+    blocks,
+    checked_bits,
+    drop_pages,
+    in_threads,
+    joined,
+)
 from movie_embed.data.relation import roles_of, source_of, walk, without_needless_quotes
 from movie_embed.data.tables import Table, connect, reading
 from movie_embed.data.values import (
@@ -40,7 +47,7 @@ from movie_embed.data.values import (
 from movie_embed.errors import MovieEmbedError
 
 _VALUES = ("user", "movie", "rating")
-_DENSE = 2**22
+_DENSE = 2**22  # ids as close as this are cast, not looked up
 _FETCHED = 2**9  # vectors of 2,048 rows that are fetched together
 _STRIPPED = "trim({0}, ' ' || chr(9))"
 _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
@@ -60,6 +67,7 @@ _SECONDS = (
     "CASE kind WHEN 'date' THEN epoch_ns(time::TIMESTAMP_NS) ELSE try_cast(time AS DOUBLE) END"
 )
 
+Engine = duckdb.DuckDBPyConnection
 Texts = dict[str, int]  # how many rows have each
 
 
@@ -135,12 +143,7 @@ class _Reader:
     """The two passes over one table of ratings; see `sorted_ratings`."""
 
     def __init__(
-        self,
-        table: Table,
-        config: DataConfig,
-        bad_rows: BadRows,
-        scratch: Path,
-        engine: duckdb.DuckDBPyConnection,
+        self, table: Table, config: DataConfig, bad_rows: BadRows, scratch: Path, engine: Engine
     ) -> None:
         self.table = without_needless_quotes(table)
         self.config = config
@@ -266,7 +269,7 @@ class _Reader:
         ids = sorted({as_id(text, whole) for text in texts})
         plain = all(is_plain(text, whole) for text in texts)
         if whole and plain and (low := int(ids[0])) + _DENSE > int(ids[-1]):
-            # Numbers that lie close need no look-up, which takes three times as long as a cast.
+            # A look-up takes three times as long as a cast.
             return low + np.arange(int(ids[-1]) - low + 1), f"({column}::BIGINT - ({low}))::UBIGINT"
         self._enumerate(column, map(str, ids))
         label = column if plain else _SPELLING[whole].format(column)
@@ -296,16 +299,14 @@ class _Reader:
         pairs = _repeated_pairs(ratings)
         if not len(pairs):
             return ratings
-        if isinstance(ratings.keys.base, mmap.mmap):  # its pages would count beside the engine's
-            ratings.keys.base.madvise(mmap.MADV_DONTNEED)
+        drop_pages(ratings.keys)  # they would count beside the engine's memory
         source, parameters = source_of(self.table, time=True)
         self.engine.register("wanted", pd.DataFrame({"pair": pairs}))
-        star_bits = ratings.bits[1]
         self.engine.execute(
             f"""
             CREATE TEMP TABLE again AS
             SELECT *, {_TIME_KIND} AS kind FROM (
-                SELECT key >> {star_bits} AS pair, key, trim(timestamp) AS time, place
+                SELECT key >> {ratings.bits[1]} AS pair, key, trim(timestamp) AS time, place
                 FROM (
                     SELECT {self._key} AS key, coalesce(timestamp, '') AS timestamp,
                         row_number() OVER () AS place

@@ -17,6 +17,7 @@ from movie_embed.data.packing import (
     bit_width,
     blocks,
     checked_bits,
+    drop_pages,
     in_threads,
     joined,
     shuffled,
@@ -115,7 +116,9 @@ class Triples:
         self, packed: Packed
     ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
         """Yield what `unpack` returns, a block at a time, to go through all in little memory."""
-        yield from (self.unpack(packed[part]) for part in blocks(len(packed)))
+        for part in blocks(len(packed)):
+            yield self.unpack(packed[part])
+            drop_pages(packed)
 
     def level_counts(self) -> NDArray[np.int64]:
         """Return how many ratings have each of the `levels`."""
@@ -124,6 +127,7 @@ class Triples:
         for part in blocks(len(self)):
             stars = (self.packed[part] & mask).astype(np.int64)
             counts += np.bincount(stars, minlength=len(self.levels))
+            drop_pages(self.packed)
         return counts
 
     def split(
@@ -156,6 +160,7 @@ class Triples:
         for part in blocks(len(self), _LONG_BLOCK):
             packed = self.packed[part]
             yield packed[(rng.random(len(packed), dtype=np.float32) < val_fraction) == held_out]
+            drop_pages(self.packed)
 
 
 def filtered(

@@ -16,7 +16,7 @@ from torch import Tensor
 from movie_embed.config import WINDOW, DataConfig
 from movie_embed.data.loading import load_triples
 from movie_embed.data.movielens import cache_dir
-from movie_embed.data.packing import Packed, blocks
+from movie_embed.data.packing import Packed, blocks, drop_pages
 from movie_embed.data.triples import Triples
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import digest_of
@@ -136,6 +136,7 @@ class Batches:
         if not self.shuffles:
             for part in blocks(len(self.packed), self.batch_size):
                 yield np.sort(self.packed[part])
+                drop_pages(self.packed)
             return
         source = np.random.SFC64([self.seed, epoch, 1])
         for window in self._windows([self.seed, epoch, 2]):
@@ -169,7 +170,9 @@ class Batches:
         order = _random_order(len(chunks), np.random.SFC64(key))
         windows = np.array_split(order, min(-(-len(self.packed) // self.window), len(chunks)))
         for numbers in windows:
-            yield np.concatenate([self.packed[chunks[number]] for number in numbers])
+            window = np.concatenate([self.packed[chunks[number]] for number in numbers])
+            drop_pages(self.packed)
+            yield window
 
 
 def _random_order(size: int, source: np.random.SFC64) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import bit_width, blocks
+from movie_embed.data.packing import bit_width, blocks, drop_pages
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.content import estimate_rare
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
@@ -134,6 +134,7 @@ def _keys(triples: Triples, row_of: Rows, bits: tuple[int, int], first: int) -> 
             key |= rows.astype(np.uint64) << np.uint64(star_bits)
             key |= np.searchsorted(triples.levels, stars).astype(np.uint64)
             yield key[rows >= first]
+            drop_pages(packed)
 
 
 def _bits(keys: Keys, first: int, count: int) -> NDArray[np.unsignedinteger[Any]]:
