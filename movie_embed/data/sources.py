@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.tables import (
+    OTHER_FORMS,
     RATING_ROLES,
     AnyPath,
     Table,
@@ -30,7 +31,6 @@ _SUFFIXES = {
     ".csv", ".tsv", ".dat", ".data", ".base", ".test", ".inter", ".item",
     ".parquet", ".json", ".jsonl", ".ndjson",
 }  # fmt: skip
-_OTHER_FORMS = {".xlsx", ".xls", ".sqlite", ".db", ".feather", ".arrow", ".pkl"}
 _DEPTH = 3
 _Place = TypeVar("_Place", AnyPath, Table)
 _EXPECTED = (
@@ -112,7 +112,7 @@ def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
     if len(zips) == 1 and isinstance(zips[0], Path):
         return _in_folder(_open_zip(zips[0]), zips[0], config)
     for child in visible:
-        if suffix_of(child) in _OTHER_FORMS:
+        if suffix_of(child) in OTHER_FORMS:
             look_at((child,), config)
     raise MovieEmbedError(f"data.path={path}: {_EXPECTED}")
 

@@ -44,7 +44,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 RATING_ROLES = ("user", "movie", "rating", "timestamp")
 _BARE = {"movies": ("movie", "title", "genres"), "tags": ("user", "movie", "tag", "timestamp")}
 _COMPRESSED = (".gz", ".zst", ".bz2")
-_OTHER_FORMS = {
+OTHER_FORMS = {
     ".xlsx": "save the sheet as CSV",
     ".xls": "save the sheet as CSV",
     ".sqlite": "export the table as CSV or Parquet",
@@ -145,8 +145,8 @@ def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     """
     path, suffix = paths[0], suffix_of(paths[0])
     with reading(path):
-        if suffix in _OTHER_FORMS:
-            raise MovieEmbedError(f"{path} is not read as it is: {_OTHER_FORMS[suffix]}")
+        if suffix in OTHER_FORMS:
+            raise MovieEmbedError(f"{path} is not read as it is: {OTHER_FORMS[suffix]}")
         if suffix not in (".parquet", ".json", ".jsonl", ".ndjson"):
             return _text_table(paths, config)
         kind = "parquet" if suffix == ".parquet" else "json"
