@@ -7,18 +7,22 @@ import csv
 import gzip
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
+from embedded import random_vectors, saved
 from synthetic import files_config, load, movies_of, rows_of, write_folder, write_zip
 
 from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_triples
+from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 
 DOCS = Path(__file__).parents[1] / "docs" / "data.md"
@@ -172,7 +176,7 @@ def test_titles_with_a_year_column_and_genres_of_every_form(genres: str, tmp_pat
     titles = f'id,name,release_year,genre\n10,Toy Story,1995.0,"{genres}"\n20,Heat (1995),,\n'
     write_folder(tmp_path, {"ratings.csv": table(), "movies.csv": titles.encode()})
     movies = movies_of(load(tmp_path))
-    assert movies[10] == ("Toy Story (1995)", GENRES[genres])
+    assert movies[10][:2] == ("Toy Story (1995)", GENRES[genres])
     assert movies[20].title == "Heat (1995)"
 
 
@@ -192,6 +196,35 @@ def test_titles_by_tmdb_id_are_joined_through_links(tmp_path: Path) -> None:
     triples = load(write_folder(tmp_path, files))
     assert {i: m.title for i, m in movies_of(triples).items()} == {10: "Toy Story", 20: "Heat"}
     assert movies_of(triples)[10].genres == "Drama"
+    assert triples.movies.links is not None
+    linked = dict(zip(triples.movies.ids.tolist(), triples.movies.links.tolist(), strict=True))
+    assert linked == {10: [114709, 862], 20: [113277, 949], 30: [0, 0]}
+
+
+def test_numbers_elsewhere_come_from_links_and_are_kept(tmp_path: Path) -> None:
+    links = b"movieId,imdbId,tmdbId\n10,tt0114709,862.0\n20,x,\nsix,1,2\n"
+    folder = write_folder(
+        tmp_path / "data", {"ratings.csv": table(), "movies.csv": TITLES, "links.csv": links}
+    )
+    config = files_config(folder, tmp_path / "cache")
+    for triples in (load_triples(config), load_triples(config)):  # read, then from the cache
+        assert triples.movies.links is not None
+        assert triples.movies.links[triples.movies.row_of(10)].tolist() == [114709, 862]
+        assert triples.movies.links.sum() == 114709 + 862
+    table_of = saved(random_vectors())
+    links_of = np.arange(2 * len(table_of.movies)).reshape(-1, 2)
+    replace(table_of, movies=replace(table_of.movies, links=links_of)).save(tmp_path)
+    again = SavedEmbeddings.load(tmp_path).movies
+    assert again.links is not None
+    assert again.links.tolist() == links_of.tolist()
+    assert again.take(np.array([3]), 1).links.tolist() == [[6, 7]]
+
+
+def test_a_movie_that_goes_by_its_imdb_number_has_it(tmp_path: Path) -> None:
+    titles = TITLES.decode().replace("10,", "tt0111161,").encode()
+    triples = load(write_folder(tmp_path, {"ratings.csv": table(movies=TT), "movies.csv": titles}))
+    assert triples.movies.links is not None
+    assert triples.movies.links[triples.movies.row_of("tt0111161")].tolist() == [111161, 0]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from movie_embed.storage import (
     write_columns,
 )
 
-_CACHE_VERSION = 5  # raise it when the same source and settings give other triples
+_CACHE_VERSION = 6  # raise it when the same source and settings give other triples
 _COLUMNS = "columns.safetensors"
 _MOVIELENS = {"userId", "movieId", "rating"}
 _log = logging.getLogger(__name__)

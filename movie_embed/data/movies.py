@@ -36,6 +36,9 @@ class MovieTable:
         Ratings each movie has before any filter, int64, shape (movies,).
     embedded
         How many rows, from the first, have a vector.
+    links
+        The number of each movie on IMDb, then on TMDB, int64, shape (movies, 2); 0 where it is
+        not known, and None where none is.
     """
 
     ids: NDArray[Any]
@@ -44,6 +47,7 @@ class MovieTable:
     tags: list[str]
     rating_counts: NDArray[np.int64]
     embedded: int
+    links: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,6 +69,7 @@ class MovieTable:
             tags=[self.tags[row] for row in rows],
             rating_counts=self.rating_counts[rows],
             embedded=embedded,
+            links=None if self.links is None else self.links[rows],
         )
 
     def to_columns(self) -> dict[str, Any]:
@@ -75,6 +80,7 @@ class MovieTable:
             "genres": self.genres,
             "tags": self.tags,
             "rating_counts": self.rating_counts,
+            **({} if self.links is None else {"links": self.links}),
         }
 
     @classmethod
@@ -87,6 +93,7 @@ class MovieTable:
             tags=columns["tags"],
             rating_counts=columns["rating_counts"],
             embedded=embedded,
+            links=columns.get("links"),
         )
 
 

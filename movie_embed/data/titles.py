@@ -33,10 +33,14 @@ Rows = Iterator[tuple[int, dict[str, str] | str]]
 
 
 class Movie(NamedTuple):
-    """Title and ``|``-joined genres of one movie, as in the raw file."""
+    """Title and ``|``-joined genres of one movie, as in the raw file; its numbers elsewhere.
+
+    They are those of IMDb and TMDB, 0 where one is not known.
+    """
 
     title: str
     genres: str
+    links: tuple[int, int] = (0, 0)
 
 
 def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Movie]:
@@ -60,7 +64,8 @@ def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Mo
     table = sources.movies
     if table is None:
         return movies
-    linked = _linked(sources, whole, bad_rows)
+    links = _read_links(sources, whole)
+    linked = _linked(sources, links)
     with reading(table.path):
         for number, row in _rows(table):
             problem = row if isinstance(row, str) else _problem(row, whole, movies, linked)
@@ -71,7 +76,8 @@ def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Mo
             movie_id = row["movie"].strip(BLANKS)
             key = linked.get(movie_id) if linked else as_id(movie_id, whole)
             if key is not None:
-                movies[key] = Movie(_title(row), split_genre_text(row.get("genres", "")))
+                genres = split_genre_text(row.get("genres", ""))
+                movies[key] = Movie(_title(row), genres, links.get(key) or _own_links(key))
         bad_rows.settle(table.path, len(movies))
     return movies
 
@@ -129,20 +135,37 @@ def split_genre_text(text: str) -> str:
     return stripped
 
 
-def _linked(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[str, Id]:
+def _read_links(sources: Sources, whole: bool) -> dict[Id, tuple[int, int]]:
+    """Return the IMDb and TMDB numbers by movie id; a row without them says nothing."""
+    table, found = sources.links, dict[Id, tuple[int, int]]()
+    if table is None or "movie" not in table.roles:
+        return found
+    with reading(table.path):
+        for _, row in _rows(table):
+            if not isinstance(row, str) and not id_problem("movie", row["movie"], whole):
+                key = as_id(row["movie"].strip(BLANKS), whole)
+                found[key] = _link(row["imdb"]), _link(row["tmdb"])
+    return found
+
+
+def _link(text: str) -> int:
+    number = re.fullmatch(r"(?:tt)?(\d{1,12})(?:\.0)?", text.strip())
+    return int(number[1]) if number else 0
+
+
+def _own_links(movie_id: Id) -> tuple[int, int]:
+    """Return the IMDb number of a movie that goes by it, as ``tt0111161``."""
+    return (_link(movie_id) if isinstance(movie_id, str) and movie_id.startswith("tt") else 0), 0
+
+
+def _linked(sources: Sources, links: dict[Id, tuple[int, int]]) -> dict[str, Id]:
     """Return the movie id of each TMDB id, where titles go by those (Kaggle's "The Movies")."""
-    table, links = sources.movies, sources.links
-    if table is None or links is None or "imdb" not in table.roles or table is links:
+    table = sources.movies
+    if table is None or "imdb" not in table.roles or table is sources.links:
         return {}
     if table.roles["movie"] != "id":
         return {}
-    found: dict[str, Id] = {}
-    with reading(links.path):
-        for _, row in _rows(links):
-            if not isinstance(row, str) and not id_problem("movie", row["movie"], whole):
-                tmdb = row["tmdb"].strip().removesuffix(".0")
-                found[tmdb] = as_id(row["movie"].strip(BLANKS), whole)
-    return found
+    return {str(tmdb): movie_id for movie_id, (_, tmdb) in links.items() if tmdb}
 
 
 def _title(row: dict[str, str]) -> str:

@@ -261,6 +261,7 @@ def _movie_table(
     ids = np.concatenate([rated_ids[kept], rated_ids[~kept], unrated])
     nameless = Movie("", "")
     movies = [titles.get(movie_id, nameless) for movie_id in ids.tolist()]
+    links = np.array([movie.links for movie in movies], np.int64)
     return MovieTable(
         ids=ids,
         titles=[movie.title for movie in movies],
@@ -268,4 +269,5 @@ def _movie_table(
         tags=[tags.get(movie_id, "") for movie_id in ids.tolist()],
         rating_counts=np.concatenate([counts[kept], counts[~kept], np.zeros(len(unrated), int)]),
         embedded=int(kept.sum()),
+        links=links if links.any() else None,
     )

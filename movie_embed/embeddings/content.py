@@ -135,6 +135,7 @@ def with_movie(
         tags=[*table.tags, ""],
         rating_counts=np.append(table.rating_counts, 0),
         embedded=table.embedded,
+        links=None if table.links is None else np.vstack([table.links, np.zeros(2, np.int64)]),
     )
     columns = {name: column for column, name in enumerate(content.features)}
     (estimate,) = ContentMap(columns, content.weights.astype(np.float64))(movies, [len(table)])

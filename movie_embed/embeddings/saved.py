@@ -156,6 +156,7 @@ class SavedEmbeddings:
             "users": self.users is not None,
             "star_counts": list(self.star_counts.items()),
             "min_learned": self.min_learned,
+            "links": self.movies.links is not None,
         }
         write_columns(run / FILE_NAME, "embeddings", columns, metadata)
 
@@ -171,7 +172,9 @@ class SavedEmbeddings:
         file, metadata = _described(run)
         # Layout 2 had what an implicit model predicts with beside its bare vectors.
         vectors = "predicting_vectors" if metadata.get("predicting") else "movie_vectors"
-        columns = _columns(file, [vectors, "movie_biases", "average_user", *TABLE_COLUMNS])
+        links = ["links"] if metadata.get("links") else []
+        names = [vectors, "movie_biases", "average_user", *TABLE_COLUMNS, *links]
+        columns = _columns(file, names)
         low, high = metadata["rating_range"]
         return cls(
             vectors=columns[vectors],
