@@ -521,7 +521,10 @@ TITLES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 
 
 @given(
-    st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.builds(Movie, TITLES, st.just("Drama")))
+    st.dictionaries(
+        st.integers(-(2**63), 2**63 - 1),
+        st.builds(Movie, TITLES, st.just("Drama"), st.just((0, 0))),
+    )
 )
 @settings(max_examples=25, deadline=None)
 def test_any_title_survives_csv(

@@ -32,8 +32,8 @@ from movie_embed.data.packing import (
     in_threads,
     joined,
 )
-from movie_embed.data.relation import roles_of, source_of, walk, without_needless_quotes
-from movie_embed.data.tables import Table, connect, reading
+from movie_embed.data.relation import source_of, walk, without_needless_quotes
+from movie_embed.data.tables import RATING_ROLES, Table, connect, reading
 from movie_embed.data.values import (
     BadRows,
     Limits,
@@ -126,9 +126,7 @@ def sorted_ratings(
     MovieEmbedError
         The files cannot be read, have no ratings, or have bad rows, by file and line.
     """
-    with reading(table.path), connect(scratch) as engine:
-        if table.kind == "frame":
-            engine.register("given", table.given)
+    with reading(table.path), connect(scratch, table.given) as engine:
         reader = _Reader(table, config, bad_rows, scratch, engine)
         texts = reader.texts()
         if texts is None or any(reader.problems(texts, limits)):
@@ -155,7 +153,7 @@ class _Reader:
 
     def texts(self) -> list[Texts] | None:
         """Return the distinct users, movies and ratings; None if a line is malformed."""
-        source, parameters = source_of(self.table)
+        source, parameters = source_of(self.table, _VALUES)
         # A quoted field that runs on to the next line swallows that line.
         ends = "contains(everything, chr(10)) OR contains(everything, chr(13))"
         swallowed = f"bool_or({ends})" if self.table.quotes else "false"
@@ -209,34 +207,34 @@ class _Reader:
 
     def clean(self, texts: list[Texts] | None, limits: Limits) -> None:
         """Read a copy with the good rows from here on, once the bad ones are settled."""
-        judges, roles = self._judges(texts or self._count_rows(), limits), roles_of(self.table)
+        judges = self._judges(texts or self._count_rows(), limits)
         target, good = self.scratch / "cleaned.csv", 0
         with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            for path, number, row in walk(self.table, self.engine):
+            for path, number, row in walk(self.table, RATING_ROLES):
                 if isinstance(row, str):
                     problem = row
                 else:
-                    judged = (judge(text or "") for judge, text in zip(judges, row, strict=False))
+                    judged = (judge(text) for judge, text in zip(judges, row, strict=False))
                     problem = next(filter(None, judged), "")
                 if problem:
                     self.bad_rows.note(path, number, problem, self.table.unit)
                 else:
                     good += 1
-                    writer.writerow(row[: len(roles)])
+                    writer.writerow(row)
         for path in self.table.paths:
             self.bad_rows.settle(path, good)
         self.table = replace(
-            self.table, kind="text", names=roles, delimiter=",", first=0, quotes=True,
-            roles={role: role for role in roles}, unpacked=(target,),
+            self.table, kind="text", names=RATING_ROLES, delimiter=",", first=0, quotes=True,
+            roles={role: role for role in RATING_ROLES}, unpacked=(target,),
         )  # fmt: skip
 
     def _count_rows(self) -> list[Texts]:
         counts: list[Texts] = [Counter(), Counter(), Counter()]
-        for _, _, row in walk(self.table, self.engine):
+        for _, _, row in walk(self.table, _VALUES):
             if not isinstance(row, str):
-                for counter, text in zip(counts, row, strict=False):
-                    counter[text or ""] += 1
+                for counter, text in zip(counts, row, strict=True):
+                    counter[text] += 1
         return counts
 
     def sorted(self, texts: list[Texts]) -> SortedRatings:
@@ -283,7 +281,7 @@ class _Reader:
         self.engine.unregister("labels")
 
     def _keys(self, size: int) -> NDArray[np.uint64]:
-        source, parameters = source_of(self.table)
+        source, parameters = source_of(self.table, _VALUES)
         rows = self.engine.execute(f"SELECT {self._key} AS key FROM {source}", parameters)
         if size <= self.config.window:
             keys = np.asarray(rows.fetchnumpy()["key"])
@@ -300,7 +298,7 @@ class _Reader:
         if not len(pairs):
             return ratings
         drop_pages(ratings.keys)  # they would count beside the engine's memory
-        source, parameters = source_of(self.table, time=True)
+        source, parameters = source_of(self.table, RATING_ROLES)
         self.engine.register("wanted", pd.DataFrame({"pair": pairs}))
         self.engine.execute(
             f"""
@@ -342,7 +340,7 @@ class _Reader:
         ).fetchall()
         problems = {place: f"timestamp {time!r} {_OTHER_TIME}" for place, time in odd}
         bad_times = BadRows(self.bad_rows.skip)  # the rows themselves are good
-        rows = walk(self.table, self.engine) if problems else ()
+        rows = walk(self.table, RATING_ROLES) if problems else ()
         for place, (path, number, _) in enumerate(rows, start=1):
             if place in problems:
                 bad_times.note(path, number, problems[place], self.table.unit)

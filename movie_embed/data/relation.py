@@ -1,53 +1,44 @@
-"""A table of ratings as a relation: user, movie, rating and time of every row, all text.
+"""A table as a relation of text: as SQL for the engine, and row by row.
 
-As SQL for the engine, and row by row for the numbers of bad lines.
+Ratings are gone through by rows only for the numbers of bad ones; titles and tags always are.
 """
 
 from __future__ import annotations
 
 import csv
 import mmap
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from movie_embed.data.tables import (
-    RATING_ROLES,
+    AnyPath,
     Table,
+    connect,
     engine_path,
-    numbered_lines,
     reading,
     split_line,
+    text_lines,
 )
 
-Numbered = Iterator[tuple[object, int, list[str | None] | str]]
+Fields = list[str] | str  # values, or what is wrong with them
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
-def roles_of(table: Table) -> tuple[str, ...]:
-    """Return which of user, movie, rating and timestamp a table has."""
-    return tuple(role for role in RATING_ROLES if role in table.roles)
-
-
-def source_of(table: Table, time: bool = False) -> tuple[str, dict[str, Any]]:
+def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Return a relation as SQL to stand behind FROM, and its parameters.
 
     Parameters
     ----------
     table
         The table; names of its columns are quoted, everything else is a parameter.
-    time
-        Whether the timestamp is wanted, too; NULL where there is none.
+    roles
+        The columns wanted; one that the table does not have is NULL.
     """
-    columns = [
-        f"{_name(table.roles[role])}::VARCHAR AS {role}"
-        for role in roles_of(table)
-        if time or role != "timestamp"
-    ]
-    if time and "timestamp" not in table.roles:
-        columns.append("NULL::VARCHAR AS timestamp")
+    given = {role: _name(name) for role, name in table.roles.items()}
+    columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {_name(role)}" for role in roles]
     parameters: dict[str, Any] = {"files": [engine_path(path) for path in table.local]}
     if table.kind == "frame":
         relation, parameters = "given", {}
@@ -100,30 +91,89 @@ def _holds_quotes(path: Path) -> bool:
         return octets.find(b'"') >= 0
 
 
-def walk(table: Table, engine: duckdb.DuckDBPyConnection) -> Numbered:
-    """Yield every row by file and number: user, movie, stars, time; or its problem."""
-    if table.kind == "text":
-        yield from _numbered(table)
-        return
+def walk(
+    table: Table, roles: Sequence[str], named: bool = False
+) -> Iterator[tuple[AnyPath, int, Fields]]:
+    """Yield every row by file and number: its values, or what is wrong with it.
+
+    Parameters
+    ----------
+    table
+        The table.
+    roles
+        The columns wanted; a value that is not there is ``""``.
+    named
+        Whether these are titles or tags: a quoted field may hold line ends, if all quotes of the
+        file close, and a line that is not UTF-8 is in Windows' code page.
+    """
+    width, at = len(table.names), {name: column for column, name in enumerate(table.names)}
+    where = [at[table.roles[role]] if role in table.roles else width for role in roles]
     for path, file in zip(table.paths, table.local, strict=True):
-        source, parameters = source_of(replace(table, unpacked=(file,)), time=True)
         with reading(path):
-            rows = engine.cursor().execute(f"FROM {source}", parameters)
+            if table.kind != "text":
+                part = replace(table, unpacked=(file,))
+                yield from ((path, *row) for row in _records(part, roles))
+                continue
+            for number, fields in _whole_rows(file, table, named) or _rows(file, table, named):
+                if len(fields) == width + 1 and not fields[-1]:  # the engine reads it, too
+                    fields = fields[:-1]
+                if isinstance(fields, str):
+                    yield path, number, fields
+                elif len(fields) != width:
+                    yield path, number, f"expected {width} fields, got {len(fields)}"
+                else:
+                    yield path, number, [[*fields, ""][column] for column in where]
+
+
+def _records(table: Table, roles: Sequence[str]) -> Iterator[tuple[int, Fields]]:
+    with connect(given=table.given) as engine:
+        source, parameters = source_of(table, roles)
+        rows = engine.execute(f"FROM {source}", parameters)
         for number, row in enumerate(iter(rows.fetchone, None), start=1):
-            yield path, number, list(row)
+            yield number, [value or "" for value in row]
 
 
-def _numbered(table: Table) -> Numbered:
-    where = [table.names.index(table.roles[role]) for role in roles_of(table)]
-    longest, width = csv.field_size_limit(), len(table.names)
-    for path, file in zip(table.paths, table.local, strict=True):
-        for number, line in numbered_lines(file, table.first):
-            fields = split_line(line, table) if len(line) < longest else "it is too long"
-            if len(fields) == width + 1 and not fields[-1]:  # the engine reads such a line, too
-                fields = fields[:-1]
-            if isinstance(fields, str):
-                yield path, number, fields
-            elif len(fields) != width:
-                yield path, number, f"expected {width} fields, got {len(fields)}"
-            else:
-                yield path, number, [fields[column] for column in where]
+def _whole_rows(path: Path, table: Table, named: bool) -> list[tuple[int, Fields]]:
+    """Return the rows of a file in which fields may hold line ends; none if a quote is amiss."""
+    found: list[tuple[int, Fields]] = []
+    number = 1
+    if not (named and table.quotes):
+        return found
+    with text_lines(path) as lines:
+        rows = csv.reader(map(_decoded, lines), delimiter=table.delimiter, strict=True)
+        try:
+            for row in rows:
+                if number > table.first and row:
+                    found.append((number, row))
+                number = rows.line_num + 1
+        except csv.Error:
+            return []
+    return found
+
+
+def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]:
+    """Yield a row a line, so that an open quote costs its line and not those after it."""
+    # A title or tag may hold what separates fields, where that is not quoted.
+    free = next((at for at, name in enumerate(table.names) if name in ("title", "tag")), None)
+    with text_lines(path) as lines:
+        for number, end in enumerate(lines, start=1):
+            line = end.rstrip("\r\n")
+            if number <= table.first or not line:
+                continue
+            fields = split_line(_decoded(line) if named else line, table, strict=named)
+            more = len(fields) - len(table.names) + 1
+            if len(table.delimiter) > 1 and free is not None and more > 1:
+                joined = table.delimiter.join(fields[free : free + more])
+                fields = [*fields[:free], joined, *fields[free + more :]]
+            yield number, fields
+
+
+def _decoded(line: str) -> str:
+    """Return a line as text: UTF-8 if it can be, else the code page of Windows."""
+    if line.isascii() or not _ESCAPED.search(line):
+        return line
+    octets = line.encode("utf-8", "surrogateescape")
+    try:
+        return octets.decode("cp1252")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")

@@ -43,6 +43,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 RATING_ROLES = ("user", "movie", "rating", "timestamp")
 _BARE = {"movies": ("movie", "title", "genres"), "tags": ("user", "movie", "tag", "timestamp")}
+GENRE_FLAGS = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime",
+    "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance",
+    "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_U_ITEM = ("movie", "title", "date", "video date", "URL", *GENRE_FLAGS)
 _COMPRESSED = (".gz", ".zst", ".bz2")
 OTHER_FORMS = {
     ".xlsx": "save the sheet as CSV",
@@ -166,9 +172,7 @@ def given_table(kind: str, given: Any, config: DataConfig) -> Table:
         The query fails, or a column that ratings must have is missing.
     """
     path = Path("data.query" if kind == "query" else "the table given")
-    with reading(path), connect() as engine:
-        if kind == "frame":
-            engine.register("given", given)
+    with reading(path), connect(given=given) as engine:
         described = engine.execute(f"DESCRIBE FROM {'given' if kind == 'frame' else f'({given})'}")
         names = tuple(row[0] for row in described.fetchall())
     table = Table((path,), kind, names, _roles_in(names, config.columns, path), given=given)
@@ -200,7 +204,7 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
         raise MovieEmbedError(f"{path} is in UTF-16: save it as UTF-8")
     lines = re.split("\r\n|\r|\n", head.decode("utf-8-sig", errors="replace"))
     if path.name.lower() == "u.item":
-        return Table(paths, "text", ("movie", "title"), {"movie": "movie", "title": "title"}, "|")
+        return Table(paths, "text", _U_ITEM, {name: name for name in _U_ITEM}, "|")
     first = 1 if re.fullmatch(r"sep=.", lines[0]) else 0
     header = lines[first] if len(lines) > first else ""
     sample = next((line for line in lines[first:] if line.strip()), "")
@@ -295,29 +299,22 @@ def split_line(line: str, table: Table, strict: bool = False) -> list[str] | str
     return "a quoted field does not end on its line" if fields[-1].endswith("\n") else fields
 
 
-def numbered_lines(path: AnyPath, skip: int, blank: bool = False) -> Iterator[tuple[int, str]]:
-    """Yield the numbers of the lines of a file, from 1, and the lines without their ends.
+def text_lines(path: AnyPath) -> io.TextIOWrapper:
+    """Open a file as lines with their ends; bytes that are not UTF-8 become lone surrogates."""
+    return io.TextIOWrapper(open_bytes(path), "utf-8-sig", "surrogateescape", newline="")
 
-    Bytes that are not UTF-8 become lone surrogates.
+
+def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyConnection:
+    """Return an engine of its own, without network.
 
     Parameters
     ----------
-    path
-        The file.
-    skip
-        How many lines to leave out at the start.
-    blank
-        Whether blank lines are yielded too.
+    folder
+        What it spills to.
+    given
+        A table in memory, which goes by this name; a query's text is none.
     """
-    with io.TextIOWrapper(open_bytes(path), "utf-8-sig", "surrogateescape", newline="") as file:
-        for number, line in enumerate(file, start=1):
-            if number > skip and ((text := line.rstrip("\r\n")) or blank):
-                yield number, text
-
-
-def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Return an engine of its own, without network, which spills to a folder if there is one."""
-    return duckdb.connect(
+    engine = duckdb.connect(
         config={
             "memory_limit": "400MB",
             "temp_directory": str(folder or ""),
@@ -325,6 +322,7 @@ def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": False,
         }
     )
+    return engine if given is None or isinstance(given, str) else engine.register("given", given)
 
 
 def engine_path(path: Path) -> str:
