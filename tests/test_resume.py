@@ -222,6 +222,22 @@ def test_a_run_that_was_cut_while_saving_is_finished(
         train(resumed, run)
 
 
+def test_a_moved_run_remembers_its_best_epoch(folder: Path, tmp_path: Path) -> None:
+    def best_of(epochs: int, run: str, **resume: str) -> float | int | None:
+        config = replace(settings(folder, epochs), optimizer=OptimizerConfig(0.3, "constant"))
+        return train(replace(config, **resume), tmp_path / run)["val_rmse"]
+
+    first = best_of(EPOCHS, "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.MonkeyPatch.context() as patch:  # what follows is worse
+        patch.setattr(RatingRegression, "on_validation_start", _spoil)
+        assert best_of(EPOCHS + 1, "moved", resume="moved") == first
+
+
+def _spoil(module: RatingRegression) -> None:
+    module.model.movie_biases.data.fill_(9)
+
+
 def test_a_run_that_had_stopped_early_trains_no_more(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,11 +11,10 @@ from zipfile import BadZipFile, ZipFile
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from movie_embed.config import TrainConfig
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import FORMAT_VERSION, atomic_path, newer_format
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.regression import RatingRegression
@@ -23,6 +22,21 @@ from movie_embed.training.regression import RatingRegression
 _VERSION_KEY = "movie_embed_format"
 _NO_CHECKPOINT = "it is damaged, no checkpoint, or holds more than numbers"
 _NO_MEMORY = "there is not enough memory for it; resume the run where there is more"
+
+
+class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
+    """Lightning's, which finds its best epoch again in a run folder that was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with what was kept, where it lies now."""
+
+        def here(kept: Any) -> Any:
+            if isinstance(kept, dict):
+                return {here(path): score for path, score in kept.items()}
+            return kept.replace(old, new, 1) if isinstance(kept, str) else kept
+
+        old, new = state_dict["dirpath"], str(self.dirpath)
+        super().load_state_dict({name: here(kept) for name, kept in state_dict.items()})
 
 
 def keep_checkpoints(config: TrainConfig, run: Path, validates: bool) -> list[pl.Callback]:
@@ -55,7 +69,7 @@ def resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> in
     if saved and (early or epochs >= config.trainer.max_epochs):
         patient = f" trainer.early_stopping={waits + 3}" if early else ""
         raise MovieEmbedError(
-            f"resume={config.resume}: the run has finished its {epochs} epochs; "
+            f"resume={config.resume}: the run has finished its {plural(epochs, 'epoch')}; "
             f"go on with trainer.max_epochs={epochs + 5}{patient} or the like"
         )
     return int(state["global_step"])
@@ -89,9 +103,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Load a checkpoint that `save_checkpoint` wrote; nothing in it can run code.
-
-        Parameters are Lightning's; `weights_only` is taken as true in any case.
+        """Load what `save_checkpoint` wrote; nothing in it can run code, whatever `weights_only`.
 
         Raises
         ------
@@ -100,7 +112,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             that are not finite.
         """
         try:
-            _check_sums(path)
+            with ZipFile(path) as archive:  # torch writes checksums of each part, and reads none
+                if archive.testzip() is not None:
+                    raise BadZipFile
             checkpoint = torch.load(path, map_location, weights_only=True)  # noqa: TID251
         except Exception as error:  # damage makes both raise almost anything
             memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
@@ -108,13 +122,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
         _check_content(path, checkpoint)
         return dict(checkpoint)
-
-
-def _check_sums(path: str | Path) -> None:
-    """Compare each part with the checksum that torch writes and does not read."""
-    with ZipFile(path) as archive:
-        if archive.testzip() is not None:
-            raise BadZipFile
 
 
 def _check_content(path: str | Path, checkpoint: Any) -> None:
