@@ -48,6 +48,11 @@ def take_over(handle: Callable[[type[Interrupted]], None]) -> dict[int, Any]:
     return taken
 
 
+def plural(count: float | None, noun: str) -> str:
+    """Return ``"1 run"``, ``"2 runs"``, and large numbers with commas."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def program(command: str) -> str:
     """Return how a command is started: as the script or as the program that runs now."""
     scripts = ("train.py", "recommend.py", "export.py", "plot.py")

@@ -113,7 +113,6 @@ def train(triples: Triples) -> MovieEmbedding:
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=EPOCHS,
-        reload_dataloaders_every_n_epochs=1,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

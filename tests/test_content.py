@@ -11,7 +11,6 @@ from movie_embed.data.movies import MovieTable
 from movie_embed.embeddings.content import ContentMap, estimate_rare, with_movie
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
-from movie_embed.training import report
 
 GENRES, DIM, EMBEDDED, RARE, USERS, RANGE = "ABCDE", 6, 200, 40, 400, (0.5, 5.0)
 
@@ -138,20 +137,16 @@ def test_a_movie_that_is_added_has_no_tags(
     assert longer.movies.tags[-1] == ""
 
 
-def test_estimates_take_one_thread_and_tell_how_far_they_are(
+def test_estimates_take_one_thread(
     world: tuple[SavedEmbeddings, UserEmbeddings, np.ndarray],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def blas_threads() -> set[int]:
         return {blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"}
 
-    monkeypatch.setattr(report, "_SILENCE", 0.0)
-    told = report.Laps().told("rare movies")
     during = set()
 
     def watched(rows: Sequence[int]) -> Iterator[int]:
-        for row in told(rows):
+        for row in rows:
             during.update(blas_threads())
             yield row
 
@@ -161,4 +156,3 @@ def test_estimates_take_one_thread_and_tell_how_far_they_are(
         estimate_rare(saved, users, watched)
         assert blas_threads() == before
     assert during == {1}
-    assert f"rare movies: 5 of {RARE - 1}\n" in capsys.readouterr().out

@@ -133,7 +133,7 @@ def test_a_sweep_without_a_success_fails(
     result = sweep(arguments, tmp_path)
     assert result.returncode == 1
     assert told in result.stdout
-    assert result.stderr.splitlines()[-1] == f"error: none of the {runs} runs succeeded"
+    assert result.stderr.splitlines()[-1] == "error: no run succeeded"
     assert len(result.stderr.splitlines()) == runs + 1
     assert len(read_table(tmp_path)) == runs
 
@@ -180,7 +180,7 @@ def test_a_search_in_two_processes_shares_the_cores_and_survives_failures(tmp_pa
     assert best.best_value == rows[0]["val_rmse"]
     threads = max(joblib.cpu_count() // 2, 1)
     word = "thread" if threads == 1 else "threads"
-    assert result.stdout.count(f", {threads} CPU {word}\n") == dims.count(4)
+    assert result.stdout.count(f", {threads} CPU {word}; ") == dims.count(4)
 
 
 def test_names_are_safe_for_file_systems() -> None:

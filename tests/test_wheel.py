@@ -74,7 +74,7 @@ def test_the_program_does_without_the_clone(
     mine = tmp_path / "my" / "experiment" / "mine.yaml"
     mine.write_text("# @package _global_\nmodel: {l2: 0.5}\n")
     told = program(f"train -m --config-dir my experiment=mine hydra.sweep.dir=grid {QUICK} seed=1")
-    assert "1 runs in grid, 0 failed" in told
+    assert "1 run in grid, 0 failed" in told
     assert "l2: 0.5" in (tmp_path / "grid" / "0" / "config.yaml").read_text()
     told = program("train resume=grid/0 trainer.max_epochs=2")
     line = told.strip().splitlines()[-1].strip()

@@ -55,10 +55,8 @@ class Batches:
 
     Parameters
     ----------
-    triples
-        Unpacks the ratings.
-    packed
-        The ratings to go through; in random order, if they are to be shuffled.
+    triples, packed
+        What unpacks ratings, and those to go through; in random order, if they are to be shuffled.
     batch_size
         Ratings a batch; the last may have fewer.
     shuffle
@@ -92,20 +90,12 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.triples = triples
-        self.packed = packed
-        self.batch_size = batch_size
+        self.triples, self.packed, self.batch_size = triples, packed, batch_size
         self.shuffles, (self.seed, epoch) = shuffle is not None, shuffle or (0, 0)
-        self.window = window
-        self.rank = rank
-        self.world_size = world_size
+        self.window, self.rank, self.world_size = window, rank, world_size
         self.place = (epoch, 0)
         self.resumed: tuple[int, int] | None = None
-
-    @property
-    def sampler(self) -> Batches:
-        """What chooses the ratings of each batch: this itself."""
-        return self
+        self.sampler = self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass."""
@@ -208,9 +198,7 @@ class RatingsDataModule(pl.LightningDataModule):
 
     def __init__(self, config: DataConfig, seed: int = 0, frame: Any = None) -> None:
         super().__init__()
-        self.config = config
-        self.seed = seed
-        self.frame = frame
+        self.config, self.seed, self.frame = config, seed, frame
         self._batches: Batches | None = None
         self._resumed: tuple[int, int] | None = None
 
@@ -220,19 +208,17 @@ class RatingsDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Load and split the triples, once."""
-        if not hasattr(self, "triples"):
-            self.triples = load_triples(self.config, self.frame)
-            self.train, self.val = self._split(self.config.val_fraction)
-            if not len(self.train):
-                raise MovieEmbedError(
-                    f"data.val_fraction={self.config.val_fraction} leaves nothing to train on: "
-                    f"there are {len(self.triples):,} ratings"
-                )
-
-    def _split(self, val_fraction: float) -> tuple[Packed, Packed]:
-        large = len(self.triples) > self.config.window
-        folder = cache_dir(self.config.cache_dir) if large else None
-        return self.triples.split(val_fraction, self.seed, folder)
+        if hasattr(self, "triples"):
+            return
+        config, self.triples = self.config, load_triples(self.config, self.frame)
+        large = len(self.triples) > config.window
+        folder = cache_dir(config.cache_dir) if large else None
+        self.train, self.val = self.triples.split(config.val_fraction, self.seed, folder)
+        if not len(self.train):
+            raise MovieEmbedError(
+                f"data.val_fraction={config.val_fraction} leaves nothing to train on: "
+                f"there are {len(self.triples):,} ratings"
+            )
 
     @property
     def batch_size(self) -> int:
@@ -249,12 +235,12 @@ class RatingsDataModule(pl.LightningDataModule):
     @cached_property
     def unseen(self) -> tuple[Tensor, Tensor]:
         """Masks of the users and of the movies that training has no rating of."""
-        unseen_users = np.ones(self.triples.counts.users, dtype=np.bool_)
-        unseen_movies = np.ones(self.triples.counts.movies, dtype=np.bool_)
-        for users, movies, _ in self.triples.unpack_blocks(self.train):
-            unseen_users[users] = False
-            unseen_movies[movies] = False
-        return torch.from_numpy(unseen_users), torch.from_numpy(unseen_movies)
+        counts = self.triples.counts
+        masks = [np.ones(size, dtype=np.bool_) for size in (counts.users, counts.movies)]
+        for *rows, _ in self.triples.unpack_blocks(self.train):
+            for mask, seen in zip(masks, rows, strict=True):
+                mask[seen] = False
+        return torch.from_numpy(masks[0]), torch.from_numpy(masks[1])
 
     def rated_pairs(self) -> tuple[Tensor, Tensor]:
         """Return users and movies of all training ratings, as implicit models need them."""

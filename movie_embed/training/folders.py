@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
@@ -25,21 +25,12 @@ _HELD = (_SETTINGS, "metrics.json", FILE_NAME, "checkpoints/last.ckpt")
 # In the order of their removal: while the settings are there, the folder still holds a run.
 _WRITTEN = ("metrics.json", FILE_NAME, "checkpoints", "figures", "projector*", "events*", _SETTINGS)
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # where Lightning looks, in its order
-_MAY_CHANGE = {
-    "data.path",  # the same files at another place; the data's fingerprint is compared
-    "data.cache_dir",
-    "data.download",
-    "objective",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.early_stopping",
-    "trainer.enable_progress_bar",
-    "trainer.max_epochs",
-    "trainer.num_nodes",
-    "trainer.profiler",
-    "trainer.strategy",
-    "trainer.threads",
-}
+# Other settings would make it another run. The data may lie at another place: their fingerprint
+# is compared.
+_MAY_CHANGE = re.compile(
+    r"data\.(path|cache_dir|download)|objective|save\..+|trainer\.(accelerator|devices|"
+    r"early_stopping|enable_progress_bar|max_epochs|num_nodes|profiler|strategy|threads)"
+)
 
 
 def new_folder(wanted: Path) -> Path:
@@ -73,16 +64,10 @@ def locked(folder: Path) -> AbstractContextManager[object]:
 
 
 def check_free(run: Path, config: TrainConfig) -> None:
-    """Refuse a folder that holds a run, unless that is to go on or to be overwritten.
-
-    Raises
-    ------
-    MovieEmbedError
-        With the ways out.
-    """
-    if config.resume is not None or config.overwrite or _rank() > 0:
+    """Refuse, with the ways out, a folder that holds a run, unless `config` lets it go on or go."""
+    if config.resume is not None or config.overwrite:
         return
-    if any((run / name).exists() for name in _HELD):
+    if not _is_later_process() and any((run / name).exists() for name in _HELD):
         raise MovieEmbedError(
             f"{run} holds a run already: go on with it by {setting('resume', str(run))}, give the "
             "new one another folder, hydra.run.dir=..., or replace it with overwrite=true"
@@ -90,37 +75,32 @@ def check_free(run: Path, config: TrainConfig) -> None:
 
 
 @contextmanager
-def claimed(run: Path, config: TrainConfig) -> Iterator[Callable[[str], None]]:
-    """Keep a folder for one run, and yield what begins the run there with its settings as YAML.
-
-    Raises
-    ------
-    MovieEmbedError
-        It holds another run, or another process is at work in it.
-    Interrupted
-        With the command that goes on, if the run has begun.
-    """
-    begun = config.resume is not None
-
-    def begin(settings: str) -> None:
-        nonlocal begun
-        if config.resume is None:
-            clear(run)
-        write_text(run / _SETTINGS, settings)
-        begun = True
-
-    if _rank() > 0:  # the first process of a run has claimed it for all
-        yield begin
+def claimed(run: Path, config: TrainConfig) -> Iterator[None]:
+    """Keep a folder for one run, unless it holds another; its first process does so for all."""
+    if _is_later_process():
+        yield
         return
     with locked(run):
         check_free(run, config)
-        try:
-            yield begin
-        except Interrupted as stop:
-            if not begun:
-                raise type(stop)("stopped before training began: start it again") from None
-            way = f"go on with: {program('train')} {setting('resume', str(run))}"
-            raise type(stop)(f"{stop}; {way}") from None
+        yield
+
+
+def begin(run: Path, config: TrainConfig) -> None:
+    """Begin or go on with a run in its folder by writing its settings; an earlier run goes."""
+    if config.resume is None:
+        clear(run)
+    settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
+    write_text(run / _SETTINGS, OmegaConf.to_yaml(settings))
+
+
+@contextmanager
+def going_on(run: Path) -> Iterator[None]:
+    """Have whoever interrupts what follows told how to go on with the run."""
+    try:
+        yield
+    except Interrupted as stop:
+        way = f"go on with: {program('train')} {setting('resume', str(run))}"
+        raise type(stop)(f"{stop}; {way}") from None
 
 
 def clear(run: Path) -> None:
@@ -130,22 +110,15 @@ def clear(run: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _rank() -> int:
-    """Return which of the processes of a run this is, from 0."""
-    return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0))
+def _is_later_process() -> bool:
+    """Whether the run has a first process, and this is another."""
+    return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0)) > 0
 
 
 def run_folder(resume: str | None, wanted: Path, given: bool) -> Path:
-    """Return the folder of a run: the one to resume, the one given, or a new one.
+    """Return the folder of a run: the one to `resume`, the one given, or a new one.
 
-    Parameters
-    ----------
-    resume
-        The setting.
-    wanted
-        The folder that is given, or named by the clock.
-    given
-        Which of both.
+    `wanted` is the folder that is `given`, or else named by the clock.
 
     Raises
     ------
@@ -154,15 +127,23 @@ def run_folder(resume: str | None, wanted: Path, given: bool) -> Path:
     """
     if resume is None:
         return wanted if given else new_folder(wanted)
-    run = _newest_run() if resume == "last" else Path(resume).expanduser()
-    if run is None or not (run / "config.yaml").is_file():
+    # Where training was last seen at work.
+    begun = LATEST.parent.rglob(_SETTINGS) if resume == "last" else [Path(resume, _SETTINGS)]
+    settings = max((p.expanduser() for p in begun), key=_last_change, default=None)
+    if settings is None or not settings.is_file():
         raise MovieEmbedError(
             f"resume={resume}: no run with a config.yaml there; give the run's folder, "
             "or resume=last for the newest in outputs/"
         )
+    run = settings.parent
     if given and wanted.resolve() != run.resolve():
         raise MovieEmbedError(f"resume={resume} goes on in {run}: leave out hydra.run.dir={wanted}")
     return run
+
+
+def _last_change(settings: Path) -> float:
+    files = (settings, settings.parent / "checkpoints" / "last.ckpt")
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
 def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> DictConfig:
@@ -180,42 +161,25 @@ def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> Di
     Raises
     ------
     MovieEmbedError
-        The command line changes what would make it another run.
+        The command line changes what would make it another run, or the settings cannot be read.
     """
-    stored = OmegaConf.merge(OmegaConf.structured(TrainConfig), _read(run / "config.yaml"))
-    stored.resume = cfg.resume
-    for key in _keys(overrides):
+    path = run / _SETTINGS
+    try:
+        begun = OmegaConf.load(path)
+    except Exception as error:  # OmegaConf lets YAML's and the system's own errors through
+        raise MovieEmbedError(f"{path} cannot be read: {error}") from error
+    stored = OmegaConf.merge(OmegaConf.structured(TrainConfig), begun)
+    assert isinstance(stored, DictConfig)
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
         old, new = OmegaConf.select(stored, key, default=None), OmegaConf.select(cfg, key)
         if isinstance(old, DictConfig) or key == "experiment":
             raise MovieEmbedError(f"resume={cfg.resume} keeps the run's settings: leave out {key}=")
-        if old != new and key not in _MAY_CHANGE and not key.startswith("save."):
+        if old != new and key != "resume" and not _MAY_CHANGE.fullmatch(key):
             raise MovieEmbedError(
                 f"{key}={new}: the run in {run} has {old}, and cannot go on with another; "
                 "start a new run without resume="
             )
         OmegaConf.update(stored, key, new)
-    assert isinstance(stored, DictConfig)
+    stored.resume = cfg.resume
     return stored
-
-
-def _read(path: Path) -> Any:
-    try:
-        return OmegaConf.load(path)
-    except Exception as error:  # OmegaConf lets YAML's and the system's own errors through
-        raise MovieEmbedError(f"{path} cannot be read: {error}") from error
-
-
-def _keys(overrides: Iterable[str]) -> list[str]:
-    keys = [re.sub(r"^[+~]+", "", override).partition("=")[0] for override in overrides]
-    return [key for key in keys if key != "resume"]
-
-
-def _newest_run() -> Path | None:
-    """Return the folder in outputs/ where training was last seen at work."""
-    configs = LATEST.parent.rglob("config.yaml")
-    return max((path.parent for path in configs), key=_last_change, default=None)
-
-
-def _last_change(run: Path) -> float:
-    checkpoint = run / "checkpoints" / "last.ckpt"
-    return (checkpoint if checkpoint.exists() else run / "config.yaml").stat().st_mtime

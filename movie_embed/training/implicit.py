@@ -18,14 +18,8 @@ from torch.nn.functional import embedding_bag
 class RatingSums(nn.Module):
     """Sum one table's rows over the pairs of each row of another, over the root of their number.
 
-    Parameters
-    ----------
-    targets
-        Rows summed for, int32, shape (ratings,).
-    sources
-        Rows summed, int32, shape (ratings,).
-    sizes
-        How many rows there are to sum for, and to sum.
+    Both lists of indices are int32, of shape (ratings,): rows of `targets` are summed for, and rows
+    of `sources` summed. `sizes` are how many rows there are of each.
     """
 
     members: Tensor

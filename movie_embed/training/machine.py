@@ -27,18 +27,11 @@ _SHARED_BATCH = 8_192
 
 
 def check_devices(config: TrainerConfig) -> None:
-    """Refuse accelerators that are not there.
-
-    Raises
-    ------
-    MovieEmbedError
-        With how many there are.
-    """
+    """Refuse accelerators that are not there, with how many are."""
     mps = int(MPSAccelerator.is_available())
     gpus = mps or CUDAAccelerator.auto_device_count()
-    there = {"gpu": gpus, "mps": mps, "auto": gpus or config.devices}
-    found = there.get(config.accelerator, config.devices)
-    if config.devices > found:
+    there = {"cpu": config.devices, "gpu": gpus, "mps": mps, "auto": gpus or config.devices}
+    if config.devices > (found := there[config.accelerator]):
         raise MovieEmbedError(
             f"trainer.accelerator={config.accelerator} trainer.devices={config.devices}: PyTorch "
             f"finds {found} here; set trainer.accelerator=cpu"
@@ -47,18 +40,11 @@ def check_devices(config: TrainerConfig) -> None:
 
 
 def check_memory(config: TrainConfig, counts: Counts) -> None:
-    """Refuse a model that cannot fit into memory.
-
-    Raises
-    ------
-    MovieEmbedError
-        With how much it needs and there is.
-    """
+    """Refuse a model that cannot fit into memory, with how much it needs and there is."""
     width = config.model.dim + 1
-    tables = 2 if config.model.implicit == "both" else 1
-    # Weights, and where they are trained gradients and Adam's two moments.
-    copies = 4 if config.trainer.accelerator == "cpu" else 1
-    table = 4 * width * (counts.users + counts.movies) * tables * copies
+    rows = (counts.users + counts.movies) * (2 if config.model.implicit == "both" else 1)
+    # Weights, and where they are trained gradients and Adam's two moments, of float32.
+    table = 4 * rows * width * (4 if config.trainer.accelerator == "cpu" else 1)
     # A vector that is fitted to ratings takes two matrices of float64.
     needed = max(table * config.trainer.devices, 2 * 8 * width**2)
     if needed > (memory := _memory()):
@@ -109,11 +95,8 @@ def quiet_lightning() -> None:
 class OwnProcess(pl.Callback):
     """Set threads and memory for the whole process, once the data have been read.
 
-    Parameters
-    ----------
-    config
-        Of the run: ``trainer.threads`` share a step, by default all cores; a small step is one
-        thread's, since sharing it costs more than it saves.
+    ``trainer.threads`` share a step, by default all cores; a small step is one thread's, since
+    sharing it costs more than it saves.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -121,8 +104,14 @@ class OwnProcess(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set both; what reading the data took has been given back."""
+        threads, processes = self.config.trainer.threads, self.config.trainer.devices
+        if threads is None:
+            share: int = trainer.datamodule.batch_size // processes  # type: ignore[attr-defined]
+            # With implicit vectors each step goes over all ratings, whatever the batch.
+            large = share >= _SHARED_BATCH or self.config.model.implicit != "none"
+            threads = max(torch.get_num_threads() // processes, 1) if large else 1
         if not is_forked():
-            torch.set_num_threads(self.config.trainer.threads or self._threads(trainer))
+            torch.set_num_threads(threads)
         # Every step frees a table of gradients and asks for the next. Given back to the system and
         # taken anew, that is a page fault for every 4 kB, which for large tables takes longer than
         # the sums. So glibc, where it is, keeps what is freed.
@@ -130,10 +119,3 @@ class OwnProcess(pl.Callback):
         if mallopt := getattr(libc, "mallopt", None):
             mallopt(_MMAP_MAX, 0)
             mallopt(_TRIM_THRESHOLD, -1)
-
-    def _threads(self, trainer: pl.Trainer) -> int:
-        processes, data = self.config.trainer.devices, trainer.datamodule  # type: ignore[attr-defined]
-        # With implicit vectors each step goes over all ratings, whatever the batch.
-        implicit = self.config.model.implicit != "none"
-        large = implicit or data.batch_size // processes >= _SHARED_BATCH
-        return max(torch.get_num_threads() // processes, 1) if large else 1

@@ -16,17 +16,12 @@ _CUT_STD = 0.87962566103423978
 
 
 def he_normal(rows: int, columns: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw an embedding table as Keras' ``he_normal`` does.
+    """Draw an embedding table, float32, of shape (rows, columns) as Keras' ``he_normal`` does.
 
     For a table of `rows` rows Keras takes a fan-in of `rows`, hence a standard deviation of
     ``sqrt(2 / rows)``: a normal cut at two of its own standard deviations, widened so that what
     remains has that standard deviation (He et al. 2015; paper, section III.C.2). It is not
     ``torch.nn.init.kaiming_normal_``, whose fan-in for a table is `columns`.
-
-    Returns
-    -------
-    Tensor
-        float32, shape (rows, columns).
     """
     std = math.sqrt(2 / rows) / _CUT_STD
     table = torch.empty(rows, columns)
@@ -65,17 +60,19 @@ class MovieEmbedding(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.user_vectors = nn.Parameter(he_normal(users, dim, generator))
-        self.movie_vectors = nn.Parameter(he_normal(movies, dim, generator))
-        self.user_biases = nn.Parameter(he_normal(users, 1, generator).squeeze(1))
-        self.movie_biases = nn.Parameter(he_normal(movies, 1, generator).squeeze(1))
-        self.rated_vectors = self.rater_vectors = None
+
+        def table(rows: int) -> nn.Parameter:
+            return nn.Parameter(he_normal(rows, dim, generator))
+
+        def biases(rows: int) -> nn.Parameter:
+            return nn.Parameter(he_normal(rows, 1, generator).squeeze(1))
+
+        self.user_vectors, self.movie_vectors = table(users), table(movies)
+        self.user_biases, self.movie_biases = biases(users), biases(movies)
+        self.rated_vectors = table(movies) if implicit in ("users", "both") else None
+        self.rater_vectors = table(users) if implicit in ("movies", "both") else None
         self.rated_sums: RatingSums | None = None
         self.rater_sums: RatingSums | None = None
-        if implicit in ("users", "both"):
-            self.rated_vectors = nn.Parameter(he_normal(movies, dim, generator))
-        if implicit in ("movies", "both"):
-            self.rater_vectors = nn.Parameter(he_normal(users, dim, generator))
         self.register_buffer("rating_range", torch.tensor(rating_range))
 
     @property
@@ -105,18 +102,7 @@ class MovieEmbedding(nn.Module):
         return user_table, movie_table
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
-        """Predict stars.
-
-        Parameters
-        ----------
-        users, movies
-            Indices, int32 or int64, shape (batch,).
-
-        Returns
-        -------
-        Tensor
-            Stars within the rating range, shape (batch,).
-        """
+        """Return stars within the range, of indices, int32 or int64; all of shape (batch,)."""
         low, high = self.rating_range
         stars: Tensor = low + (high - low) * torch.sigmoid(self.score(users, movies))
         return stars
@@ -129,12 +115,8 @@ class MovieEmbedding(nn.Module):
     def fill_unseen(self, unseen_users: Tensor, unseen_movies: Tensor) -> None:
         """Give rows that training never touched the mean of those it did.
 
-        A user or movie met only in validation is then predicted as the average one.
-
-        Parameters
-        ----------
-        unseen_users, unseen_movies
-            Boolean masks, shapes (users,) and (movies,).
+        A user or movie met only in validation is then predicted as the average one. Which these
+        are, boolean masks of shapes (users,) and (movies,) say.
         """
         user_table, movie_table = self.tables()
         for table, used, unseen in (
@@ -149,7 +131,6 @@ class MovieEmbedding(nn.Module):
     def summary(self) -> str:
         """Return the table of layers, as the paper prints it."""
         rows = [(name, str(tuple(p.shape)), p.numel()) for name, p in self.named_parameters()]
+        rows.append(("total", "", sum(count for _, _, count in rows)))
         lines = [f"{name:<16}{shape:>18}{count:>14,}" for name, shape, count in rows]
-        total = sum(count for _, _, count in rows)
-        heading = f"{'layer':<16}{'shape':>18}{'parameters':>14}"
-        return "\n".join([heading, *lines, f"{'total':<34}{total:>14,}"])
+        return "\n".join([f"{'layer':<16}{'shape':>18}{'parameters':>14}", *lines])

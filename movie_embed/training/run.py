@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
-from movie_embed.errors import program
+from movie_embed.errors import plural, program
 from movie_embed.evaluation import Errors, errors, fit_biases
 from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.threads import is_forked
@@ -40,11 +41,11 @@ from movie_embed.training.checkpoints import (
     resumed_step,
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
-from movie_embed.training.folders import claimed
+from movie_embed.training.folders import begin, claimed, going_on
 from movie_embed.training.machine import check_devices, check_memory, forked_threads
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
-from movie_embed.training.report import Laps, describe_data, describe_result
+from movie_embed.training.report import describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
 from movie_embed.training.scores import is_compiled
 
@@ -101,7 +102,7 @@ def train(
     """
     run = Path(run)
     check_devices(config.trainer)
-    with claimed(run, config) as begin, forked_threads():
+    with claimed(run, config), forked_threads():
         for folder in (run, run / "checkpoints"):
             remove_leftovers(folder)
         data = data or RatingsDataModule(config.data, config.seed)
@@ -117,10 +118,10 @@ def train(
         trainer = _trainer(config, data, run, logger, [throughput, *callbacks])
         if trainer.is_global_zero:
             print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
-            settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
-            begin(OmegaConf.to_yaml(settings))
-        trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
-        return _finish(config, run, data, module, trainer, throughput, swept)
+            begin(run, config)
+        with going_on(run):
+            trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
+            return _finish(config, run, data, module, trainer, throughput, swept)
 
 
 def _finish(
@@ -135,7 +136,7 @@ def _finish(
     """Save what was learned, in the first of several processes."""
     if not trainer.is_global_zero:
         return {}
-    laps = Laps()
+    began = time.perf_counter()
     # Gradients and moments, three times the model's size, make room for the checkpoint.
     module.zero_grad()
     for optimizer in trainer.optimizers:
@@ -153,15 +154,15 @@ def _finish(
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
-    laps.end("errors")
-    logger = trainer.logger
-    assert isinstance(logger, TensorBoardLogger)
-    _log_outcome(logger, config, swept, metrics, trainer.global_step)
-    save_embeddings(config, data, module.model, module.l2, run, laps)
+    _log_outcome(trainer, config, swept, metrics)
+    save_embeddings(config, data, module.model, module.l2, run)
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
-    how = _how(trainer.strategy.root_device)
-    print(describe_result(data.triples, metrics, run, how, laps), flush=True)
+    how = "compiled loops" if is_compiled(trainer.strategy.root_device) else "plain loops"
+    how += f", {plural(torch.get_num_threads(), 'CPU thread')}"
+    how += " in a forked process (a spawned one may have more)" if is_forked() else ""
+    saving = time.perf_counter() - began
+    print(describe_result(data.triples, metrics, run, how, saving), flush=True)
     if config.save.figures:
         _show(run, metrics)
     # The last file: without it the run has not finished, and resume= does all of this again.
@@ -169,20 +170,8 @@ def _finish(
     return metrics
 
 
-def _how(device: torch.device) -> str:
-    """Return which loops and threads took the steps."""
-    loops = "compiled" if is_compiled(device) else "plain"
-    threads = torch.get_num_threads()
-    forked = " in a forked process (a spawned one may have more)" if is_forked() else ""
-    return f"{loops} loops, {threads} CPU {'thread' if threads == 1 else 'threads'}{forked}"
-
-
 def _log_outcome(
-    logger: TensorBoardLogger,
-    config: TrainConfig,
-    swept: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    step: int,
+    trainer: pl.Trainer, config: TrainConfig, swept: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> None:
     """Fill TensorBoard's HParams tab: the settings that matter most, and the saved model's metrics.
 
@@ -191,7 +180,9 @@ def _log_outcome(
     settings = OmegaConf.structured(config)
     main = {key: OmegaConf.select(settings, key) for key in _MAIN_SETTINGS if key not in swept}
     final = {f"final/{k}": metrics[k] for k in _FINAL_METRICS if metrics[k] is not None}
-    logger.log_hyperparams({**swept, **main}, final, step)
+    logger = trainer.logger
+    assert isinstance(logger, TensorBoardLogger)
+    logger.log_hyperparams({**swept, **main}, final, trainer.global_step)
     logger.finalize("success")
 
 
@@ -203,11 +194,8 @@ def _show(run: Path, metrics: dict[str, Any]) -> None:
         show_run(run, metrics)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
-        print(
-            f"the run is saved, but not its figures ({why}); try "
-            f"{program('plot')} {setting('run', run)}",
-            file=sys.stderr,
-        )
+        again = f"{program('plot')} {setting('run', run)}"
+        print(f"the run is saved, but not its figures ({why}); try {again}", file=sys.stderr)
 
 
 def _trainer(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from movie_embed.config import TrainConfig
 from movie_embed.data.packing import bit_width, blocks, drop_pages
@@ -19,7 +21,7 @@ from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.threads import blas_threads
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
-from movie_embed.training.report import Laps, describe_learned
+from movie_embed.training.report import describe_learned
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -36,12 +38,10 @@ def save_embeddings(
     model: MovieEmbedding,
     l2: float,
     run: Path,
-    laps: Laps,
 ) -> None:
     """Save movies, users and what they rated into a run folder, and estimate the rare movies.
 
-    The `model`, on the CPU, was trained on `data` with a strength of `l2`; `laps` takes the time of
-    each part, and tells how far it is.
+    The `model`, on the CPU, was trained on `data` with a strength of `l2`.
     """
     triples, (unseen_users, unseen_movies) = data.triples, data.unseen
     user_vectors, movie_vectors = (table.detach().numpy() for table in model.tables())
@@ -75,12 +75,10 @@ def save_embeddings(
         ),
         min_learned=least,
     )
-    laps.end("users' ratings")
     with blas_threads(torch.get_num_threads()):
-        content = estimate_rare(embeddings, users, laps.told("rare movies"))
-    laps.end("rare movies")
+        told = partial(tqdm, desc="rare movies", delay=5, mininterval=5)
+        content = estimate_rare(embeddings, users, told)
     replace(embeddings, content=content, users=users if with_users else None).save(run)
-    laps.end("writing")
 
 
 def _enough(counts: Rows) -> int:
@@ -138,9 +136,6 @@ def _keys(triples: Triples, row_of: Rows, bits: tuple[int, int], first: int) -> 
 
 
 def _bits(keys: Keys, first: int, count: int) -> NDArray[np.unsignedinteger[Any]]:
-    """Return some of the bits of each key, without a second array as wide as the keys."""
-    mask = 2**count - 1
-    bits = np.empty(len(keys), np.min_scalar_type(mask))
-    np.right_shift(keys, np.uint64(first), out=bits, casting="unsafe")
-    bits &= bits.dtype.type(mask)
-    return bits
+    """Return some of the bits of each key."""
+    mask = np.uint64(2**count - 1)
+    return (keys >> np.uint64(first) & mask).astype(np.min_scalar_type(mask))

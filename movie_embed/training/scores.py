@@ -21,14 +21,7 @@ from torch import Tensor
 from movie_embed.threads import is_forked
 
 try:
-    from numba import (
-        config,
-        get_num_threads,
-        njit,
-        prange,
-        set_num_threads,
-        threading_layer,
-    )
+    from numba import config, get_num_threads, njit, prange, set_num_threads, threading_layer
 except ImportError:  # there is none for this machine, or for its NumPy
     njit = None
 
@@ -41,28 +34,17 @@ _MOST_PARTS = 8
 def pair_scores(
     vectors: tuple[Tensor, Tensor], biases: tuple[Tensor, Tensor], users: Tensor, movies: Tensor
 ) -> Tensor:
-    """Return for every pair the dot product of its vectors plus both biases.
+    """Return for every pair the dot product of its vectors plus both biases, shape (batch,).
 
     Parameters
     ----------
-    vectors
-        Of users and of movies, shapes (users, dim) and (movies, dim).
-    biases
-        Of users and of movies, shapes (users,) and (movies,).
+    vectors, biases
+        Of users and of movies, shapes (users, dim) and (movies, dim), (users,) and (movies,).
     users, movies
-        Row indices, int32 or int64, shape (batch,). On a CPU it is fastest if users ascend.
-
-    Returns
-    -------
-    Tensor
-        Shape (batch,).
-
-    Raises
-    ------
-    IndexError
-        An index is beyond its table.
+        Row indices, int32 or int64, shape (batch,). On a CPU it is fastest if users ascend. One
+        beyond its table is an IndexError.
     """
-    if is_compiled(users.device) and _ascend(users):
+    if is_compiled(users.device) and bool((users[1:] >= users[:-1]).all()):
         scores: Tensor = _Scores.apply(*vectors, *biases, users, movies)  # type: ignore[no-untyped-call]
         return scores
     return plain_pair_scores(vectors, biases, users, movies)
@@ -105,14 +87,12 @@ class _Scores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        user_vectors, movie_vectors, users, _ = ctx.saved_tensors
-        firsts, starts = _parts(users, len(user_vectors), len(movie_vectors))
+        of_user, of_movie, users, _ = ctx.saved_tensors
+        firsts, starts = _parts(users, len(of_user), len(of_movie))
         # A user's rows are one part's alone; a movie's are not, so each part has sums of its own.
-        shape = len(firsts) - 1, *movie_vectors.shape
-        of_users = [
-            user_vectors.new_empty(size) for size in (user_vectors.shape, len(user_vectors))
-        ]
-        of_movies = [movie_vectors.new_zeros(size) for size in (shape, shape[:2])]
+        shape = len(firsts) - 1, *of_movie.shape
+        of_users = [of_user.new_empty(size) for size in (of_user.shape, len(of_user))]
+        of_movies = [of_movie.new_zeros(size) for size in (shape, shape[:2])]
         _run(_fill_gradients, *ctx.saved_tensors, *gradients, firsts, starts, *of_users, *of_movies)
         return of_users[0], of_movies[0].sum(0), of_users[1], of_movies[1].sum(0), None, None
 
@@ -218,11 +198,6 @@ def _parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     between = [rows[len(rows) * part // count] for part in range(1, count)]
     firsts = np.array([0, *between, user_count], dtype=rows.dtype)
     return [torch.from_numpy(edges) for edges in (firsts, np.searchsorted(rows, firsts))]
-
-
-def _ascend(rows: Tensor) -> bool:
-    numbers = rows.numpy()
-    return bool((numbers[1:] >= numbers[:-1]).all())
 
 
 def _check(rows: Tensor, size: int) -> None:

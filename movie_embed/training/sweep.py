@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from movie_embed.cli import explain, one_line_errors, setting
 from movie_embed.config import TrainConfig
-from movie_embed.errors import MovieEmbedError, program
+from movie_embed.errors import MovieEmbedError, plural, program
 from movie_embed.storage import write_text
 from movie_embed.training.folders import clear, locked, run_folder
 
@@ -49,15 +49,15 @@ class Start(Callback):
         with one_line_errors(TrainConfig):
             folder = run_folder(None, *_asked("sweep.dir", config))
             Start._lock = locked(folder)
-            earlier = [note.parent for note in folder.rglob(_NOTE)]
-            if earlier and not config.overwrite:
+            notes = list(folder.rglob(_NOTE))
+            if notes and not config.overwrite:
                 raise MovieEmbedError(
                     f"{folder} holds a sweep already: give the new one another folder, "
                     "hydra.sweep.dir=..., or replace it with overwrite=true"
                 )
-            for run in earlier:
-                clear(run)
-                (run / _NOTE).unlink()
+            for note in notes:
+                clear(note.parent)
+                note.unlink()
         Start.folder, Start.objective = folder, config.objective
         config.hydra.sweep.dir = str(folder)
         searched = OmegaConf.select(config, "hydra.sweeper.params") or {}
@@ -136,16 +136,16 @@ def table_at_the_end() -> Iterator[None]:
     finally:
         runs = _report(Start.folder) if Start.folder else []
     if runs and all(run["failure"] for run in runs):
-        raise MovieEmbedError(f"none of the {len(runs)} runs succeeded")
+        raise MovieEmbedError("no run succeeded")
 
 
 def _row(note: dict[str, Any], run: Path, folder: Path) -> dict[str, Any]:
     """Return the swept keys of a run, its metrics or its failure, and its folder."""
-    shown = dict.fromkeys((Start.objective, *_SHOWN))
+    shown, metrics = dict.fromkeys((Start.objective, *_SHOWN)), run / "metrics.json"
     failure = note.get("failure")
-    if not failure and (run / "metrics.json").exists():
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        shown = {key: metrics[key] for key in shown}
+    if not failure and metrics.exists():
+        written = json.loads(metrics.read_text(encoding="utf-8"))
+        shown = {key: written[key] for key in shown}
     elif not failure:
         begun = (run / "config.yaml").exists()
         way = f"; go on with: {program('train')} {setting('resume', str(run))}" if begun else ""
@@ -164,16 +164,16 @@ def _report(folder: Path) -> list[dict[str, Any]]:
     runs = [_row(note, run, folder) for note, run in notes]
     table = pd.DataFrame(runs).convert_dtypes()
     table = table.sort_values(Start.objective, kind="stable", na_position="last")
+    runs = [runs[row] for row in table.index]
     write_text(folder / "sweep.csv", table.to_csv(index=False))
-    rows = [runs[row] for row in table.index]
-    write_text(folder / "sweep.json", json.dumps(rows, indent=2) + "\n")
-    failed = table["failure"].notna()
-    best = f"best {Start.objective} first"
-    print(f"\n{len(runs)} runs in {folder}, {failed.sum()} failed; {best}")
-    if not failed.all():
-        shown = table[~failed].drop(columns="failure")
+    write_text(folder / "sweep.json", json.dumps(runs, indent=2) + "\n")
+    good, failed = table[table["failure"].isna()], [run for run in runs if run["failure"]]
+    heading = f"{plural(len(runs), 'run')} in {folder}, {len(failed)} failed"
+    print(f"\n{heading}; best {Start.objective} first")
+    if len(good):
+        shown = good.drop(columns="failure")
         print(shown.to_string(index=False, float_format="{:.5g}".format))
-    for run in table[failed].itertuples():
-        print(f"{run.folder} failed: {run.failure}")
+    for run in failed:
+        print(f"{run['folder']} failed: {run['failure']}")
     print("The same is in sweep.csv and sweep.json there.", flush=True)
     return runs
