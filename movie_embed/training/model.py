@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from movie_embed.errors import MovieEmbedError
-from movie_embed.training.implicit import RatingSums
 from movie_embed.training.scores import pair_scores
 
 # The standard deviation of a unit normal cut at two standard deviations.
@@ -49,6 +50,10 @@ class MovieEmbedding(nn.Module):
     """
 
     rating_range: Tensor
+    rated: Tensor
+    rated_starts: Tensor
+    raters: Tensor
+    rater_starts: Tensor
 
     def __init__(
         self,
@@ -71,23 +76,30 @@ class MovieEmbedding(nn.Module):
         self.user_biases, self.movie_biases = biases(users), biases(movies)
         self.rated_vectors = table(movies) if implicit in ("users", "both") else None
         self.rater_vectors = table(users) if implicit in ("movies", "both") else None
-        self.rated_sums: RatingSums | None = None
-        self.rater_sums: RatingSums | None = None
         self.register_buffer("rating_range", torch.tensor(rating_range))
 
     @property
     def needs_ratings(self) -> bool:
         """Whether this is an implicit model before `set_ratings`."""
-        implicit = (self.rated_vectors, self.rated_sums), (self.rater_vectors, self.rater_sums)
-        return any(vectors is not None and sums is None for vectors, sums in implicit)
+        implicit = self.rated_vectors is not None or self.rater_vectors is not None
+        return implicit and not hasattr(self, "rated")
 
     def set_ratings(self, users: Tensor, movies: Tensor) -> None:
-        """Tell an implicit model who rated what in training: indices, int32, shape (ratings,)."""
-        sizes = len(self.user_vectors), len(self.movie_vectors)
-        if self.rated_vectors is not None:
-            self.rated_sums = RatingSums(users, movies, sizes)
-        if self.rater_vectors is not None:
-            self.rater_sums = RatingSums(movies, users, sizes[::-1])
+        """Tell an implicit model who rated what in training: indices, int32, shape (ratings,).
+
+        SVD++ (Koren 2008, "Factorization meets the neighborhood", section 4): a user's vector gains
+        the sum of one more vector per movie rated, over the square root of their number; here a
+        movie's vector may gain the same of its raters. Each step needs the sums of all rows: one
+        `embedding_bag` over the ratings sorted one way, and its gradient one sorted the other.
+        """
+        for rows, others, names, size in (
+            (users, movies, ("rated", "rated_starts"), len(self.user_vectors)),
+            (movies, users, ("raters", "rater_starts"), len(self.movie_vectors)),
+        ):
+            starts = torch.bincount(rows + 1, minlength=size + 1).cumsum(0, dtype=rows.dtype)
+            # Derived from the data, so no part of a checkpoint.
+            self.register_buffer(names[0], others[rows.argsort(stable=True)], persistent=False)
+            self.register_buffer(names[1], starts, persistent=False)
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Return the vectors that predict: of users, (users, dim), and of movies, (movies, dim)."""
@@ -95,10 +107,12 @@ class MovieEmbedding(nn.Module):
         movie_table: Tensor = self.movie_vectors
         if self.needs_ratings:
             raise MovieEmbedError("an implicit model must be told who rated what: call set_ratings")
-        if self.rated_sums is not None:
-            user_table = user_table + self.rated_sums(self.rated_vectors)
-        if self.rater_sums is not None:
-            movie_table = movie_table + self.rater_sums(self.rater_vectors)
+        if self.rated_vectors is not None:
+            by_user = self.rated, self.rated_starts, self.raters, self.rater_starts
+            user_table = user_table + _gain(self.rated_vectors, *by_user)
+        if self.rater_vectors is not None:
+            by_movie = self.raters, self.rater_starts, self.rated, self.rated_starts
+            movie_table = movie_table + _gain(self.rater_vectors, *by_movie)
         return user_table, movie_table
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
@@ -134,3 +148,26 @@ class MovieEmbedding(nn.Module):
         rows.append(("total", "", sum(count for _, _, count in rows)))
         lines = [f"{name:<16}{shape:>18}{count:>14,}" for name, shape, count in rows]
         return "\n".join([f"{'layer':<16}{'shape':>18}{'parameters':>14}", *lines])
+
+
+class _Sums(torch.autograd.Function):
+    """Sums of a table's rows over lists of them, whose gradient needs the lists turned round."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, *lists: Tensor) -> Tensor:
+        members, starts, *turned = lists
+        ctx.save_for_backward(*turned)
+        return embedding_bag(members, table, starts, mode="sum", include_last_offset=True)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        members, starts = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        sums = embedding_bag(members, gradient, starts, mode="sum", include_last_offset=True)
+        return sums, None, None, None, None
+
+
+def _gain(table: Tensor, members: Tensor, starts: Tensor, *turned: Tensor) -> Tensor:
+    """Return the sum of a table's rows over each list, over the root of the list's length."""
+    sums: Tensor = _Sums.apply(table, members, starts, *turned)  # type: ignore[no-untyped-call]
+    return sums * starts.diff().clamp(min=1).rsqrt().unsqueeze(1)
