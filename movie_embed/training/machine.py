@@ -7,8 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -64,21 +63,6 @@ def _memory() -> float:
         with suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text()))
     return min(limits)
-
-
-@contextmanager
-def forked_threads() -> Iterator[None]:
-    """Give torch one thread within the block, where this process was forked.
-
-    GNU OpenMP's threads do not outlive a fork: a child that shares work among them waits for ever.
-    """
-    before = torch.get_num_threads()
-    if is_forked():
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def quiet_lightning() -> None:

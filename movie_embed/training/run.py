@@ -42,7 +42,7 @@ from movie_embed.training.checkpoints import (
 )
 from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
 from movie_embed.training.folders import begin, claimed, going_on
-from movie_embed.training.machine import check_devices, check_memory, forked_threads
+from movie_embed.training.machine import check_devices, check_memory
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.report import describe_data, describe_result
@@ -102,7 +102,9 @@ def train(
     """
     run = Path(run)
     check_devices(config.trainer)
-    with claimed(run, config), forked_threads():
+    if is_forked():  # whose OpenMP threads did not outlive the fork: sharing work waits for ever
+        torch.set_num_threads(1)
+    with claimed(run, config):
         for folder in (run, run / "checkpoints"):
             remove_leftovers(folder)
         data = data or RatingsDataModule(config.data, config.seed)

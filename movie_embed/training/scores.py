@@ -8,7 +8,6 @@ gradients. Pairs come sorted by user, so each row of the users' table is written
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from movie_embed.threads import is_forked
 
 try:
-    from numba import config, get_num_threads, njit, prange, set_num_threads, threading_layer
+    from numba import config, get_num_threads, njit, prange, set_num_threads
 except ImportError:  # there is none for this machine, or for its NumPy
     njit = None
 
@@ -51,17 +50,11 @@ def pair_scores(
 
 
 def is_compiled(device: torch.device) -> bool:
-    """Whether `pair_scores` takes the fast path on a device: on every CPU that numba serves."""
-    return njit is not None and device.type == "cpu" and not _are_lost(os.getpid())
+    """Whether `pair_scores` takes the fast path on a device: on every CPU that numba serves.
 
-
-@cache
-def _are_lost(process: int) -> bool:
-    """Whether numba's threads ended in a fork: it then ends a process that asks for them."""
-    try:
-        return is_forked() and threading_layer() == "omp"
-    except ValueError:  # it has started none yet
-        return False
+    In a forked process numba's threads may be lost, and it ends a process that asks for them.
+    """
+    return njit is not None and device.type == "cpu" and not is_forked()
 
 
 def plain_pair_scores(
