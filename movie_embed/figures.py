@@ -107,35 +107,22 @@ def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
     """
     ranked = np.sort(counts[counts > 0])[::-1]
     kept = int(np.count_nonzero(ranked >= min_ratings))
-    share = ranked[:kept].sum() / ranked.sum()
     unrated = len(counts) - len(ranked)
-    enough = f"{min_ratings:,} or more rating{'s' if min_ratings != 1 else ''}"
     figure, axes = _figure(
         "Ratings per movie",
-        f"{kept:,} of {len(counts):,} movies have {enough}, together {share:.1%} of all ratings.\n"
-        f"The most rated movie has {ranked[0]:,}"
+        f"{kept:,} of {len(counts):,} movies have {min_ratings:,} or more ratings, together "
+        f"{ranked[:kept].sum() / ranked.sum():.1%} of all.\nThe most rated movie has {ranked[0]:,}"
         + (f"; not drawn are {unrated:,} without ratings." if unrated else "."),
     )
     ranks = np.arange(1, len(ranked) + 1)
     axes.loglog(ranks, ranked, color=_BLUE, linewidth=2.2)
-    axes.fill_between(
-        ranks[:kept], ranked[:kept], min_ratings, color=_BLUE, alpha=0.15, linewidth=0
-    )
-    axes.axhline(min_ratings, color=_RED, linestyle="--", linewidth=1.5)
+    axes.fill_between(ranks[:kept], ranked[:kept], min_ratings, color=_BLUE, alpha=0.15)
+    label = f"threshold: {min_ratings:,} or more ratings; movies that stay: {kept:,}"
+    axes.axhline(min_ratings, color=_RED, linestyle="--", label=label)
+    axes.legend(frameon=False, labelcolor=_RED)
     axes.set(xlabel="movie, by rank from the most rated (log scale)", ylabel="ratings (log scale)")
     lowest = 0.7 * 10 ** np.floor(np.log10(min(ranked[-1], min_ratings)))
     axes.set(xlim=(1, max(len(ranked), 10)), ylim=(lowest, None))
-    right = kept**2 < len(ranked)  # then the curve is low there, and otherwise high on the left
-    axes.annotate(
-        f"threshold: {enough}\n{kept:,} movies stay",
-        (1 if right else 0, min_ratings),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(-8 if right else 8, 6),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        color=_RED,
-        fontsize=11,
-    )
     for axis in (axes.xaxis, axes.yaxis):  # 1,000 and not 10³
         axis.set_major_formatter("{x:,.0f}")
         axis.set_minor_formatter(NullFormatter())
@@ -182,19 +169,17 @@ def plot_losses(
     bias_only_rmse
         Of a model without vectors on the same ratings as the last of `losses`, in stars.
     """
-    held_out = list(losses)[-1]
+    *_, held_out = losses
     figure, axes = _figure(
         "Loss per epoch",
         "training: the mean over the epoch's steps, while the weights change"
         + ("; validation: after the epoch" if "validation" in losses else ""),
     )
-    for (name, by_epoch), color, marker in zip(
-        losses.items(), (_BLUE, _ORANGE), "os", strict=False
-    ):
-        axes.plot(list(by_epoch), list(by_epoch.values()), marker=marker, color=color, label=name)
-    axes.axhline(
-        bias_only_rmse**2, color=_GREY, linestyle="--", label=f"biases alone, {held_out} ratings"
-    )
+    for (name, by_epoch), style in zip(losses.items(), ("o-", "s-"), strict=False):
+        color = _BLUE if name == "training" else _ORANGE
+        axes.plot(list(by_epoch), list(by_epoch.values()), style, color=color, label=name)
+    baseline = f"biases alone, {held_out} ratings"
+    axes.axhline(bias_only_rmse**2, color=_GREY, linestyle="--", label=baseline)
     axes.axvline(saved_epoch, color=_RED, linestyle=":", label=f"saved: epoch {saved_epoch}")
     axes.set(xlabel="epoch", ylabel="mean squared error (stars²)")
     axes.set_xlim(0.5, max(losses["training"]) + 0.5)
@@ -236,19 +221,10 @@ def plot_genre_map(saved: SavedEmbeddings, seed: int, movies: int = MOST_MOVIES)
     styles = zip(largest, _GENRE_COLORS, _GENRE_MARKERS, strict=False)
     for genre, color, marker in [*styles, (None, _GREY, ".")]:
         own = points[[name == genre for name in genres]]
+        label = f"{genre or 'other'} ({len(own):,})".replace("$", r"\$")
         if len(own):
-            axes.scatter(
-                own[:, 0],
-                own[:, 1],
-                s=70 if marker == "*" else 34,
-                c=color,
-                marker=marker,
-                linewidths=0.4,
-                edgecolors="#333333" if genre else "none",
-                alpha=0.85,
-                zorder=2 if genre else 1,
-                label=f"{genre or 'other'} ({len(own):,})".replace("$", r"\$"),
-            )
+            x, y = own.T
+            axes.scatter(x, y, s=40, c=color, marker=marker, alpha=0.85, label=label)
     axes.set(xticks=[], yticks=[], aspect="equal", anchor="NW")
     axes.spines[:].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=11, title="genre (movies)")
@@ -316,19 +292,9 @@ def losses_of(folder: Path) -> dict[str, dict[int, float]]:
 def _figure(title: str, note: str, size: tuple[float, float] = (8.0, 5.0)) -> tuple[Figure, Axes]:
     """Return a figure of a size in inches, with a title and a note below it, and its axes."""
     figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
     axes = figure.add_subplot()
-    pad = 13 * (note.count("\n") + 1) + 14
-    axes.set_title(title, loc="left", fontsize=14, fontweight="bold", pad=pad)
-    axes.annotate(
-        note,
-        (0, 1),
-        xytext=(0, 10),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="bottom",
-        fontsize=9.5,
-        color="#444444",
-    )
+    axes.set_title(note, loc="left", fontsize=9.5, color="#444444")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

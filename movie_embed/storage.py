@@ -34,12 +34,7 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` once the block has succeeded.
 
     A reader sees the old file or the whole new one, whatever happens in between; unless `durable`
-    is false, even a power cut.
-
-    Raises
-    ------
-    MovieEmbedError
-        The folder cannot be written or the disk is full.
+    is false, even a power cut. A full disk or a folder that cannot be written is told in one line.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -57,16 +52,9 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, name: str = "*", older: float = 0.0) -> None:
-    """Remove what killed processes began to write into a folder.
+    """Remove what killed processes began to write into a folder, of one `name` or all.
 
-    Parameters
-    ----------
-    folder
-        Where.
-    name
-        The file that was to be written; by default any.
-    older
-        Seconds: a younger one stays, where another process may be writing it now.
+    What is not `older`, in seconds, stays, where another process may be writing it now.
     """
     for leftover in folder.glob(f".{name}.*.tmp"):
         with suppress(OSError):
@@ -78,12 +66,8 @@ def remove_leftovers(folder: Path, name: str = "*", older: float = 0.0) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` once the block has succeeded.
 
-    Only one process at a time may do so: what an earlier one left, killed, is removed.
-
-    Raises
-    ------
-    MovieEmbedError
-        The folder cannot be written or the disk is full.
+    Only one process at a time may do so: what an earlier one left, killed, is removed. Errors are
+    those of `atomic_path`.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -118,31 +102,23 @@ def write_columns(
 
     Parameters
     ----------
-    path
-        The file to write or replace.
+    path, durable
+        As for `atomic_path`.
     kind
         What the file holds, e.g. ``"embeddings"``; `read_columns` refuses another kind.
     columns
         NumPy arrays of any shape; lists or object arrays of strings without NUL characters.
     metadata
         Anything JSON can hold.
-    durable
-        Whether the file must outlast a power cut, which takes the disk's time.
     """
     texts = [name for name, c in columns.items() if isinstance(c, list) or c.dtype == object]
     arrays = {
         name: _as_octets(column) if name in texts else np.asarray(column, order="C")
         for name, column in columns.items()
     }
-    header = json.dumps(
-        {
-            "kind": kind,
-            "version": FORMAT_VERSION,
-            "texts": texts,
-            "digests": {name: digest_of(array) for name, array in arrays.items()},
-            "metadata": dict(metadata),
-        }
-    )
+    digests = {name: digest_of(array) for name, array in arrays.items()}
+    told = {"texts": texts, "digests": digests, "metadata": dict(metadata)}
+    header = json.dumps({"kind": kind, "version": FORMAT_VERSION, **told})
     signed = {"movie_embed": header, "xxh3": _text_digest(header)}
     with atomic_path(path, durable) as temporary:
         temporary.touch()
@@ -156,19 +132,8 @@ def read_columns(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read columns that `write_columns` wrote and check each against its digest.
 
-    Parameters
-    ----------
-    path
-        The file.
-    kind
-        What it must hold.
-    names
-        The columns wanted; by default all. Others are never read from the disk.
-
-    Returns
-    -------
-    tuple of dict
-        The columns by name (arrays, or lists of strings) and the metadata.
+    Of the file, which must be of a `kind`, only the columns of these `names` are read, by default
+    all. Returned are the columns by name, arrays or lists of strings, and the metadata.
 
     Raises
     ------
@@ -201,17 +166,17 @@ def _checked_header(path: Path, kind: str, signed: Mapping[str, str]) -> dict[st
     header: dict[str, Any] = json.loads(text)
     if header["kind"] != kind:
         raise MovieEmbedError(f"{path} holds {header['kind']}, not {kind}")
-    if header["version"] > FORMAT_VERSION:
-        raise MovieEmbedError(newer_format(path, header["version"]))
+    check_format(path, header["version"])
     return header
 
 
-def newer_format(path: str | Path, version: int) -> str:
-    """Return what a user is told of a file that a later movie_embed wrote."""
-    return (
-        f"{path} has format {version}, newer than the {FORMAT_VERSION} "
-        "this movie_embed reads: update movie_embed"
-    )
+def check_format(path: str | Path, version: int) -> None:
+    """Refuse a file that a later movie_embed wrote."""
+    if version > FORMAT_VERSION:
+        raise MovieEmbedError(
+            f"{path} has format {version}, newer than the {FORMAT_VERSION} "
+            "this movie_embed reads: update movie_embed"
+        )
 
 
 def _as_octets(column: Iterable[str]) -> NDArray[np.uint8]:

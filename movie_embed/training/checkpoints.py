@@ -15,7 +15,7 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 
 from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError, plural
-from movie_embed.storage import FORMAT_VERSION, atomic_path, newer_format
+from movie_embed.storage import FORMAT_VERSION, atomic_path, check_format
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.regression import RatingRegression
 
@@ -128,8 +128,7 @@ def _check_content(path: str | Path, checkpoint: Any) -> None:
     version = checkpoint.get(_VERSION_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(version, int):
         raise MovieEmbedError(f"{path} is no checkpoint of movie_embed")
-    if version > FORMAT_VERSION:
-        raise MovieEmbedError(newer_format(path, version))
+    check_format(path, version)
     optimizers = checkpoint.get("optimizer_states", ())
     moments = (some for adam in optimizers for some in adam["state"].values())
     tables = [*checkpoint["state_dict"].values(), *(t for some in moments for t in some.values())]
