@@ -271,6 +271,20 @@ class TrainConfig(Checked):
 
 
 @dataclass
+class OwnColumns:
+    """Columns with unusual names in files of somebody's own movies; others are recognised."""
+
+    title: str | None = None
+    year: str | None = None
+    rating: str | None = None
+    movie: str | None = None
+    imdb: str | None = None
+    tmdb: str | None = None
+    kind: str | None = None
+    user: str | None = None
+
+
+@dataclass
 class RecommendConfig(Checked):
     """All settings of `recommend.py`; the first seven say what is asked.
 
@@ -284,6 +298,11 @@ class RecommendConfig(Checked):
     user_id: Any = None
     ratings: str | None = None
     rate: StarsByMovie = None
+    scale: Annotated[float | None, must(lambda top: top > 0, "the highest rating: 5, 10, 100")] = (
+        None
+    )
+    columns: OwnColumns = field(default_factory=OwnColumns)
+    rated_by: Any = None
     k: int = 10
     combine: str = "mean"
     metric: str = "cosine"
@@ -296,13 +315,14 @@ class RecommendConfig(Checked):
     include_rare: bool = False
     diversity: float = 0.0
     explain: bool = False
-    show: Annotated[str, one_of("answers", "vector")] = "answers"
+    show: Annotated[str, one_of("answers", "vector", "matches")] = "answers"
     run: str = "outputs/latest"
-    format: Annotated[str, one_of("table", "json", "csv")] = "table"
+    format: Annotated[str, one_of("table", "json", "csv", "letterboxd")] = "table"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         given = {key.name for key in fields(self) if getattr(self, key.name) != key.default}
+        given -= set() if any(vars(self.columns).values()) else {"columns"}
         about_movies = bool(given & set(_MOVIE_QUESTIONS))
         if self.show == "vector":
             if not about_movies:
@@ -321,6 +341,11 @@ class RecommendConfig(Checked):
             )
         if not self.new_movie:
             self._leave_out(given & {"new_genres"}, "unless new_movie is given")
+        if self.ratings is None:
+            self._leave_out(given & {"scale", "columns", "rated_by"}, "unless ratings is given")
+            require(self.show != "matches", "show", self.show, "left out unless ratings is given")
+        lists = self.show == "answers" or self.format != "letterboxd"
+        require(lists, "format", self.format, f"table, json or csv with show={self.show}")
         if not about_movies:
             only = given & {"combine", "metric", "weights", "not_like"}
             self._leave_out(only, "unless a movie is asked about")

@@ -75,6 +75,7 @@ def test_table_json_and_csv_agree(trained: Path) -> None:
     assert all(result.returncode == 0 for result in outputs.values())
     answers = json.loads(outputs["json"].stdout)
     names = ["rank", "movie_id", "title", "year", "genres", "similarity", "from_content"]
+    names += ["imdb_id", "tmdb_id"]
     assert list(answers[0]) == names
     assert len(answers) == 5
     assert all(group_of(answer["movie_id"]) == group_of(101) for answer in answers)
@@ -124,9 +125,8 @@ def test_questions_about_people(trained: Path) -> None:
 
 
 def test_titles_that_are_not_exact_are_named_some_at_most(trained: Path) -> None:
-    rows = [f"{movie} group,{movie % 5 + 1}\n" for movie in range(101, 126)]
-    (trained / "many.csv").write_text("".join(["title,stars\n", *rows]))
-    noted = run_script("recommend.py", "ratings=many.csv k=1 run=my_run", trained).stderr
+    titles = ",".join(f"{movie} group" for movie in range(101, 126))
+    noted = run_script("recommend.py", f"'movie=[{titles}]' k=1 run=my_run", trained).stderr
     lines = noted.splitlines()
     assert lines[0] == '"101 group" is taken for Group 0, The 101 (1999)'
     assert (len(lines), lines[-1]) == (21, "and more titles that were not exact")

@@ -10,7 +10,6 @@ import pytest
 from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, random_vectors, saved
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
-from movie_embed.answers.own_ratings import read_own_ratings
 from movie_embed.embeddings.spaces import half_whitened
 
 ALL = MOVIES + 2
@@ -352,40 +351,8 @@ def test_answers_become_a_data_frame(recommender: Recommender) -> None:
     frame = recommender.similar(10, k=3).to_pandas()
     assert frame.columns.tolist() == [
         "rank", "movie_id", "title", "year", "genres", "similarity", "from_content",
+        "imdb_id", "tmdb_id",
     ]  # fmt: skip
     assert frame.movie_id.tolist() == ids(recommender.similar(10, k=3))
     told = recommender.for_user(6, k=3, explain=True).to_pandas()
     assert {"predicted_stars", "nearest", "nearest_stars", "shared_genres"} <= set(told.columns)
-
-
-@pytest.mark.parametrize(
-    ("text", "ratings"),
-    [
-        ("movieId,stars\n10,5\n20,0.5\n", {10: 5.0, 20: 0.5}),
-        ('\ufefftitle,note,rating\n"Matrix, The (1999)",x,4\n', {"Matrix, The (1999)": 4.0}),
-        ("userId,movieId,rating,timestamp\r\n1,10,5,0\r\n\r\n", {10: 5.0}),
-    ],
-)
-def test_own_ratings_are_read(tmp_path: Path, text: str, ratings: dict) -> None:
-    (tmp_path / "my.csv").write_text(text, encoding="utf-8", newline="")
-    assert read_own_ratings(tmp_path / "my.csv") == ratings
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", "has no ratings"),
-        ("movieId,stars\n", "has no ratings"),
-        ("10,5\n", "its header has none of movieId"),
-        ("movieId,score\n10,5\n", "its header has none of stars, rating; it has movieId, score"),
-        ("movieId,stars\n10\n", "line 2: 1 fields, the header has 2"),
-        ("movieId,stars\n10,good\n", "line 2: 'good' is no number of stars"),
-        ("movieId,stars\n10,5\n10,4\n", "line 3: 10 is rated twice"),
-        ('title,stars\n"unclosed,5\n', "cannot be read"),
-        ("title,stars\n\xff\xfe,5\n", "cannot be read"),
-    ],
-)
-def test_own_ratings_that_cannot_be_read_are_told(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "my.csv").write_bytes(text.encode("latin-1"))
-    with pytest.raises(MovieEmbedError, match=told):
-        read_own_ratings(tmp_path / "my.csv")

@@ -47,4 +47,4 @@ def test_the_readme_and_the_help_show_every_setting() -> None:
 
     shown = (ROOT / "README.md").read_text() + (ROOT / "conf" / "recommend.yaml").read_text()
     for field in fields(RecommendConfig):
-        assert f"{field.name}=" in shown
+        assert f"{field.name}=" in shown or f"{field.name}." in shown

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.answers.own_ratings import Match
 from movie_embed.answers.results import MovieVector, Reason, Recommendation, Recommendations
+from movie_embed.data.names import usual_title
 
 _NUMBERS = ("similarity", "dot_product", "predicted_stars")
 
@@ -35,11 +38,40 @@ def as_json(answers: Recommendations) -> str:
 def as_csv(answers: Recommendations) -> str:
     """Return a header and a row per answer; genres are joined by ``|`` as in MovieLens."""
     rows = [answer.to_dict() for answer in answers]
+    cells = [["|".join(v) if isinstance(v, tuple) else v for v in r.values()] for r in rows]
+    return _csv(list(rows[0]), cells)
+
+
+def as_letterboxd(answers: Recommendations) -> str:
+    """Return CSV as importers of Letterboxd and of IMDb's lists take it: names first, then ids."""
+    rows = [
+        (a.rank, a.imdb_id, usual_title(a.title), a.year, a.imdb_id, a.tmdb_id) for a in answers
+    ]
+    return _csv(["Position", "Const", "Title", "Year", "imdbID", "tmdbID"], rows)
+
+
+def matches_as(form: str, matches: Sequence[Match]) -> str:
+    """Return a row for each movie of somebody's file: a table, JSON or CSV."""
+    rows = [asdict(match) for match in matches]
+    if form == "json":
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    if form == "csv":
+        return _csv(list(rows[0]), [row.values() for row in rows])
+    shown = [["" if each is None else str(each) for each in row.values()] for row in rows]
+    table = [[name.replace("_", " ") for name in rows[0]], *shown]
+    widths = [min(max(map(len, column)), 50) for column in zip(*table, strict=True)]
+    lines = (
+        "  ".join(f"{each:<{width}}" for each, width in zip(row, widths, strict=True))
+        for row in table
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    for row in rows:
-        writer.writerow("|".join(v) if isinstance(v, tuple) else v for v in row.values())
+    writer.writerow(header)
+    writer.writerows(rows)
     return text.getvalue().rstrip("\n")
 
 
@@ -70,14 +102,14 @@ def vectors_as_json(vectors: Sequence[MovieVector]) -> str:
 
 def vectors_as_csv(vectors: Sequence[MovieVector]) -> str:
     """Return a header and a row per movie and dimension, which count from 1."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["movie_id", "title", "dimension", "vector", "normalised"])
-    for movie in vectors:
-        columns = zip(movie.vector.tolist(), movie.normalised.tolist(), strict=True)
-        for dimension, numbers in enumerate(columns, start=1):
-            writer.writerow([movie.movie_id, movie.title, dimension, *numbers])
-    return text.getvalue().rstrip("\n")
+    rows = [
+        [movie.movie_id, movie.title, dimension, *numbers]
+        for movie in vectors
+        for dimension, numbers in enumerate(
+            zip(movie.vector.tolist(), movie.normalised.tolist(), strict=True), start=1
+        )
+    ]
+    return _csv(["movie_id", "title", "dimension", "vector", "normalised"], rows)
 
 
 def norm(vector: NDArray[Any]) -> float:

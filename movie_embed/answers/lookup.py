@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from movie_embed.checks import is_number, listed, require, whole
 from movie_embed.data.movies import Id, nearest_ids, split_genres
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
+
+if TYPE_CHECKING:
+    from movie_embed.answers.matching import Matcher
 
 Rows = NDArray[np.intp]
 
@@ -52,6 +55,13 @@ class Lookup:
     def titles(self) -> TitleSearch:
         """The search by title."""
         return TitleSearch(self.movies)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """The search by what files say."""
+        from movie_embed.answers.matching import Matcher
+
+        return Matcher(self)
 
     def row(self, movie: Movie) -> int:
         """Return the row of an id or a title.

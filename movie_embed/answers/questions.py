@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from movie_embed.answers import search
@@ -13,13 +12,15 @@ from movie_embed.answers.filters import Filters
 from movie_embed.answers.formats import (
     as_csv,
     as_json,
+    as_letterboxd,
     as_table,
+    matches_as,
     vectors_as_csv,
     vectors_as_json,
     vectors_as_table,
 )
 from movie_embed.answers.lookup import MovieId
-from movie_embed.answers.own_ratings import read_own_ratings
+from movie_embed.answers.own_ratings import OwnRatings
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import Recommendations
 from movie_embed.config import RecommendConfig
@@ -42,6 +43,8 @@ def answer(config: RecommendConfig) -> str:
         recommender, movies = asked_movies(recommender, config)
         formats = {"table": vectors_as_table, "json": vectors_as_json, "csv": vectors_as_csv}
         return formats[config.format]([recommender.vector(movie) for movie in movies])
+    if config.show == "matches":
+        return matches_as(config.format, _own_ratings(recommender, config).matches)
     query, answers = ask(recommender, config)
     if not answers:
         raise MovieEmbedError(
@@ -52,7 +55,8 @@ def answer(config: RecommendConfig) -> str:
         return f"Recommendations for {query}\n\n{as_table(answers)}"
     if "(from content" in query:
         print(query, file=sys.stderr)
-    return (as_json if config.format == "json" else as_csv)(answers)
+    written = {"json": as_json, "csv": as_csv, "letterboxd": as_letterboxd}
+    return written[config.format](answers)
 
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
@@ -73,7 +77,7 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
     if config.ratings is not None or config.rate is not None:
         ratings = config.rate
         if config.ratings is not None:
-            ratings = read_own_ratings(Path(config.ratings).expanduser())
+            ratings = _own_ratings(recommender, config)
         answers = recommender.for_ratings(ratings, config.k, **settings)
         return f"the ratings given ({len(ratings)})", answers
     recommender, movies = asked_movies(recommender, config)
@@ -93,6 +97,20 @@ def asked_movies(
         recommender, new = recommender.with_movie(config.new_movie, config.new_genres)
         movies.append(MovieId(new))
     return recommender, movies
+
+
+def _own_ratings(recommender: Recommender, config: RecommendConfig) -> OwnRatings:
+    """Read the file of ``ratings=``; what is to be said of it goes to stderr."""
+    assert config.ratings is not None
+    own = recommender.read_ratings(
+        config.ratings,
+        scale=config.scale,
+        columns={k: v for k, v in vars(config.columns).items() if v},
+        rated_by=config.rated_by,
+    )
+    for note in own.notes:
+        print(note, file=sys.stderr)
+    return own
 
 
 def note_titles() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from movie_embed.answers.filters import Catalogue, Filters, checked_shape
 from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
+from movie_embed.answers.own_ratings import ReadsFiles
 from movie_embed.answers.ranking import (
     best_rows,
     diverse_rows,
@@ -40,7 +41,7 @@ _ANY = Filters()
 _LABELS = {"cosine": "similarity", "whitened": "similarity", "dot": "dot_product"}
 
 
-class Recommender:
+class Recommender(ReadsFiles):
     """Answer from saved embeddings.
 
     Wherever a movie is asked for, an integer is a MovieLens id and a string a title, as
@@ -361,6 +362,8 @@ class Recommender:
             genres=split_genres(table.genres[row]),
             from_content=row >= table.embedded,
             reason=reason,
+            imdb_id=table.imdb_id(row),
+            tmdb_id=table.tmdb_id(row),
             **number,
         )
 

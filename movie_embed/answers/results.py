@@ -65,6 +65,10 @@ class Recommendation(NamedTuple):
         ratings it has, because it has too few to learn one.
     reason
         None unless asked for.
+    imdb_id
+        ``"tt0111161"``, None where the data has no ``links.csv``.
+    tmdb_id
+        Likewise.
     """
 
     rank: int
@@ -77,6 +81,8 @@ class Recommendation(NamedTuple):
     predicted_stars: float | None = None
     from_content: bool = False
     reason: Reason | None = None
+    imdb_id: str | None = None
+    tmdb_id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer by column name, flat, without numbers that it does not have."""

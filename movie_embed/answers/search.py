@@ -75,6 +75,15 @@ class TitleSearch:
                     return rows
         return []
 
+    @property
+    def keys(self) -> list[str]:
+        """All names, as `numbered` and `title_key` make them."""
+        return list(self._rows_of)
+
+    def named(self, key: str) -> list[int]:
+        """Return the rows of a name in the form of `keys`."""
+        return self._rows_of.get(key, [])
+
     def _exact(self, key: str, _: int | None) -> list[str]:
         return [key] if key in self._rows_of else []
 

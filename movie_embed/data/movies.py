@@ -60,6 +60,15 @@ class MovieTable:
     def _row_of(self) -> dict[Id, int]:
         return {movie_id: row for row, movie_id in enumerate(self.ids.tolist())}
 
+    def imdb_id(self, row: int) -> str | None:
+        """Return the id of a row on IMDb, ``"tt0111161"``, or None if it is not known."""
+        number = 0 if self.links is None else int(self.links[row, 0])
+        return f"tt{number:07}" if number else None
+
+    def tmdb_id(self, row: int) -> int | None:
+        """Return the id of a row on TMDB, or None if it is not known."""
+        return None if self.links is None else int(self.links[row, 1]) or None
+
     def take(self, rows: NDArray[np.int64], embedded: int) -> MovieTable:
         """Return the given rows, of which the first `embedded` have vectors."""
         return MovieTable(

@@ -20,6 +20,13 @@ def without_moved_article(name: str) -> str:
     return rest if comma and article.casefold() in _ARTICLES else name
 
 
+def usual_title(name: str) -> str:
+    """Return ``"The Matrix"`` for ``"Matrix, The"``, without other titles in brackets."""
+    name = re.sub(r"(?<=\S)\s+\([^()]*\)", "", name).strip()
+    rest, comma, article = name.rpartition(", ")
+    return f"{article} {rest}" if comma and article.casefold() in _ARTICLES else name
+
+
 def without_article(key: str) -> str:
     """Return ``"matrix"`` for ``"the matrix"``, of a simplified name."""
     article, _, rest = key.partition(" ")

@@ -1,0 +1,478 @@
+"""Somebody's own ratings and lists, in the forms in which services and people keep them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from embedded import random_vectors, saved
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import write_zip
+
+from movie_embed import MovieEmbedError, Recommender
+from movie_embed.answers.own_ratings import OwnRatings
+from movie_embed.config import RecommendConfig
+
+# id, title, genres aside, ratings, IMDb, TMDB
+MOVIES = [
+    (10, "Toy Story (1995)", 900, 114709, 862),
+    (20, "Matrix, The (1999)", 800, 133093, 603),
+    (30, "Star Wars: Episode IV - A New Hope (1977)", 700, 76759, 11),
+    (40, "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)", 600, 211915, 194),
+    (50, "Monsters, Inc. (2001)", 500, 198781, 585),
+    (60, "Lion King, The (1994)", 400, 110357, 8587),
+    (70, "Cinderella (1950)", 90, 42332, 11224),
+    (80, "Cinderella (2015)", 80, 1661199, 150689),
+    (862, "Heat (1995)", 300, 113277, 949),
+    (603, "300 (2007)", 200, 416449, 1271),
+    (90, "Split (2017)", 150, 4972582, 381288),
+    (100, "Marvel's The Avengers (2012)", 140, 848228, 24428),
+    (110, "Guardians of the Galaxy 2 (2017)", 130, 3896198, 283995),
+]  # fmt: skip
+RATED = {10: 4.5, 20: 4.0, 40: 5.0, 50: 3.5}
+LETTERBOXD = """Date,Name,Year,Letterboxd URI,Rating
+2024-03-01,Toy Story,1995,https://boxd.it/0aX0,4.5
+2024-03-02,The Matrix,1999,https://boxd.it/1aX1,4
+2024-03-09,"Monsters, Inc.",2001,https://boxd.it/8aX8,3.5
+2024-03-10,Amélie,2001,https://boxd.it/9aX9,5
+"""
+IMDB = """Const,Your Rating,Date Rated,Title,URL,Title Type,IMDb Rating,Year,Genres
+tt0114709,9,2024-03-01,Toy Story,https://imdb.com/title/tt0114709/,Movie,8.3,1995,"Drama, War"
+tt0133093,8,2024-03-02,Matrix,https://imdb.com/title/tt0133093/,Movie,8.7,1999,Drama
+tt0211915,10,2024-03-03,Il favoloso mondo di Amélie,https://imdb.com,Movie,8.3,2001,Drama
+tt0198781,7,2024-03-04,"Monsters, Inc.",https://imdb.com,Movie,8.1,2001,Drama
+tt0903747,10,2024-03-05,Breaking Bad,https://imdb.com,TV Series,9.5,2008,Drama
+"""
+OLD_IMDB = (
+    '"position","const","created","Title","Title type","You rated","IMDb Rating","Year","URL"\n'
+    '"1","tt0114709","x","Toy Story","Feature Film","9","8.3","1995","u"\n'
+    '"2","tt0133093","x","The Matrix","Feature Film","8","8.7","1999","u"\n'
+    '"3","tt0211915","x","Amelie","Feature Film","10","8.3","2001","u"\n'
+    '"4","tt0198781","x","Monsters, Inc.","Feature Film","7","8.1","2001","u"\n'
+    '"5","tt0903747","x","Breaking Bad","Serie TV","7","8.1","2008","u"\n'
+)
+TRAKT = """rated_at,type,title,year,trakt_rating,trakt_id,imdb_id,tmdb_id,season_number,rating
+2024-03-01T10:00:00Z,movie,Toy Story,1995,8.3,1,tt0114709,862,,9
+2024-03-01T10:00:00Z,movie,The Matrix,1999,8.3,2,tt0133093,603,,8
+2024-03-01T10:00:00Z,movie,Amélie,2001,8.3,3,tt0211915,194,,10
+2024-03-01T10:00:00Z,movie,"Monsters, Inc.",2001,8.3,4,tt0198781,585,,7
+2024-03-01T10:00:00Z,episode,Star Wars: The Clone Wars,2008,8.3,5,,,7,9
+"""
+TMDB = """TMDb ID,IMDb ID,Type,Name,Release Date,Season Number,Rating,Your Rating
+862,tt0114709,movie,Toy Story,1995-06-01T00:00:00Z,,8.1,9.0
+603,tt0133093,movie,The Matrix,1999-06-01T00:00:00Z,,8.1,8.0
+194,tt0211915,movie,Amélie,2001-06-01T00:00:00Z,,8.1,10.0
+585,tt0198781,movie,"Monsters, Inc.",2001-06-01T00:00:00Z,,8.1,7.0
+1396,tt0903747,tv,Breaking Bad,2008-06-01T00:00:00Z,1,8.1,7.0
+"""
+SIMKL = """SIMKL_ID,Title,Type,Year,Watchlist,LastEpWatched,WatchedDate,Rating,Memo,TVDB,TMDB,IMDB
+1,Toy Story,movie,1995,completed,,,9,,,862,tt0114709
+2,The Matrix,movie,1999,completed,,,8,,,603,
+3,Amélie,movie,2001,completed,,,10,,,,tt0211915
+4,"Monsters, Inc.",movie,2001,completed,,,7,,,585,
+5,Breaking Bad,tv,2008,watching,s1e2,,9,,,,
+6,Heat,movie,1995,plan to watch,,,,,,,
+"""
+FILMWEB = """timestamp,user_comment,user_vote,global_rating,original_title,pl_title,year
+1,x,9,7.9,Toy Story,Toy Story,1995
+2,,8,7.9,The Matrix,Matrix,1999
+3,,10,7.9,Le fabuleux destin d'Amélie Poulain,Amelia,2001
+4,,7,7.9,"Monsters, Inc.",Potwory i spółka,2001
+"""
+SITE = """movie_id,imdb_id,tmdb_id,rating,average_rating,title
+10,0114709,862,4.5,4.1,Toy Story (1995)
+20,0133093,603,4.0,4.1,"Matrix, The (1999)"
+40,0211915,194,5.0,4.1,Amélie (2001)
+50,0198781,585,3.5,4.1,"Monsters, Inc. (2001)"
+999999,0000001,1,3.5,4.1,Brand New (2030)
+"""
+TRAKT_JSON = [
+    {
+        "rated_at": "2024-03-01T10:00:00Z",
+        "rating": stars * 2,
+        "type": "movie",
+        "movie": {"title": title, "year": year, "ids": {"trakt": 1, "slug": "x", "imdb": imdb}},
+    }
+    for title, year, imdb, stars in (
+        ("Toy Story", 1995, "tt0114709", 4.5),
+        ("The Matrix", 1999, None, 4),
+        ("Amélie", 2001, "tt0211915", 5),
+        ("Monsters, Inc.", 2001, None, 3.5),
+    )
+]
+SIMKL_JSON = {
+    "movies": [
+        {"user_rating": each["rating"], "movie": {**each["movie"], "ids": {"simkl": 1}}}  # type: ignore[dict-item]
+        for each in TRAKT_JSON
+    ],
+    "shows": [{"user_rating": 9, "show": {"title": "Heat", "year": 1995, "ids": {"simkl": 2}}}],
+}
+TABLE = """title,stars
+Toy Story,4.5
+The Matrix,4
+Amélie,5
+"Monsters, Inc.",3.5
+"""
+YEARS = """Movie Title,Release Year,My Rating (out of 5)
+Toy Story,1995,4.5
+The Matrix,1998,4
+amelie,2001,5
+Monsters Inc,2001,3.5
+"""
+
+
+def changed(text: str, *pairs: tuple[str, str]) -> str:
+    for old, new in pairs:
+        text = text.replace(old, new)
+    return text
+
+
+def zipped(members: dict[str, str]) -> bytes:
+    path = io.BytesIO()
+    write_zip(path, {name: text.encode() for name, text in members.items()})  # type: ignore[arg-type]
+    return path.getvalue()
+
+
+GERMAN = changed(TABLE, ('"', ""), (",", ";"), (".5", ",5"), ("Monsters;", "Monsters,"))
+READ: dict[str, str | bytes] = {
+    "Letterboxd": LETTERBOXD,
+    "Letterboxd zip": zipped(
+        {
+            "ratings.csv": LETTERBOXD,
+            "diary.csv": LETTERBOXD,
+            "watchlist.csv": "Date,Name,Year,Letterboxd URI\n",
+            "deleted/ratings.csv": "",
+        }
+    ),
+    "Letterboxd renamed": changed(LETTERBOXD, ("Name", "title"), ("Rating", "rating")),
+    "IMDb": IMDB,
+    "IMDb renamed": changed(
+        IMDB, ("Const", "const"), ("Your Rating", "rating"), ("Title,", "title,")
+    ),
+    "IMDb before 2017": OLD_IMDB,
+    "Trakt": TRAKT,
+    "Trakt JSON": json.dumps(TRAKT_JSON),
+    "Trakt halved": changed(
+        TRAKT, (",9\n", ",4.5\n"), (",8\n", ",4\n"), (",10\n", ",5\n"), (",7\n", ",3.5\n")
+    ),
+    "TMDB": TMDB,
+    "Simkl": SIMKL,
+    "Simkl JSON": json.dumps(SIMKL_JSON),
+    "Filmweb": FILMWEB,
+    "MovieLens site": SITE,
+    "titles": TABLE,
+    "years apart, column names of a person": YEARS,
+    "capitals": changed(TABLE, ("title,stars", "Title , RATING")),
+    "semicolons and decimal commas": GERMAN,
+    "a line that names the separator": f"sep=;\n{GERMAN}",
+    "decimal commas in quotes": changed(TABLE, ("4.5", '"4,5"'), ("3.5", '"3,5"')),
+    "tabs": "title\tstars\nToy Story\t4.5\nThe Matrix\t4\nAmélie\t5\nMonsters, Inc.\t3.5\n",
+    "Windows": changed(TABLE, ("\n", "\r\n")).encode("cp1252"),
+    "UTF-8 with its mark": TABLE.encode("utf-8-sig"),
+    "UTF-16": TABLE.encode("utf-16"),
+    "stars as glyphs": changed(
+        TABLE, ("4.5", "★★★★½"), ("3.5", "★★★½☆"), (",4\n", ",★★★★\n"), (",5\n", ",★★★★★\n")
+    ),
+    "fractions": changed(TABLE, (".5", ".5/5"), (",4\n", ",8/10\n"), (",5\n", ",100%\n")),
+    "a blank and a zero": f"{TABLE}Heat,\n300,0\n",
+    "a pandas index": "\n".join(f"{n or ''},{row}" for n, row in enumerate(TABLE.splitlines())),
+    "no header": TABLE.split("\n", 1)[1],
+    "JSON": json.dumps({"Toy Story": 4.5, "The Matrix": 4, "Amélie": 5, "Monsters, Inc.": 3.5}),
+    "MovieLens ids": "userId,movieId,rating\n1,10,4.5\n1,20,4\n1,40,5\n1,50,3.5\n",
+    "floats as ids": "movieId,rating\n10.0,4.5\n20.0,4\n40.0,5\n50.0,3.5\n",
+    "IMDb ids": "imdbId,rating\ntt0114709,4.5\n0133093,4\ntt0211915,5\ntt0198781,3.5\n",
+    "TMDB ids called movie_id": "movie_id,rating\n862,4.5\n603,4\n194,5\n585,3.5\n",
+    "TMDB ids called movie_id beside titles": (
+        "movie_id,title,rating\n862,Toy Story,4.5\n603,The Matrix,4\n194,Amélie,5\n"
+        '585,"Monsters, Inc.",3.5\n'
+    ),
+    "a later rating": f"{TABLE.replace('Toy Story,4.5', 'Toy Story,1')}Toy Story (1995),4.5\n",
+    "an unknown movie and a series": f"{TABLE}Dune: Part Two (2024),4\nBand of Brothers,5\n",
+}
+
+
+@pytest.fixture(scope="module")
+def recommender() -> Recommender:
+    """Thirteen movies under their real names, on a scale from a half to five stars."""
+    embeddings = saved(random_vectors(len(MOVIES) - 2))
+    ids, titles, counts, *links = zip(*MOVIES, strict=True)
+    table = replace(
+        embeddings.movies,
+        ids=np.array(ids),
+        titles=list(titles),
+        rating_counts=np.array(counts),
+        links=np.array(links).T,
+    )
+    return Recommender(replace(embeddings, movies=table))
+
+
+def on_scale(recommender: Recommender, low: float, high: float) -> Recommender:
+    return Recommender(replace(recommender.embeddings, rating_range=(low, high)))
+
+
+def read(folder: Path, recommender: Recommender, content: str | bytes, **how: Any) -> OwnRatings:
+    path = folder / "my.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return recommender.read_ratings(path, **how)
+
+
+def stars(own: OwnRatings) -> dict[Any, float]:
+    return {movie.id: value for movie, value in own.items()}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_path: Path) -> None:
+    own = read(tmp_path, recommender, READ[kind])
+    assert stars(own) == RATED
+    assert recommender.for_ratings(own, k=3) == recommender.for_ratings(RATED, k=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "has no ratings"),
+        ("title,stars\n", "has no ratings"),
+        (b"PK\3\4 broken", "cannot be read"),
+        (zipped({"xl/workbook.xml": "", "a.csv": TABLE}), "an Excel workbook: save"),
+        (zipped({"a.csv": TABLE, "b.csv": TABLE}), r"2 tables that may be meant: a\.csv, b\.csv"),
+        (b"\xd0\xcf\x11\xe0\xa1", "old Excel workbook"),
+        (b"<html>", "a web page or XML"),
+        ("Title,Thumbs Value,Star Value\nHeat,2,\n", "has thumbs .Thumbs Value. and no stars"),
+        ("Film,Punkte\nHeat,5\n", r"no column of ratings .*it has Film, Punkte .columns\.rating="),
+        ("Seen,rating\nHeat,5\n", r"no column of movies .*columns\.title="),
+        ("title,IMDb Rating\nHeat,8.3\n", "no column of ratings"),
+        ("title,rating\nHeat,good\n", "line 2: 'good' is no rating"),
+        ('title,rating\n"Heat,5\n', "line 2: a quoted field does not end"),
+        ("title,rating\nNo Such Movie,5\nThe Matrx,4\n", "known .2.:(.|\n)*nearest: Matrix"),
+        ("title,rating\nHeat,5\nToy Story,900\n", "ratings up to 900: scale="),
+        ("user,title,rating\nann,Heat,5\nbob,Heat,4\n", "2 users .ann, bob.*rated_by=ann"),
+        ("title,rating\nHeat,\x00\n", "is no text"),
+    ],
+)
+def test_other_files_are_refused_in_a_line_that_helps(
+    content: str | bytes, told: str, recommender: Recommender, tmp_path: Path
+) -> None:
+    with pytest.raises(MovieEmbedError, match=told):
+        read(tmp_path, recommender, content)
+
+
+@pytest.mark.parametrize(
+    ("row", "movie"),
+    [
+        ("Star Wars,1977", 30),
+        ("Star Wars: A New Hope,1977", 30),
+        ("The Avengers,2012", 100),
+        ("Split,2016", 90),  # a year off
+        ("Toy Story,2010", None),  # no guess across years
+        ("Cinderella,2015", 80),
+        ("Cinderella,", None),  # two, about as well known
+        ("Guardians of the Galaxy,", None),  # its second part is no other movie
+        ("Matrxi The,1999", None),  # too short to be sure of
+        ("Guardians of teh Galaxy 2,2017", 110),
+        ("300,", 603),
+    ],
+)
+def test_a_title_leads_to_its_movie_or_to_none(
+    row: str, movie: int | None, recommender: Recommender, tmp_path: Path
+) -> None:
+    own = read(tmp_path, recommender, f"title,year,rating\nHeat,1995,1\n{row},5\n")
+    assert stars(own) == {862: 1.0, **({movie: 5.0} if movie else {})}
+    assert [match.movie_id for match in own.matches] == [862, movie]
+
+
+@pytest.mark.parametrize(
+    ("scale", "content", "how", "expected"),
+    [
+        ((0.5, 5.0), "title,rating\nHeat,9\n300,4\n", {}, [4.5, 2.0]),
+        ((0.5, 5.0), "title,rating\nHeat,5\n300,4\n", {"scale": 10}, [2.5, 2.0]),
+        ((0.5, 5.0), IMDB.replace(",10,", ",5,").replace(",9,", ",4,"), {}, [2.0, 4.0, 2.5, 3.5]),
+        ((0.5, 5.0), "title,rating\nHeat,85\n300,4\n", {}, [4.25, 0.5]),
+        ((1.0, 10.0), "title,rating\nHeat,5\n300,0.5\n", {}, [10.0, 1.0]),
+        ((1.0, 10.0), "title,rating\nHeat,5\n300,1\n", {"scale": 10}, [5.0, 1.0]),
+        ((1.0, 5.0), "title,rating\nHeat,4.5\n300,0.5\n", {}, [4.5, 1.0]),
+        ((1.0, 6.0), "title,rating\nHeat,6\n300,2\n", {}, [6.0, 2.0]),
+        ((-10.0, 10.0), "title,rating\nHeat,5\n300,2.5\n", {}, [10.0, 0.0]),
+    ],
+)
+def test_ratings_are_converted_to_the_scale_of_the_run(
+    scale: tuple[float, float],
+    content: str,
+    how: dict[str, Any],
+    expected: list[float],
+    recommender: Recommender,
+    tmp_path: Path,
+) -> None:
+    own = read(tmp_path, on_scale(recommender, *scale), content, **how)
+    assert list(own.values()) == pytest.approx(expected)
+    top = how.get("scale", scale[1])
+    assert top == scale[1] or f"(scale={top})" in own.notes[0]
+
+
+def test_what_was_left_out_is_listed_twenty_at_most(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    unknown = "".join(f"No Movie {n} (2030),4\n" for n in range(25))
+    own = read(tmp_path, recommender, f"title,stars\nStar Wars (1977),5\n{unknown}Matrxi,3\n")
+    (told,) = own.notes
+    assert "movies left out (26):" in told
+    assert len(told.splitlines()) == 22
+    assert "line 3: No Movie 0 (2030): not in 13 movies" in told
+    assert told.endswith("and 6 more")
+    assert [own.matches[0].taken_for, own.matches[0].how] == [
+        "Star Wars: Episode IV - A New Hope (1977)",
+        "a similar title and the year",
+    ]
+
+
+def test_of_two_ratings_the_later_counts_by_date_and_both_lines_are_told(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    rows = "2024-04-01,Heat,5\n2024-03-01,Heat,1\n2024-01-01,Star Wars (1977),2\n"
+    rows += "2024-01-01,Star Wars: Episode IV - A New Hope (1977),3\n"
+    own = read(tmp_path, recommender, f"Watched Date,Name,Rating\n{rows}")
+    assert stars(own) == {862: 5.0, 30: 3.0}
+    assert "lines 2 and 3, 5 counts" in own.notes[0]
+    assert "lines 4 and 5, 3 counts" in own.notes[0]
+    assert own.matches[1].how == "again in line 2, which counts"
+
+
+def test_the_title_decides_against_an_id_and_it_is_said(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    own = read(tmp_path, recommender, "movieId,title,rating\n10,Heat,5\n20,Casablanca,4\n")
+    assert stars(own) == {862: 5.0}
+    assert "against its movie id: Toy Story (1995)" in own.notes[0]
+    assert own.matches[1].how == "its movie id is that of Matrix, The (1999)"
+
+
+def test_columns_and_users_can_be_named(recommender: Recommender, tmp_path: Path) -> None:
+    text = "Seen,Points,user\nHeat,5,ann\n300,4,bob\n"
+    named = {"title": "seen", "rating": "Points"}
+    assert stars(read(tmp_path, recommender, text, columns=named, rated_by="bob")) == {603: 4.0}
+    for wrong, told in (
+        ({"columns": {**named, "title": "Sen"}}, r"columns\.title=Sen: .*did you mean Seen"),
+        ({"columns": {"titel": "Seen"}}, "columns.titel: must be one of"),
+        ({"columns": named, "rated_by": "cy"}, "no such user; it has ann, bob"),
+        ({"columns": named, "rated_by": "ann", "scale": 4}, "scale=4: .*line 2 has 5"),
+    ):
+        with pytest.raises(MovieEmbedError, match=told):
+            read(tmp_path, recommender, text, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Toy Story\nMonsters, Inc. (2001)\nNo Such Movie\nStar Wars (1977)\n",
+        "Toy Story\t1995\nMonsters, Inc.\t2001\nStar Wars\t1977\n",
+        "title\nToy Story\nMonsters, Inc.\nhttps://www.imdb.com/title/tt0076759/\n",
+        'Date,Name,Year,Letterboxd URI\nx,Toy Story,1995,u\nx,"Monsters, Inc.",2001,u\n'
+        "x,Star Wars,1977,u\n",
+        "Letterboxd list export v7\nDate,Name,Tags,URL,Description\n2022-11-20,Best,,u,\n\n"
+        'Position,Name,Year,URL,Description\n1,Toy Story,1995,u,\n2,"Monsters, Inc.",2001,u,\n'
+        "3,Star Wars,1977,u,\n",
+        "Const,Title,Title Type,IMDb Rating,Year,Your Rating\ntt0114709,Toy Story,Movie,8.3,1995,\n"
+        "tt0198781,,Movie,8,,\ntt0076759,Guerre stellari,Movie,8,1977,\n"
+        "tt0113277,Heat,TV Series,8,1995,\n",
+        '["Toy Story", "Monsters, Inc.", "Star Wars (1977)"]',
+    ],
+)
+def test_lists_of_movies_are_read(text: str, recommender: Recommender, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(text, encoding="utf-8")
+    movies = recommender.read_movies(tmp_path / "list.txt")
+    assert [movie.id for movie in movies] == [10, 50, 30]
+    assert recommender.similar(movies, k=1)
+
+
+def test_an_unpacked_export_is_read(recommender: Recommender, tmp_path: Path) -> None:
+    (tmp_path / "likes").mkdir()
+    for name in ("ratings.csv", "diary.csv", "likes/films.csv"):
+        (tmp_path / name).write_text(LETTERBOXD, encoding="utf-8")
+    assert stars(recommender.read_ratings(tmp_path)) == RATED
+
+
+def test_matches_and_importable_answers_are_written(
+    recommender: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from movie_embed.answers import questions
+
+    (tmp_path / "my.csv").write_text(f"{TABLE}Casablanca,5\n", encoding="utf-8")
+    recommender.embeddings.save(tmp_path)
+    asked = {"ratings": str(tmp_path / "my.csv"), "run": str(tmp_path)}
+    for form in ("table", "json", "csv"):
+        text = questions.answer(RecommendConfig(show="matches", format=form, **asked))
+        assert "Matrix, The (1999)" in text
+        assert "not in 13 movies" in text
+    assert "movies left out (1)" in capsys.readouterr().err
+    rows = [
+        *csv.DictReader(
+            io.StringIO(questions.answer(RecommendConfig(format="letterboxd", **asked)))
+        )
+    ]
+    assert {"Star Wars: Episode IV - A New Hope", "The Lion King"} <= {row["Title"] for row in rows}
+    king = next(row for row in rows if row["Title"] == "The Lion King")
+    assert [king[name] for name in ("Year", "Const", "imdbID", "tmdbID")] == [
+        "1994", "tt0110357", "tt0110357", "8587",
+    ]  # fmt: skip
+    answers = json.loads(questions.answer(RecommendConfig(format="json", **asked)))
+    assert {answer["imdb_id"] for answer in answers} >= {"tt0110357"}
+
+
+FIELDS = st.sampled_from(
+    [
+        "Toy Story",
+        "Heat (1995)",
+        "tt0114709",
+        "862",
+        "5",
+        "4,5",
+        "0",
+        "nan",
+        '"',
+        "",
+        "x,y",
+        "★½",
+        "1/2",
+        "\ufeff",
+        "(1995)",
+    ]
+)
+HEADERS = st.sampled_from(["title", "rating", "movieId", "imdbId", "year", "user", "type", "x", ""])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(",;\t"),
+            st.lists(HEADERS, min_size=1, max_size=4),
+            st.lists(st.lists(FIELDS, max_size=5), max_size=4),
+        ).map(lambda t: "\n".join(t[0].join(row) for row in [t[1], *t[2]]).encode()),
+        st.recursive(
+            st.none() | st.floats() | st.text(max_size=3) | FIELDS,
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(HEADERS | st.just("movies"), inner, max_size=3)
+            ),
+            max_leaves=8,
+        ).map(lambda value: json.dumps(value).encode()),
+        st.binary(max_size=60),
+        st.binary(max_size=40).map(lambda tail: READ["Letterboxd zip"][:-40] + tail),  # type: ignore[operator]
+    )
+)
+def test_any_file_gets_an_answer_or_one_line(
+    recommender: Recommender, tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(content)
+    for reader in (recommender.read_ratings, recommender.read_movies):
+        try:
+            assert len(reader(path)) > 0  # type: ignore[operator]
+        except MovieEmbedError as error:
+            assert str(error)
