@@ -6,14 +6,12 @@ import hashlib
 import logging
 import os
 import ssl
-import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -29,8 +27,10 @@ TIMEOUT_S = 10.0
 RETRIES = 3
 BLOCK = 1 << 16
 
-_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
-_MIRROR = "https://huggingface.co/datasets/Recommenders/MovieLens/resolve/main"
+_BASES = (
+    "https://files.grouplens.org/datasets/movielens",
+    "https://huggingface.co/datasets/Recommenders/MovieLens/resolve/main",
+)
 _MIRRORED = {"ml-100k", "ml-1m", "ml-10m", "ml-20m"}
 
 _log = logging.getLogger(__name__)
@@ -58,14 +58,10 @@ class Release:
     checksum: str
 
 
-def _release(name: str, size: int | None, checksum: str) -> Release:
-    bases = (_GROUPLENS, _MIRROR) if name in _MIRRORED else (_GROUPLENS,)
-    return Release(name, tuple(f"{base}/{name}.zip" for base in bases), size, checksum)
-
-
-RELEASES: dict[str, Release] = {
-    name: _release(name, data.size, data.checksum)
+RELEASES = {
+    name: Release(name, tuple(f"{base}/{name}.zip" for base in bases), data.size, data.checksum)
     for name, data in DATA_SETS.items()
+    for bases in [_BASES if name in _MIRRORED else _BASES[:1]]
     if data.checksum
 }
 
@@ -107,14 +103,9 @@ def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
     release
         What to fetch.
     folder
-        Where it is kept; created where it is missing.
+        Where it is kept, as ``NAME.zip``; created where it is missing.
     download
         Whether the network may be used.
-
-    Returns
-    -------
-    Path
-        ``folder/NAME.zip``.
 
     Raises
     ------
@@ -156,12 +147,8 @@ class _SourceError(Exception):
     """The source cannot deliver; the next one may."""
 
 
-class _RangeError(_SourceError):
-    """The source did not send the part asked for; it may still send the whole."""
-
-
 class _CutError(_SourceError):
-    """The connection broke off; the same source may still send the rest."""
+    """The answer broke off or its end does not fit; the same source may still send the rest."""
 
 
 def _download(release: Release, target: Path) -> None:
@@ -182,90 +169,72 @@ def _download(release: Release, target: Path) -> None:
 
 
 def _obtain(release: Release, url: str, part: Path) -> None:
-    """Bring ``part`` to the verified whole; pieces that do not fit get one fresh start."""
-    resumed = _transfer(release, url, part)
-    try:
-        _verify(release, part)
-    except _SourceError:
-        if not resumed:
-            raise
-        _transfer(release, url, part)
-        _verify(release, part)
+    """Bring ``part`` to the verified whole, in a few answers if need be."""
+    for left in reversed(range(1 + RETRIES)):
+        try:
+            held = _receive(release, url, part)
+            _verify(release, part, held)
+        except _CutError:
+            if not left:
+                raise
+        else:
+            return
 
 
-def _verify(release: Release, part: Path) -> None:
+def _verify(release: Release, part: Path, held: int) -> None:
     """Delete ``part`` and raise unless it is the published archive."""
     algorithm, _, published = release.checksum.partition(":")
     with part.open("rb+") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
     fits = release.size in (None, part.stat().st_size)
-    if fits and digest.hexdigest() == published:
-        return
-    part.unlink()
-    wrong = algorithm if fits else "size"
-    raise _SourceError(f"its {wrong} is not the published file's (replaced there, or altered)")
+    if not fits or digest.hexdigest() != published:
+        part.unlink()
+        wrong = f"its {algorithm if fits else 'size'} is not the published file's"
+        raise (_CutError if held else _SourceError)(f"{wrong} (replaced there, or altered)")
 
 
-def _transfer(release: Release, url: str, part: Path) -> bool:
-    for _ in range(RETRIES):
-        with suppress(_CutError):
-            return _receive(release, url, part)
-    return _receive(release, url, part)
-
-
-def _receive(release: Release, url: str, part: Path) -> bool:
-    """Write one answer to ``part``; tell whether ``part`` holds bytes from before it."""
-    offset = part.stat().st_size if part.exists() else 0
-    if release.size is not None and offset >= release.size:
-        return True
-    response, start = _open(url, offset)
-    most = sys.maxsize if release.size is None else release.size + 1
-    total = release.size or (response.length and start + response.length)
-    with (
-        response,
-        part.open("ab" if start else "wb") as file,
-        tqdm(desc=release.name, total=total, initial=start, unit="B", unit_scale=True) as bar,
-    ):
-        _copy(response, file, most - start, bar)
-    return start > 0
-
-
-def _copy(response: HTTPResponse, file: BinaryIO, room: int, bar: tqdm[NoReturn]) -> None:
-    declared = response.length
-    left = room if declared is None else min(room, declared)
-    while left and (block := _read(response, min(BLOCK, left))):
-        file.write(block)
-        bar.update(len(block))
-        left -= len(block)
-    if left and declared is not None:
-        raise _CutError(f"connection cut with {left:,} bytes to come")
-
-
-def _read(response: HTTPResponse, size: int) -> bytes:
+def _receive(release: Release, url: str, part: Path) -> int:
+    """Write one answer to ``part``; return how many bytes it still holds from before."""
+    held = part.stat().st_size if part.exists() else 0
+    if release.size and held >= release.size:
+        return held
     with _network_errors():
-        return response.read1(size)
+        response, held = _request(url, held)
+    end = None if response.length is None else held + response.length
+    size = release.size or end
+    bar = tqdm(desc=release.name, total=size, initial=held, unit="B", unit_scale=True)
+    with response, part.open("ab" if held else "wb") as file, bar:
+        while block := _read(response):
+            bar.update(file.write(block))
+            if size and file.tell() > size:
+                return held  # another file, however long
+        if end and file.tell() < end:
+            raise _CutError(f"connection cut with {end - file.tell():,} bytes to come")
+    return held
 
 
-def _open(url: str, offset: int) -> tuple[HTTPResponse, int]:
-    """Return the answer and where in the file its body starts: at ``offset``, or else at 0."""
-    if offset:
-        with suppress(_RangeError):
-            return _request(url, offset)
+def _request(url: str, held: int) -> tuple[HTTPResponse, int]:
+    """Return an answer and where in the file it starts: after what is held, or else at 0."""
+    headers = {"User-Agent": "movie_embed"} | ({"Range": f"bytes={held}-"} if held else {})
+    try:
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
+    except HTTPError as error:
+        if not held or error.code != 416:
+            raise
+        error.close()
+        return _request(url, 0)
+    if response.status != 206 or not held:
+        return response, 0
+    if response.headers.get("Content-Range", "").startswith(f"bytes {held}-"):
+        return response, held
+    response.close()
     return _request(url, 0)
 
 
-def _request(url: str, offset: int) -> tuple[HTTPResponse, int]:
-    headers = {"User-Agent": "movie_embed"} | ({"Range": f"bytes={offset}-"} if offset else {})
+def _read(response: HTTPResponse) -> bytes:
     with _network_errors():
-        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
-    if response.status == 200:
-        return response, 0
-    span = response.headers.get("Content-Range", "")
-    if response.status == 206 and span.startswith(f"bytes {offset}-"):
-        return response, offset
-    response.close()
-    raise _RangeError("answered with neither the whole file nor the part asked for")
+        return response.read1(BLOCK)
 
 
 @contextmanager
@@ -275,8 +244,7 @@ def _network_errors() -> Iterator[None]:
         yield
     except HTTPError as error:
         error.close()
-        kind = _RangeError if error.code == 416 else _SourceError
-        raise kind(f"HTTP {error.code} {error.reason}") from error
+        raise _SourceError(f"HTTP {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
         cut = isinstance(cause, (ConnectionResetError, IncompleteRead, ssl.SSLEOFError))
