@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME, USERS, MOVIES = "ml-latest-small", 100, 200
 PHASES = {
     "download": [(movielens, "_download")],
-    "cache": [(loading, "_read_files"), (loading, "_write_cache")],
+    "cache": [(loading, "_read"), (loading, "_write_cache")],
     "train": [(pl.Trainer, "fit")],
     "checkpoint": [(AtomicCheckpointIO, "save_checkpoint")],
     "save": [

@@ -461,7 +461,7 @@ def test_a_lock_that_another_holds_is_named(
     with ThreadPoolExecutor(1) as other:
         other.submit(held.acquire).result()
     threading.Timer(1.5, held.release).start()
-    with wait_for(FileLock(tmp_path / "held.lock")):
+    with wait_for(tmp_path / "held.lock"):
         assert [str(tmp_path / "held.lock") in line for line in caplog.messages] == [True]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -15,12 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xxhash
-from filelock import FileLock
 
 from movie_embed.config import DataConfig
 from movie_embed.data import demo
 from movie_embed.data.movielens import RELEASES, cache_dir, fetch, wait_for
-from movie_embed.data.movies import MovieTable
+from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.packing import Packed, drop_pages
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
 from movie_embed.data.sources import Sources, find_sources
@@ -28,16 +25,13 @@ from movie_embed.data.tables import Table, given_table, made_local, reading
 from movie_embed.data.titles import read_movies, read_tags
 from movie_embed.data.triples import Counts, Triples, filtered
 from movie_embed.data.values import BadRows
-from movie_embed.errors import MovieEmbedError, cannot_write
-from movie_embed.storage import (
-    atomic_folder,
-    digest_of,
-    read_columns,
-    write_columns,
-)
+from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import atomic_folder, digest_of, read_columns, write_columns
 
 _CACHE_VERSION = 6  # raise it when the same source and settings give other triples
 _COLUMNS = "columns.safetensors"
+_ARRAYS = ("packed", "rare")
+_PLAIN = ("rating_range", "duplicates", "bad_rows", "notes")
 _MOVIELENS = {"userId", "movieId", "rating"}
 _log = logging.getLogger(__name__)
 
@@ -62,34 +56,48 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     """
     if frame is not None or config.query:  # whether what they hold has changed is not known
         kind, given = ("query", _query(config)) if frame is None else ("frame", frame)
-        return _read(config, Sources(given_table(kind, given, config)), None)
+        return _read_apart(config, Sources(given_table(kind, given, config)))
     sources = None if config.name == "demo" else _find(config)
     on_disk = sources.on_disk if sources else demo.SOURCES
     name = f"{config.name}-{_cache_key(config, on_disk)}"
     try:
-        cached = cache_dir(config.cache_dir) / "triples" / name
-        lock = _lock(cached)
+        cached = cache_dir(config.cache_dir, "triples") / name
+        lock = wait_for(cached.with_suffix(".lock"))
     except MovieEmbedError as error:
         if config.cache_dir:
             raise
         _log.warning("%s; going on without", error)
-        return _read(config, sources, None)
+        return _read_apart(config, sources)
     with lock:
         if cached.exists():
             try:
                 return _read_cache(cached, config.window)
             except MovieEmbedError as error:
                 _log.warning("%s; building it again", error)
-        triples = _read(config, sources, cached)
-        try:
-            _write_cache(cached, triples)
-        except MovieEmbedError as error:
-            _log.warning("%s; going on without", error)
-            return triples
-        if len(triples) <= config.window:
-            return triples
-        del triples  # its files, mapped too, would count beside those of the cache
-        return _read_cache(cached, config.window)
+        return _build_cache(cached, config, sources)
+
+
+def _read_apart(config: DataConfig, sources: Sources | None) -> Triples:
+    with tempfile.TemporaryDirectory() as scratch:
+        return _read(config, sources, Path(scratch))
+
+
+def _build_cache(cached: Path, config: DataConfig, sources: Sources | None) -> Triples:
+    triples = None
+    try:
+        with atomic_folder(cached) as folder:
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                triples = _read(config, sources, Path(scratch))
+            _write_cache(folder, triples)
+    except MovieEmbedError as error:
+        if triples is None:
+            raise
+        _log.warning("%s; going on without", error)
+        return triples
+    if len(triples) <= config.window:
+        return triples
+    del triples  # its files, mapped too, would count beside those of the cache
+    return _read_cache(cached, config.window)
 
 
 def _query(config: DataConfig) -> str:
@@ -101,17 +109,6 @@ def _query(config: DataConfig) -> str:
         return file.read_text(encoding="utf-8").strip().removesuffix(";")
 
 
-def _lock(cached: Path) -> AbstractContextManager[object]:
-    try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        return wait_for(FileLock(cached.with_suffix(".lock")))
-    except OSError as error:
-        raise MovieEmbedError(
-            f"{cached.parent} cannot hold the cache: {error.strerror}; choose another folder with "
-            "data.cache_dir=..."
-        ) from error
-
-
 def _find(config: DataConfig) -> Sources:
     config.check_source()
     if config.path:
@@ -120,37 +117,15 @@ def _find(config: DataConfig) -> Sources:
     return find_sources(fetch(RELEASES[config.name], folder, download=config.download), config)
 
 
-@contextmanager
-def _scratch(cached: Path | None) -> Iterator[Path]:
-    """Yield an empty folder, which is removed in the end: beside the cache, where there is one."""
-    if cached is None:
-        with tempfile.TemporaryDirectory() as name:
-            yield Path(name)
-        return
-    # The lock is held, so a folder of this name is one that a killed process has left.
-    folder = cached.with_name(f".{cached.name}.scratch")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir()
-        yield folder
-    except OSError as error:
-        raise MovieEmbedError(cannot_write(folder, error)) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read(config: DataConfig, sources: Sources | None, cached: Path | None) -> Triples:
+def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples:
     """Make triples of raw or, without sources, simulated ratings."""
-    with _scratch(cached) as scratch:
-        if sources:
-            return _read_files(config, _local(sources, scratch), scratch)
+    if sources is None:
         drawn = demo.draw_ratings(config.users or demo.DEFAULT_USERS)
         table = given_table("frame", pd.DataFrame(drawn._asdict()), config)
         ratings = sorted_ratings(table, config, demo.RATING_RANGE, BadRows(), scratch)
         return filtered(ratings, (demo.movies(), {}), config.min_ratings, demo.RATING_RANGE)
-
-
-def _read_files(config: DataConfig, sources: Sources, scratch: Path) -> Triples:
+    tables = {name: table for name, table in vars(sources).items() if isinstance(table, Table)}
+    sources = replace(sources, **{n: made_local(t, scratch / n) for n, t in tables.items()})
     bad_rows = BadRows(skip=config.on_bad_rows == "skip")
     given = (config.rating_range[0], config.rating_range[1]) if config.rating_range else None
     usual = (0.5, 5.0) if {*sources.ratings.names} >= _MOVIELENS else None
@@ -162,20 +137,6 @@ def _read_files(config: DataConfig, sources: Sources, scratch: Path) -> Triples:
     triples = filtered(ratings, texts, config.min_ratings, scale, scratch if large else None)
     notes = tuple(_notes(sources, triples, ratings, given is None))
     return replace(triples, bad_rows=bad_rows.count, notes=notes)
-
-
-def _local(sources: Sources, scratch: Path) -> Sources:
-    """Unpack the members of a zip that are read."""
-
-    def local(name: str) -> Table | None:
-        table: Table | None = getattr(sources, name)
-        return made_local(table, scratch / name) if table else None
-
-    ratings = local("ratings")
-    assert ratings is not None
-    return replace(
-        sources, ratings=ratings, movies=local("movies"), tags=local("tags"), links=local("links")
-    )
 
 
 def _observed_range(ratings: SortedRatings) -> tuple[float, float]:
@@ -235,56 +196,38 @@ def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _write_cache(path: Path, triples: Triples) -> None:
-    with atomic_folder(path) as folder:
-        for name in ("packed", "rare"):
-            getattr(triples, name).tofile(folder / name)
-        write_columns(
-            folder / _COLUMNS,
-            "triples",
-            {
-                "levels": triples.levels,
-                "user_ids": triples.user_ids,
-                **triples.movies.to_columns(),
-            },
-            {
-                "embedded": triples.movies.embedded,
-                "rating_range": triples.rating_range,
-                "before": asdict(triples.before),
-                "duplicates": triples.duplicates,
-                "bad_rows": triples.bad_rows,
-                "notes": triples.notes,
-                "arrays": {
-                    name: (array.dtype.str, array.size, digest_of(array))
-                    for name, array in (("packed", triples.packed), ("rare", triples.rare))
-                },
-            },
-            durable=False,  # what a power cut spoils is built again
-        )
+def _write_cache(folder: Path, triples: Triples) -> None:
+    arrays = {name: getattr(triples, name) for name in _ARRAYS}
+    for name, array in arrays.items():
+        array.tofile(folder / name)
+    columns = {"levels": triples.levels, "user_ids": triples.user_ids}
+    about = {
+        **{name: getattr(triples, name) for name in _PLAIN},
+        "before": asdict(triples.before),
+        "embedded": triples.movies.embedded,
+        "arrays": {name: (a.dtype.str, a.size, digest_of(a)) for name, a in arrays.items()},
+    }
+    columns |= triples.movies.to_columns()
+    # What a power cut spoils is built again.
+    write_columns(folder / _COLUMNS, "triples", columns, about, durable=False)
 
 
 def _read_cache(path: Path, window: int) -> Triples:
-    columns, metadata = read_columns(path / _COLUMNS, "triples")
-    arrays = {
-        name: _read_array(path / name, dtype, size, digest, window)
-        for name, (dtype, size, digest) in metadata["arrays"].items()
+    columns, about = read_columns(path / _COLUMNS, "triples")
+    plain: dict[str, Any] = {
+        **{name: about[name] for name in _PLAIN},
+        **{name: _read_array(path / name, window, *of) for name, of in about["arrays"].items()},
     }
-    low, high = metadata["rating_range"]
     return Triples(
-        packed=arrays["packed"],
-        rare=arrays["rare"],
         levels=columns["levels"],
-        user_ids=columns["user_ids"],
-        movies=MovieTable.from_columns(columns, metadata["embedded"]),
-        rating_range=(low, high),
-        before=Counts(**metadata["before"]),
-        duplicates=metadata["duplicates"],
-        bad_rows=metadata["bad_rows"],
-        notes=tuple(metadata["notes"]),
+        user_ids=ids_of(columns["user_ids"]),
+        movies=MovieTable.from_columns(columns, about["embedded"]),
+        before=Counts(**about["before"]),
+        **{name: tuple(of) if isinstance(of, list) else of for name, of in plain.items()},
     )
 
 
-def _read_array(path: Path, dtype: str, size: int, digest: str, window: int) -> Packed:
+def _read_array(path: Path, window: int, dtype: str, size: int, digest: str) -> Packed:
     """Read an array of the cache, or map it where it is larger than the window."""
     try:
         if size > window:

@@ -66,29 +66,35 @@ RELEASES = {
 }
 
 
-def cache_dir(configured: str | None) -> Path:
-    """Return the folder that archives are kept in, created where it is missing.
+def cache_dir(configured: str | None, name: str = ".") -> Path:
+    """Return the folder that archives are kept in, or one in it, created where it is missing.
 
     Parameters
     ----------
     configured
         The folder the user chose (``~`` is expanded), or ``None`` for the system's cache folder.
+    name
+        Of the folder in it.
     """
     try:
         folder = Path(configured).expanduser() if configured else user_cache_path("movie_embed")
+        folder /= name
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         raise _unusable(Path(configured or "the cache folder"), error) from error
     return folder
 
 
-def wait_for(lock: FileLock) -> AbstractContextManager[object]:
+def wait_for(path: Path) -> AbstractContextManager[object]:
     """Take a lock, and say which one it is where another process holds it."""
+    lock = FileLock(path)
     try:
         return lock.acquire(timeout=1)
     except Timeout:
-        _log.warning("another process holds %s: waiting for its end", lock.lock_file)
+        _log.warning("another process holds %s: waiting for its end", path)
         return lock.acquire()
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
@@ -120,7 +126,7 @@ def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
             why = f"{target} is missing and data.download=false; set it to true"
             raise _missing(release, target, why)
         folder.mkdir(parents=True, exist_ok=True)
-        with wait_for(FileLock(f"{target}.lock")):
+        with wait_for(folder / f"{target.name}.lock"):
             if not target.exists():
                 _download(release, target)
     except OSError as error:
