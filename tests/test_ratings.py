@@ -150,11 +150,14 @@ def test_the_latest_rating_is_kept_by_timestamps_of_every_kind(kind: str, tmp_pa
 AGAIN = ratings_csv() + b"7,30,1.0,5\n"
 
 
-@pytest.mark.parametrize("when", ["yesterday", "2005-04-02 23:53:47"])
-def test_timestamps_of_another_kind_are_refused(when: str, tmp_path: Path) -> None:
-    data_set(tmp_path, AGAIN.replace(b"964982703", when.encode()))
-    assert f"ratings.csv, line 5: timestamp '{when}' is not like the others" in refusal(tmp_path)
-    assert rows_of(load(tmp_path, skip=True))[3] == (7, 30, 1.0)  # it counts as missing
+def test_timestamps_are_seconds_or_dates_or_refused(tmp_path: Path) -> None:
+    for when, stars in (("1974-01-01", 5.0), ("1970-01-01 00:00:04", 1.0)):
+        data_set(tmp_path, AGAIN.replace(b"964982703", when.encode()))
+        assert rows_of(load(tmp_path))[3] == (7, 30, stars)
+    for when in ("yesterday", "08/01/2017", "nan"):
+        data_set(tmp_path, AGAIN.replace(b"964982703", when.encode()))
+        assert f"ratings.csv, line 5: timestamp '{when}' is neither seconds" in refusal(tmp_path)
+        assert rows_of(load(tmp_path, skip=True))[3] == (7, 30, 1.0)  # it counts as missing
     triples = load(tmp_path, timestamp="none")
     assert rows_of(triples)[3] == (7, 30, 1.0)
     assert "the last in the file is kept" in str(triples.notes)

@@ -125,7 +125,8 @@ def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples
         ratings = sorted_ratings(table, config, demo.RATING_RANGE, BadRows(), scratch)
         return filtered(ratings, (demo.movies(), {}), config.min_ratings, demo.RATING_RANGE)
     tables = {name: table for name, table in vars(sources).items() if isinstance(table, Table)}
-    sources = replace(sources, **{n: made_local(t, scratch / n) for n, t in tables.items()})
+    local: dict[str, Any] = {name: made_local(t, scratch / name) for name, t in tables.items()}
+    sources = replace(sources, **local)
     bad_rows = BadRows(skip=config.on_bad_rows == "skip")
     given = (config.rating_range[0], config.rating_range[1]) if config.rating_range else None
     usual = (0.5, 5.0) if {*sources.ratings.names} >= _MOVIELENS else None
@@ -223,7 +224,7 @@ def _read_cache(path: Path, window: int) -> Triples:
         user_ids=ids_of(columns["user_ids"]),
         movies=MovieTable.from_columns(columns, about["embedded"]),
         before=Counts(**about["before"]),
-        **{name: tuple(of) if isinstance(of, list) else of for name, of in plain.items()},
+        **plain | {name: tuple(of) for name, of in plain.items() if isinstance(of, list)},
     )
 
 

@@ -52,19 +52,10 @@ _FETCHED = 2**9  # vectors of 2,048 rows that are fetched together
 _STRIPPED = "trim({0}, ' ' || chr(9))"
 _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
 
-_OTHER_TIME = (
-    "is not like the others: all must be seconds or all YYYY-MM-DD HH:MM:SS, or "
-    "data.columns.timestamp=none leaves times aside"
-)
-
-_TIME_KIND = r"""CASE
-    WHEN time = '' THEN 'missing'
-    WHEN regexp_full_match(time, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?') THEN 'seconds'
-    WHEN regexp_full_match(time, '[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?')
-        AND try_cast(time AS TIMESTAMP_NS) IS NOT NULL THEN 'date'
-    ELSE 'unknown' END"""
-_SECONDS = (
-    "CASE kind WHEN 'date' THEN epoch_ns(time::TIMESTAMP_NS) ELSE try_cast(time AS DOUBLE) END"
+# Seconds since 1970, or dates.
+_SECONDS = "coalesce(try_cast(time AS DOUBLE), epoch_ns(try_cast(time AS TIMESTAMP_NS)) / 1e9)"
+_NO_TIME = (
+    "is neither seconds nor YYYY-MM-DD HH:MM:SS; data.columns.timestamp=none leaves times aside"
 )
 
 Engine = duckdb.DuckDBPyConnection
@@ -303,50 +294,37 @@ class _Reader:
         self.engine.execute(
             f"""
             CREATE TEMP TABLE again AS
-            SELECT *, {_TIME_KIND} AS kind FROM (
-                SELECT key >> {ratings.bits[1]} AS pair, key, trim(timestamp) AS time, place
-                FROM (
-                    SELECT {self._key} AS key, coalesce(timestamp, '') AS timestamp,
-                        row_number() OVER () AS place
-                    FROM {source}
-                )
+            SELECT *, coalesce({_SECONDS}, '-inf') AS seconds FROM (
+                SELECT {self._key} AS key, key >> {ratings.bits[1]} AS pair,
+                    trim(coalesce(timestamp, '')) AS time, row_number() OVER () AS place
+                FROM {source}
             ) SEMI JOIN wanted USING (pair)
             """,
             parameters,
         )
-        usual = self._usual_times()
-        last = self.engine.execute(
-            f"""
-            SELECT arg_max(key, {{'seconds': seconds, 'place': place}}) AS key FROM (
-                SELECT *, CASE WHEN kind = $usual THEN {_SECONDS} ELSE '-inf'::DOUBLE END AS seconds
-                FROM again
-            ) GROUP BY pair ORDER BY pair
-            """,
-            {"usual": usual},
+        self._settle_times()
+        last = self.engine.sql(
+            "SELECT arg_max(key, {'seconds': seconds, 'place': place}) AS key FROM again "
+            "GROUP BY pair ORDER BY pair"
         ).fetchnumpy()["key"]
+        timed = self.engine.sql("SELECT bool_or(isfinite(seconds)) FROM again").fetchall()[0][0]
         self.engine.execute("DROP TABLE again")
-        notes = () if usual else ("of ratings given again the last in the file is kept: no times",)
+        notes = () if timed else ("of ratings given again the last in the file is kept: no times",)
         return replace(ratings, keys=_without_repeats(ratings, np.asarray(last)), notes=notes)
 
-    def _usual_times(self) -> str:
-        """Return the kind of time that most have, ``""`` for none, once the others are settled."""
-        kinds = self.engine.sql(
-            "SELECT kind FROM again WHERE kind IN ('seconds', 'date') "
-            "GROUP BY kind ORDER BY count(*) DESC, kind DESC"
-        ).fetchall()
-        usual = kinds[0][0] if kinds else ""
-        odd = self.engine.execute(
-            "SELECT place, time FROM again WHERE kind NOT IN ('missing', $usual)", {"usual": usual}
-        ).fetchall()
-        problems = {place: f"timestamp {time!r} {_OTHER_TIME}" for place, time in odd}
+    def _settle_times(self) -> None:
+        """Refuse times that are none, or let them count as missing, which is older than any."""
+        odd = "FROM again WHERE time <> '' AND NOT isfinite(seconds)"
+        texts = dict(self.engine.sql(f"SELECT place, time {odd}").fetchall())
         bad_times = BadRows(self.bad_rows.skip)  # the rows themselves are good
-        rows = walk(self.table, RATING_ROLES) if problems else ()
+        rows = walk(self.table, RATING_ROLES) if texts else ()
         for place, (path, number, _) in enumerate(rows, start=1):
-            if place in problems:
-                bad_times.note(path, number, problems[place], self.table.unit)
+            if place in texts:
+                problem = f"timestamp {texts[place]!r} {_NO_TIME}"
+                bad_times.note(path, number, problem, self.table.unit)
         for path in self.table.paths:
             bad_times.settle(path, 1, "timestamps that count as missing")
-        return usual
+        self.engine.execute("UPDATE again SET seconds = '-inf' WHERE NOT isfinite(seconds)")
 
 
 def _levels(stars: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -190,23 +190,14 @@ def filtered(
     MovieEmbedError
         No movie has `min_ratings` ratings.
     """
-    keys, (movie_bits, star_bits) = ratings.keys, ratings.bits
+    keys, star_bits = ratings.keys, np.uint64(ratings.bits[1])
     user_count, movie_count = len(ratings.user_ids), len(ratings.movie_ids)
 
-    def split(part: slice) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint64]]:
-        movies = (keys[part] >> np.uint64(star_bits)) & np.uint64(2**movie_bits - 1)
-        users = keys[part] >> np.uint64(star_bits + movie_bits)
-        return (
-            users.astype(np.intp),
-            movies.astype(np.intp),
-            keys[part] & np.uint64(2**star_bits - 1),
-        )
-
     def counted(part: slice) -> NDArray[np.intp]:
-        return np.bincount(split(part)[1], minlength=movie_count)
+        return np.bincount(unpacked(keys[part], *ratings.bits)[1], minlength=movie_count)
 
-    def raters(part: slice) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        users, movies, _ = split(part)
+    def raters(part: slice) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        users, movies, _ = unpacked(keys[part], *ratings.bits)
         first = np.flatnonzero(np.diff(users, prepend=-1))  # keys are sorted by user
         stay = np.logical_or.reduceat(kept[movies], first)
         return users[first], users[first[stay]]
@@ -229,11 +220,11 @@ def filtered(
         new_users, new_movies = (np.cumsum(mask) - 1 for mask in (remaining, chosen))
 
         def repacked(part: slice) -> Packed:
-            users, movies, stars = split(part)
+            users, movies, stars = unpacked(keys[part], *ratings.bits)
             rows = np.flatnonzero(chosen[movies] & remaining[users])
             pairs = new_users[users[rows]].astype(np.uint64) << shift
             pairs |= new_movies[movies[rows]].astype(np.uint64)
-            return (pairs << np.uint64(star_bits) | stars[rows]).astype(dtype)
+            return (pairs << star_bits | stars[rows]).astype(dtype)
 
         parts = in_threads(repacked, blocks(len(keys)))
         return joined(parts, dtype, folder)
