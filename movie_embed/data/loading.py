@@ -16,12 +16,13 @@ import xxhash
 
 from movie_embed.config import DataConfig
 from movie_embed.data import demo
+from movie_embed.data.files import reading
 from movie_embed.data.movielens import RELEASES, cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.packing import Packed, drop_pages
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
 from movie_embed.data.sources import Sources, find_sources
-from movie_embed.data.tables import Table, given_table, made_local, reading
+from movie_embed.data.tables import Table, given_table, made_local
 from movie_embed.data.titles import read_movies, read_tags
 from movie_embed.data.triples import Counts, Triples, filtered
 from movie_embed.data.values import BadRows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import Any
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 _YEAR = re.compile(r"\((\d{4})(?:\s*[-–]\s*\d{0,4})?\)\s*$")  # noqa: RUF001
 _NO_GENRES = "(no genres listed)"
+_TEXTS = ("titles", "genres", "tags")
+TABLE_COLUMNS = ("movie_ids", "rating_counts", *_TEXTS)
 
 Id = int | str
 
@@ -71,39 +73,29 @@ class MovieTable:
 
     def take(self, rows: NDArray[np.int64], embedded: int) -> MovieTable:
         """Return the given rows, of which the first `embedded` have vectors."""
-        return MovieTable(
+        texts = {name: [getattr(self, name)[row] for row in rows] for name in _TEXTS}
+        return replace(
+            self,
             ids=self.ids[rows],
-            titles=[self.titles[row] for row in rows],
-            genres=[self.genres[row] for row in rows],
-            tags=[self.tags[row] for row in rows],
             rating_counts=self.rating_counts[rows],
             embedded=embedded,
             links=None if self.links is None else self.links[rows],
+            **texts,
         )
 
     def to_columns(self) -> dict[str, Any]:
         """Return the columns as `storage.write_columns` takes them."""
-        return {
-            "movie_ids": self.ids,
-            "titles": self.titles,
-            "genres": self.genres,
-            "tags": self.tags,
-            "rating_counts": self.rating_counts,
-            **({} if self.links is None else {"links": self.links}),
-        }
+        columns = {"movie_ids": self.ids, "rating_counts": self.rating_counts}
+        columns |= {name: getattr(self, name) for name in _TEXTS}
+        return columns if self.links is None else columns | {"links": self.links}
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any], embedded: int) -> MovieTable:
         """Build the table from columns that `to_columns` made."""
-        return cls(
-            ids=ids_of(columns["movie_ids"]),
-            titles=columns["titles"],
-            genres=columns["genres"],
-            tags=columns["tags"],
-            rating_counts=columns["rating_counts"],
-            embedded=embedded,
-            links=columns.get("links"),
-        )
+        given: dict[str, Any] = {
+            name: columns.get(name) for name in (*_TEXTS, "rating_counts", "links")
+        }
+        return cls(ids_of(columns["movie_ids"]), embedded=embedded, **given)
 
 
 def ids_of(column: Any) -> NDArray[Any]:
@@ -124,9 +116,6 @@ def nearest_ids(ids: NDArray[Any], wanted: Id, count: int = 3) -> NDArray[np.int
     texts = list(map(str, ids.tolist()))
     near = get_close_matches(str(wanted), texts, count, cutoff=0.5) or texts[:count]
     return np.array([texts.index(text) for text in near], dtype=np.intp)
-
-
-TABLE_COLUMNS = ("movie_ids", "titles", "genres", "tags", "rating_counts")
 
 
 # An answer asks for the same few titles again and again.

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
+from movie_embed.data.files import connect, reading
 from movie_embed.data.packing import (
     MAX_LEVELS,
     bit_width,
@@ -33,7 +33,7 @@ from movie_embed.data.packing import (
     joined,
 )
 from movie_embed.data.relation import source_of, walk, without_needless_quotes
-from movie_embed.data.tables import RATING_ROLES, Table, connect, reading
+from movie_embed.data.tables import RATING_ROLES, Table
 from movie_embed.data.values import (
     BadRows,
     Limits,
@@ -41,7 +41,6 @@ from movie_embed.data.values import (
     as_stars,
     holds_whole_ids,
     id_problem,
-    is_plain,
     stars_problem,
 )
 from movie_embed.errors import MovieEmbedError
@@ -120,10 +119,10 @@ def sorted_ratings(
     with reading(table.path), connect(scratch, table.given) as engine:
         reader = _Reader(table, config, bad_rows, scratch, engine)
         texts = reader.texts()
-        if texts is None or any(reader.problems(texts, limits)):
-            reader.clean(texts, limits)
-            texts = reader.texts()
-        if not texts or not texts[0]:
+        faults = reader.faults(texts or reader.count_rows(), limits)
+        if texts is None or any(faults):
+            texts = reader.clean(faults)
+        if not texts[0]:
             raise MovieEmbedError(f"{table.path} has no ratings")
         return reader.latest(reader.sorted(texts))
 
@@ -140,7 +139,7 @@ class _Reader:
         self.scratch = scratch
         self.engine = engine
         self._key = ""  # of a row, in SQL
-        self._kinds: list[bool] = []
+        self._whole = [False, False]  # whether ids of users and of movies are numbers
 
     def texts(self) -> list[Texts] | None:
         """Return the distinct users, movies and ratings; None if a line is malformed."""
@@ -149,78 +148,24 @@ class _Reader:
         ends = "contains(everything, chr(10)) OR contains(everything, chr(13))"
         swallowed = f"bool_or({ends})" if self.table.quotes else "false"
         try:
-            self.engine.execute(
+            rows = self.engine.execute(
                 f"""
-                CREATE OR REPLACE TEMP TABLE texts AS
-                SELECT user, movie, rating, grouping(user, movie, rating) AS level,
-                    count(*) AS rows, {swallowed} AS swallowed
+                SELECT grouping(user, movie, rating), coalesce(user, movie, rating, ''), count(*),
+                    {swallowed}
                 FROM {source} GROUP BY GROUPING SETS ((user), (movie), (rating))
                 """,
                 parameters,
-            )
+            ).fetchall()
         except (duckdb.InvalidInputException, duckdb.ConversionException):
             if self.table.kind != "text":
                 raise
             return None
-        if self.engine.sql("SELECT bool_or(swallowed) FROM texts").fetchall()[0][0]:
+        if any(row[3] for row in rows):
             return None
-        levels = zip(_VALUES, (3, 5, 6), strict=True)
-        rows = [
-            self.engine.sql(f"SELECT {c}, rows FROM texts WHERE level = {level}").fetchall()
-            for c, level in levels
-        ]
-        return [{text or "": count for text, count in column} for column in rows]
+        return [{text: n for level, text, n, _ in rows if level == own} for own in (3, 5, 6)]
 
-    def problems(self, texts: list[Texts], limits: Limits) -> Iterator[str]:
-        """Yield what is wrong with each distinct text, ``""`` where nothing is."""
-        for column, judge in zip(texts, self._judges(texts, limits), strict=True):
-            yield from map(judge, column)
-
-    def _judges(self, texts: list[Texts], limits: Limits) -> list[Any]:
-        """Return functions that say what is wrong with a user, a movie and stars."""
-        users, movies = self._whole(texts)
-        assumed = limits and not self.config.rating_range
-        hint = ", MovieLens' scale; data.rating_range gives another" if assumed else ""
-        judges = (
-            lambda text: id_problem("user", text, users),
-            lambda text: id_problem("movie", text, movies),
-            lambda text: (problem := stars_problem(text, limits)) and problem + hint,
-        )
-        return [cache(judge) for judge in judges]  # many rows hold few distinct texts
-
-    def _whole(self, texts: list[Texts]) -> list[bool]:
-        """Return whether the ids of users, and those of movies, are whole numbers."""
-        # Decided once: without the bad rows it might be decided otherwise.
-        self._kinds = self._kinds or [
-            not self.config.text_ids and holds_whole_ids(column) for column in texts[:2]
-        ]
-        return self._kinds
-
-    def clean(self, texts: list[Texts] | None, limits: Limits) -> None:
-        """Read a copy with the good rows from here on, once the bad ones are settled."""
-        judges = self._judges(texts or self._count_rows(), limits)
-        target, good = self.scratch / "cleaned.csv", 0
-        with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for path, number, row in walk(self.table, RATING_ROLES):
-                if isinstance(row, str):
-                    problem = row
-                else:
-                    judged = (judge(text) for judge, text in zip(judges, row, strict=False))
-                    problem = next(filter(None, judged), "")
-                if problem:
-                    self.bad_rows.note(path, number, problem, self.table.unit)
-                else:
-                    good += 1
-                    writer.writerow(row)
-        for path in self.table.paths:
-            self.bad_rows.settle(path, good)
-        self.table = replace(
-            self.table, kind="text", names=RATING_ROLES, delimiter=",", first=0, quotes=True,
-            roles={role: role for role in RATING_ROLES}, unpacked=(target,),
-        )  # fmt: skip
-
-    def _count_rows(self) -> list[Texts]:
+    def count_rows(self) -> list[Texts]:
+        """Return the distinct texts of well-formed lines."""
         counts: list[Texts] = [Counter(), Counter(), Counter()]
         for _, _, row in walk(self.table, _VALUES):
             if not isinstance(row, str):
@@ -228,9 +173,42 @@ class _Reader:
                     counter[text] += 1
         return counts
 
+    def faults(self, texts: list[Texts], limits: Limits) -> list[dict[str, str]]:
+        """Return what is wrong with users, movies and ratings, by text; decide on kinds of ids."""
+        self._whole = [not self.config.text_ids and holds_whole_ids(ids) for ids in texts[:2]]
+        assumed = limits and not self.config.rating_range
+        hint = ", MovieLens' scale; data.rating_range gives another" if assumed else ""
+        found = [
+            {text: id_problem(role, text, whole) for text in ids}
+            for role, ids, whole in zip(_VALUES, texts, self._whole, strict=False)
+        ]
+        found.append({text: stars_problem(text, limits, hint) for text in texts[2]})
+        return [{text: fault for text, fault in each.items() if fault} for each in found]
+
+    def clean(self, faults: list[dict[str, str]]) -> list[Texts]:
+        """Read a copy with the good rows from here on, once the bad ones are settled."""
+        target, texts = self.scratch / "cleaned.csv", [Counter[str]() for _ in _VALUES]
+        with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            for path, number, row in walk(self.table, RATING_ROLES):
+                found = (fault.get(text, "") for fault, text in zip(faults, row, strict=False))
+                if problem := row if isinstance(row, str) else next(filter(None, found), ""):
+                    self.bad_rows.note(path, number, problem, self.table.unit)
+                    continue
+                writer.writerow(row)
+                for counter, text in zip(texts, row, strict=False):
+                    counter[text] += 1
+        for path in self.table.paths:
+            self.bad_rows.settle(path, texts[0].total())
+        self.table = replace(
+            self.table, kind="text", names=RATING_ROLES, delimiter=",", first=0, quotes=True,
+            roles={role: role for role in RATING_ROLES}, unpacked=(target,),
+        )  # fmt: skip
+        return [*texts]
+
     def sorted(self, texts: list[Texts]) -> SortedRatings:
         """Return every row as a key, in order, once the texts are numbered."""
-        columns = zip(_VALUES, texts, self._whole(texts), strict=False)
+        columns = zip(_VALUES, texts, self._whole, strict=False)
         (user_ids, user), (movie_ids, movie) = (self._number(*column) for column in columns)
         spellings = sorted(texts[2], key=as_stars)
         stars = np.array([as_stars(text) for text in spellings], np.float32)
@@ -256,7 +234,7 @@ class _Reader:
     def _number(self, column: str, texts: Texts, whole: bool) -> tuple[NDArray[Any], str]:
         """Return the ids of a column, ascending, and the place of a row's id among them as SQL."""
         ids = sorted({as_id(text, whole) for text in texts})
-        plain = all(is_plain(text, whole) for text in texts)
+        plain = {*map(str, ids)} == texts.keys()
         if whole and plain and (low := int(ids[0])) + _DENSE > int(ids[-1]):
             # A look-up takes three times as long as a cast.
             return low + np.arange(int(ids[-1]) - low + 1), f"({column}::BIGINT - ({low}))::UBIGINT"

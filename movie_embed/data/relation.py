@@ -13,15 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from movie_embed.data.tables import (
-    AnyPath,
-    Table,
-    connect,
-    engine_path,
-    reading,
-    split_line,
-    text_lines,
-)
+from movie_embed.data.files import AnyPath, connect, reading, text_lines
+from movie_embed.data.tables import Table, quoted, relation_of, split_line, unique_names
 
 Fields = list[str] | str  # values, or what is wrong with them
 _ESCAPED = re.compile("[\udc80-\udcff]")
@@ -37,46 +30,12 @@ def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
     roles
         The columns wanted; one that the table does not have is NULL.
     """
-    given = {role: _name(name) for role, name in table.roles.items()}
-    columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {_name(role)}" for role in roles]
-    parameters: dict[str, Any] = {"files": [engine_path(path) for path in table.local]}
-    if table.kind == "frame":
-        relation, parameters = "given", {}
-    elif table.kind == "query":
-        relation, parameters = f"({table.given})", {}
-    elif table.kind == "parquet":
-        relation = "read_parquet($files, union_by_name=true)"
-    elif table.kind == "json":
-        relation = "read_json($files, convert_strings_to_integers=false)"
-    else:
-        names = _unique(table.names)
-        if table.quotes:
-            columns.append(f"concat({', '.join(map(_name, names))}) AS everything")
-        parameters |= {
-            "delimiter": table.delimiter,
-            "quote": '"' if table.quotes else "",
-            "first": table.first,
-            "columns": dict.fromkeys(names, "VARCHAR"),
-        }
-        relation = (
-            "read_csv($files, delim=$delimiter, quote=$quote, escape=$quote, skip=$first, "
-            "header=false, columns=$columns, auto_detect=false)"
-        )
+    given = {role: quoted(name) for role, name in table.roles.items()}
+    columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {quoted(role)}" for role in roles]
+    if table.kind == "text" and table.quotes:
+        columns.append(f"concat({', '.join(map(quoted, unique_names(table)))}) AS everything")
+    relation, parameters = relation_of(table)
     return f"(SELECT {', '.join(columns)} FROM {relation})", parameters
-
-
-def _name(name: str) -> str:
-    quoted = name.replace('"', '""')
-    return f'"{quoted}"'
-
-
-def _unique(names: tuple[str, ...]) -> list[str]:
-    """Return names that differ: columns that nobody reads may share one or have none."""
-    unique: list[str] = []
-    for number, name in enumerate(names):
-        taken = {other.casefold() for other in unique}
-        unique.append(f"{name} {number}" if not name or name.casefold() in taken else name)
-    return unique
 
 
 def without_needless_quotes(table: Table) -> Table:

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.data.files import AnyPath, printable, reading, stem_of, suffix_of
 from movie_embed.data.tables import (
     OTHER_FORMS,
     RATING_ROLES,
-    AnyPath,
     Table,
     look_at,
     no_column,
-    printable,
-    reading,
     require_ratings,
-    stem_of,
-    suffix_of,
 )
 from movie_embed.errors import MovieEmbedError
 
@@ -53,7 +49,7 @@ class Sources:
     @property
     def tables(self) -> list[Table]:
         """The tables that there are."""
-        return [t for t in (self.ratings, self.movies, self.tags, self.links) if t]
+        return [table for table in vars(self).values() if isinstance(table, Table)]
 
     @property
     def on_disk(self) -> list[Path]:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import io
-import lzma
 import re
 import shutil
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
-
-import duckdb
+from typing import Any
 
 from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.data.files import (
+    AnyPath,
+    connect,
+    engine_path,
+    open_bytes,
+    printable,
+    reading,
+    stem_of,
+    suffix_of,
+)
 from movie_embed.errors import MovieEmbedError, did_you_mean
-
-AnyPath = Path | zipfile.Path
 
 # Common names of columns, in small letters without punctuation; the first that is there is taken.
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -49,33 +49,16 @@ GENRE_FLAGS = (
     "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 _U_ITEM = ("movie", "title", "date", "video date", "URL", *GENRE_FLAGS)
-_COMPRESSED = (".gz", ".zst", ".bz2")
 OTHER_FORMS = {
-    ".xlsx": "save the sheet as CSV",
-    ".xls": "save the sheet as CSV",
-    ".sqlite": "export the table as CSV or Parquet",
-    ".db": "export the table as CSV or Parquet",
-    ".feather": "save it as Parquet",
-    ".arrow": "save it as Parquet",
+    **dict.fromkeys((".xlsx", ".xls"), "save the sheet as CSV"),
+    **dict.fromkeys((".sqlite", ".db"), "export the table as CSV or Parquet"),
+    **dict.fromkeys((".feather", ".arrow"), "save it as Parquet"),
     ".pkl": "save it as CSV or Parquet",
 }
 _DELIMITERS = ("::", "\t", ";", ",", "|")
 _USUAL = {".dat": "::", ".data": "\t", ".base": "\t", ".test": "\t", ".txt": " "}  # unquoted
 _SPOKEN = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _HEAD = 2**16
-_BOMB_RATIO, _BOMB_SIZE = 200, 2**26
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    RuntimeError,  # an encrypted zip
-    csv.Error,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    duckdb.Error,
-)
 
 
 @dataclass(frozen=True)
@@ -155,12 +138,10 @@ def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
             raise MovieEmbedError(f"{path} is not read as it is: {OTHER_FORMS[suffix]}")
         if suffix not in (".parquet", ".json", ".jsonl", ".ndjson"):
             return _text_table(paths, config)
-        kind = "parquet" if suffix == ".parquet" else "json"
-        with tempfile.TemporaryDirectory() as folder, connect() as engine:
-            (file,) = made_local(Table((path,), kind, (), {}), Path(folder) / "table").local
-            described = engine.execute(f"DESCRIBE FROM read_{kind}($1)", [engine_path(file)])
-            names = tuple(row[0] for row in described.fetchall())
-        return Table(paths, kind, names, _roles_in(names, config.columns, path))
+        table = Table(paths, "parquet" if suffix == ".parquet" else "json", (), {})
+        with tempfile.TemporaryDirectory() as folder:
+            first = made_local(replace(table, paths=paths[:1]), Path(folder) / "table")
+            return replace(_described(first, config), paths=paths, unpacked=())
 
 
 def given_table(kind: str, given: Any, config: DataConfig) -> Table:
@@ -172,12 +153,56 @@ def given_table(kind: str, given: Any, config: DataConfig) -> Table:
         The query fails, or a column that ratings must have is missing.
     """
     path = Path("data.query" if kind == "query" else "the table given")
-    with reading(path), connect(given=given) as engine:
-        described = engine.execute(f"DESCRIBE FROM {'given' if kind == 'frame' else f'({given})'}")
-        names = tuple(row[0] for row in described.fetchall())
-    table = Table((path,), kind, names, _roles_in(names, config.columns, path), given=given)
+    with reading(path):
+        table = _described(Table((path,), kind, (), {}, given=given), config)
     require_ratings(table, config)
     return table
+
+
+def _described(table: Table, config: DataConfig) -> Table:
+    """Return a table with the columns that the engine finds in it."""
+    relation, parameters = relation_of(table)
+    with connect(given=table.given) as engine:
+        rows = engine.execute(f"DESCRIBE FROM {relation}", parameters).fetchall()
+    names = tuple(row[0] for row in rows)
+    return replace(table, names=names, roles=_roles_in(names, config.columns, table.path))
+
+
+def relation_of(table: Table) -> tuple[str, dict[str, Any]]:
+    """Return a table as SQL to stand behind FROM, and its parameters."""
+    if table.kind == "frame":
+        return "given", {}
+    if table.kind == "query":
+        return f"({table.given})", {}
+    files = {"files": [engine_path(path) for path in table.local]}
+    if table.kind == "parquet":
+        return "read_parquet($files, union_by_name=true)", files
+    if table.kind == "json":
+        return "read_json($files, convert_strings_to_integers=false)", files
+    layout = {
+        "delimiter": table.delimiter,
+        "quote": '"' if table.quotes else "",
+        "first": table.first,
+        "columns": dict.fromkeys(unique_names(table), "VARCHAR"),
+    }
+    return (
+        "read_csv($files, delim=$delimiter, quote=$quote, escape=$quote, skip=$first, "
+        "header=false, columns=$columns, auto_detect=false)"
+    ), files | layout
+
+
+def unique_names(table: Table) -> list[str]:
+    """Return names that differ: columns that nobody reads may share one or have none."""
+    unique: list[str] = []
+    for number, name in enumerate(table.names):
+        taken = {other.casefold() for other in unique}
+        unique.append(f"{name} {number}" if not name or name.casefold() in taken else name)
+    return unique
+
+
+def quoted(name: str) -> str:
+    """Return the name of a column as SQL."""
+    return '"{}"'.format(name.replace('"', '""'))
 
 
 def require_ratings(table: Table, config: DataConfig) -> None:
@@ -185,6 +210,11 @@ def require_ratings(table: Table, config: DataConfig) -> None:
     for role in RATING_ROLES[:3]:
         if role not in table.roles:
             raise no_column(table, role, getattr(config.columns, role) or role)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of columns for a message."""
+    return printable(", ".join(names)) or "nothing"
 
 
 def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
@@ -215,9 +245,10 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
         raise MovieEmbedError(f"{path}, line {first + 1}: {fields}")
     names = tuple(name.strip() for name in fields)
     bare = _bare_names(path, [line for line in lines[:99] if line.strip()], table.delimiter)
-    if bare and not _roles_in(names, config.columns, path, strict=False):
+    roles = _roles_in(names, config.columns, path)
+    if bare and not roles:
         return replace(table, names=bare, roles={name: name for name in bare})
-    roles, quotes = _roles_in(names, config.columns, path), len(table.delimiter) == 1
+    quotes = len(table.delimiter) == 1
     return replace(table, names=names, roles=roles, first=first + 1, quotes=quotes)
 
 
@@ -242,9 +273,7 @@ def _delimiter(line: str, suffix: str) -> str:
     return max(_DELIMITERS, key=lambda d: (line.count(d), d == ","))
 
 
-def _roles_in(
-    names: Sequence[str], columns: ColumnNames, path: AnyPath, strict: bool = True
-) -> dict[str, str]:
+def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict[str, str]:
     """Return the name of the column in each role."""
     plain: dict[str, str] = {}
     for name in reversed(names):
@@ -257,25 +286,12 @@ def _roles_in(
         chosen = given if given in names else usual
         if given == "none" or chosen is None:
             continue
-        if strict and (times := [*names].count(chosen)) > 1:
+        if (times := names.count(chosen)) > 1:
             raise MovieEmbedError(f"{path}: {times} columns {chosen!r}, it has {listed(names)}")
         roles[role] = chosen
     if "movie" not in roles and "title" in roles and "id" in plain:
         roles["movie"] = plain["id"]
     return roles
-
-
-def suffix_of(path: AnyPath) -> str:
-    """Return the ending in small letters, without that of a compression."""
-    name = path.name.lower()
-    for ending in _COMPRESSED:
-        name = name.removesuffix(ending)
-    return Path(name).suffix
-
-
-def stem_of(path: AnyPath) -> str:
-    """Return a file's name in small letters, up to its first dot."""
-    return path.name.lower().partition(".")[0]
 
 
 def split_line(line: str, table: Table, strict: bool = False) -> list[str] | str:
@@ -299,37 +315,6 @@ def split_line(line: str, table: Table, strict: bool = False) -> list[str] | str
     return "a quoted field does not end on its line" if fields[-1].endswith("\n") else fields
 
 
-def text_lines(path: AnyPath) -> io.TextIOWrapper:
-    """Open a file as lines with their ends; bytes that are not UTF-8 become lone surrogates."""
-    return io.TextIOWrapper(open_bytes(path), "utf-8-sig", "surrogateescape", newline="")
-
-
-def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyConnection:
-    """Return an engine of its own, without network.
-
-    Parameters
-    ----------
-    folder
-        What it spills to.
-    given
-        A table in memory, which goes by this name; a query's text is none.
-    """
-    engine = duckdb.connect(
-        config={
-            "memory_limit": "400MB",
-            "temp_directory": str(folder or ""),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    )
-    return engine if given is None or isinstance(given, str) else engine.register("given", given)
-
-
-def engine_path(path: Path) -> str:
-    """Return a path as the engine takes it, to which brackets and stars would be a pattern."""
-    return re.sub(r"([*?[])", r"[\1]", str(path))
-
-
 def made_local(table: Table, folder: Path) -> Table:
     """Return a table whose files the engine can open: members of a zip are copied to a folder."""
     if not any(isinstance(p, zipfile.Path) or p.name.lower().endswith(".bz2") for p in table.paths):
@@ -343,52 +328,3 @@ def made_local(table: Table, folder: Path) -> Table:
             shutil.copyfileobj(packed, plain, 2**20)
         targets.append(target)
     return replace(table, unpacked=tuple(targets))
-
-
-@contextmanager
-def reading(path: AnyPath) -> Iterator[None]:
-    """Turn whatever reading `path` raises into a `MovieEmbedError` of one line."""
-    try:
-        yield
-    except _READ_ERRORS as error:
-        reason = str(getattr(error, "strerror", None) or error).partition("\n\n")[0]
-        text = " ".join(reason.split()) or type(error).__name__
-        where = printable(str(path), longest=1_000)
-        raise MovieEmbedError(f"{where} cannot be read: {printable(text)}") from error
-
-
-def printable(text: str, longest: int = 200) -> str:
-    """Return text that is safe to show on one line: cut short, odd characters escaped."""
-    shown = text[: longest + 1]
-    shown = shown if shown.isprintable() else ascii(shown)
-    return shown if len(shown) <= longest else f"{shown[:longest]}..."
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the names of columns for a message."""
-    return printable(", ".join(names)) or "nothing"
-
-
-def open_bytes(path: AnyPath) -> IO[bytes]:
-    """Open a file or member of a zip, unless it would unpack to far more than it is."""
-    if isinstance(path, zipfile.Path):
-        info = path.root.getinfo(path.at)
-        if info.file_size > max(_BOMB_RATIO * info.compress_size, _BOMB_SIZE):
-            raise MovieEmbedError(
-                f"{path} unpacks {info.compress_size:,} bytes to {info.file_size:,}: "
-                "refused as a zip bomb"
-            )
-    elif path.suffix.lower() == ".zst":
-        return _open_zst(path)
-    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
-    opener = None if isinstance(path, zipfile.Path) else openers.get(path.suffix.lower())
-    return opener(path) if opener else path.open("rb")
-
-
-def _open_zst(path: Path) -> IO[bytes]:
-    """Unpack by the engine what Python before 3.14 cannot."""
-    layout = "columns=$2, delim='\\x01', quote='', escape='', header=false, auto_detect=false"
-    with connect() as engine:
-        query, columns = f"SELECT line FROM read_csv($1, {layout})", {"line": "VARCHAR"}
-        rows = engine.execute(query, [engine_path(path), columns]).fetchall()
-    return io.BytesIO("\n".join(line or "" for (line,) in rows).encode())

@@ -17,7 +17,6 @@ Limits = tuple[float, float] | None  # lowest and highest star; None: any finite
 
 BLANKS = " \t"
 _LISTED = 20
-_PLAIN = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,18})(\.0+)?")
 _PADDED = re.compile(r"-?0[0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
@@ -48,26 +47,25 @@ def holds_whole_ids(counts: Mapping[str, int]) -> bool:
     return 2 * whole > total
 
 
-def is_plain(text: str, whole: bool) -> bool:
-    """Whether the text is the id as it is, without blanks or a ``.0``."""
-    return bool(_PLAIN.fullmatch(text)) if whole else text == text.strip(BLANKS)
-
-
 def as_id(text: str, whole: bool) -> Id:
-    """Return the id that a good text stands for: ``1.0`` is the number 1."""
+    """Return the id that a text stands for, ``1.0`` the number 1; ValueError if it is none."""
     stripped = text.strip(BLANKS)
-    return int(stripped.partition(".")[0]) if whole else stripped
+    match = _WHOLE.fullmatch(stripped)
+    if whole and match and -(2**63) <= (number := int(match[1])) < 2**63:
+        return number
+    if whole or not stripped or not stripped.isprintable():
+        raise ValueError(text)
+    return stripped
 
 
 def id_problem(role: str, text: str, whole: bool) -> str:
     """Say what is wrong with the id of a user or movie; nothing is ``""``."""
-    stripped = text.strip(BLANKS)
-    if not whole:
-        good = stripped != "" and stripped.isprintable()
-        return "" if good else f"{role} id {reprlib.repr(text)} is empty or no printable text"
-    if _WHOLE.fullmatch(stripped) and -(2**63) <= int(stripped.partition(".")[0]) < 2**63:
-        return ""
-    return f"{role} id {reprlib.repr(text)} is not a whole number within 64 bits"
+    try:
+        as_id(text, whole)
+    except ValueError:
+        fault = "is not a whole number within 64 bits" if whole else "is empty or no printable text"
+        return f"{role} id {reprlib.repr(text)} {fault}"
+    return ""
 
 
 def as_stars(text: str) -> np.float32:
@@ -79,14 +77,14 @@ def as_stars(text: str) -> np.float32:
         return np.float32(stripped if _NUMBER.fullmatch(stripped) else "nan")
 
 
-def stars_problem(text: str, limits: Limits) -> str:
-    """Say what is wrong with stars; nothing is ``""``."""
+def stars_problem(text: str, limits: Limits, hint: str) -> str:
+    """Say what is wrong with stars, and a hint about the limits; nothing is ``""``."""
     stars, ends = as_stars(text), np.finfo(np.float32)
     low, high = limits or (ends.min, ends.max)
     if np.isnan(stars):
         return f"rating {reprlib.repr(text)} is not a number"
     good = np.float32(low) <= stars <= np.float32(high)
-    return "" if good else f"rating {text.strip()[:30]} is not between {low:g} and {high:g}"
+    return "" if good else f"rating {text.strip()[:30]} is not between {low:g} and {high:g}{hint}"
 
 
 class BadRows:

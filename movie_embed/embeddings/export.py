@@ -36,7 +36,7 @@ def export_parquet(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     import duckdb
     import pandas as pd  # DuckDB takes its tables
 
-    from movie_embed.data.tables import connect
+    from movie_embed.data.files import connect
 
     header, *rows = _metadata(saved)
     table = pd.DataFrame(rows, columns=list(map(str, header)))
