@@ -151,9 +151,9 @@ def test_a_crashed_run_ends_as_if_it_had_not(
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)]
+    ("number", "kind", "step"), [(signal.SIGINT, Interrupted, 4), (signal.SIGTERM, Terminated, -1)]
 )
-def test_a_signal_saves_within_the_epoch_and_says_how_to_go_on(
+def test_a_signal_saves_after_the_batch_or_the_epoch_and_says_how_to_go_on(
     folder: Path,
     uninterrupted: Path,
     steps: int,
@@ -161,10 +161,11 @@ def test_a_signal_saves_within_the_epoch_and_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     kind: type[Interrupted],
+    step: int,
 ) -> None:
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        crash_at(steps + 4, patch, lambda: os.kill(os.getpid(), number))
+        crash_at(steps + step % steps, patch, lambda: os.kill(os.getpid(), number))
         with pytest.raises(kind, match=r"epoch 2; go on with.*resume=\S+run$"):
             train(settings(folder), tmp_path / "run")
     assert signal.getsignal(number) == before

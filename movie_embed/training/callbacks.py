@@ -21,6 +21,11 @@ from movie_embed.errors import Interrupted, take_over
 _NOTHING = nullcontext()
 
 
+def can_go_on_from(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint after this batch misses nothing: a resumed run would not validate."""
+    return not trainer.is_last_batch and (batch_idx + 1) % (trainer.val_check_batch or 1) != 0
+
+
 class Throughput(Timer):
     """Lightning's clock of the training, and ratings per second of whole epochs.
 
@@ -102,12 +107,17 @@ class StopOnSignal(pl.Callback):
         self._asked = kind
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
     ) -> None:
         """Save and stop, if asked to; `train` adds how to go on."""
-        if self._asked:
+        if self._asked and can_go_on_from(trainer, arguments[-1]):
             trainer.save_checkpoint(self.checkpoint)
             raise self._asked(f"stopped in epoch {trainer.current_epoch + 1}")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop, if asked to in the last batch of the epoch before; its checkpoint is there."""
+        if self._asked:
+            raise self._asked(f"stopped after epoch {trainer.current_epoch}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop, if asked to after the last batch; its epoch's checkpoint is there."""

@@ -16,6 +16,7 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import FORMAT_VERSION, atomic_path, check_format
+from movie_embed.training.callbacks import can_go_on_from
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.regression import RatingRegression
 
@@ -25,7 +26,15 @@ _NO_MEMORY = "there is not enough memory for it; resume the run where there is m
 
 
 class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
-    """Lightning's, which finds its best epoch again in a run folder that was moved."""
+    """Lightning's, which finds its best epoch again in a run folder that was moved.
+
+    A checkpoint of a step that validation follows is left to that of the epoch.
+    """
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        """Save every so many steps."""
+        if can_go_on_from(trainer, arguments[-1]):
+            super().on_train_batch_end(trainer, *arguments)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with what was kept, where it lies now."""
