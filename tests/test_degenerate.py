@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checkerboard import write_checkerboard
+from running import run_script
 from synthetic import files_config, write_folder
 
 from movie_embed import MovieEmbedError, Recommender
+from movie_embed.cli import setting
 from movie_embed.config import ModelConfig, TrainConfig, TrainerConfig
 from movie_embed.training.run import train
 
-ROOT = Path(__file__).resolve().parents[1]
 MANY = [(user, movie, 1 + (user * movie) % 5) for user in range(9) for movie in range(10, 19)]
 Rows = list[tuple[int, int, int]]
 
@@ -99,15 +98,9 @@ def test_nothing_left_is_one_line(case: str, tmp_path: Path) -> None:
     assert not [*(tmp_path / "run").glob("[!.]*")]  # but for the lock
 
 
-def script(name: str, *settings: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the scripts in the current folder."""
-    command = [sys.executable, str(ROOT / name), *settings]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
 def test_a_lone_movie_has_no_neighbours(tmp_path: Path) -> None:
     run_on([(user, 10, 1 + user % 5) for user in range(30)], tmp_path)
-    told = script("recommend.py", "movie_id=10", "run=run")
+    told = run_script("recommend.py", "movie_id=10 run=run", tmp_path)
     assert told.returncode == 1
     assert told.stderr.splitlines() == [
         "error: no movie to answer with: of 1 with vectors all are asked about, rated already or "
@@ -133,11 +126,10 @@ def test_odd_places_and_a_data_folder_that_is_only_read(
     )
     try:
         train(config, run)
-        assert "\n1 bad rows left out (data.on_bad_rows=skip)\n" in capsys.readouterr().out
+        assert "\n1 bad row left out (data.on_bad_rows=skip)\n" in capsys.readouterr().out
         assert {path: path.stat().st_mtime_ns for path in (data, *data.iterdir())} == before
     finally:
         data.chmod(0o755)
-    escaped = str(run).replace("'", "\\'")
-    told = script("recommend.py", "movie_id=101", f"run='{escaped}'")
+    told = run_script("recommend.py", f"movie_id=101 {setting('run', run)}", tmp_path)
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith("Recommendations for ")

@@ -13,8 +13,8 @@ from checkerboard import MOVIES, write_checkerboard
 from embedded import random_vectors, saved
 from matplotlib.figure import Figure
 from PIL import Image
+from running import run_script
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_cli import run_script
 
 from movie_embed import MovieEmbedError
 from movie_embed.config import DataConfig, ModelConfig, SaveConfig, TrainConfig, TrainerConfig

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from running import train_here
+from running import QUICK, run_script, train_here
 
 from movie_embed import MovieEmbedError
 from movie_embed.config import TrainConfig
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.training.folders import claimed, new_folder
 from movie_embed.training.run import train
-
-ROOT = Path(__file__).resolve().parents[1]
-QUICK = (
-    "data.users=100 data.cache_dir=cache data.batch_size=8192 trainer.max_epochs=1 model.dim=2 "
-    "trainer.enable_progress_bar=false save.figures=false"
-)
-
-
-def start(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *shlex.split(arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def test_runs_that_start_at_once_take_a_folder_each(tmp_path: Path) -> None:
@@ -47,13 +25,10 @@ def test_runs_that_start_at_once_take_a_folder_each(tmp_path: Path) -> None:
     same = tmp_path / "conf" / "experiment" / "same.yaml"  # a clock that stands still
     same.parent.mkdir(parents=True)
     same.write_text("# @package _global_\nhydra:\n  run: {dir: outputs/a}\n")
-    command = f"--config-dir conf experiment=same {QUICK} seed="
-    with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(lambda n: start(f"{command}{n}", tmp_path), range(2)))
-    assert [result.returncode for result in ended] == [0, 0], ended
+    for seed in (0, 1):
+        train_here(f"--config-dir {same.parents[1]} experiment=same {QUICK} seed={seed}", tmp_path)
     settings = [tmp_path / "outputs" / name / "config.yaml" for name in ("a", "a_2")]
-    seeds = {yaml.safe_load(path.read_text())["seed"] for path in settings}
-    assert seeds == {0, 1}
+    assert [yaml.safe_load(path.read_text())["seed"] for path in settings] == [0, 1]
 
 
 def test_a_folder_that_holds_a_run_is_replaced_only_if_told_to(
@@ -72,31 +47,26 @@ def test_a_folder_that_holds_a_run_is_replaced_only_if_told_to(
     train(replace(other, overwrite=True), tmp_path / "run")
     assert (SavedEmbeddings.load(tmp_path / "run").vectors != before).any()
     assert not events & {path.name for path in (tmp_path / "run").glob("events*")}
-
-
-def test_two_runs_at_once_cannot_be_given_one_folder(
-    demo_config: TrainConfig, tmp_path: Path
-) -> None:
-    with claimed(tmp_path / "run", demo_config):
+    with claimed(tmp_path / "run", replace(quick, overwrite=True)):
         resumed = replace(demo_config, resume="run")
         with pytest.raises(MovieEmbedError, match=r"another training is at work in .*run"):
             train(resumed, tmp_path / "run")
 
 
 def test_a_second_sweep_in_a_folder_is_refused_or_replaces_the_first(tmp_path: Path) -> None:
-    sweep = f"-m {QUICK} hydra.sweep.dir=grid model.dim"
-    assert (
-        start(f"{sweep}=0", tmp_path).returncode == 1
-    )  # its only run fails, before it loads torch
-    refused = start(f"{sweep}=3", tmp_path)
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "grid holds a sweep already" in refused.stderr
-    assert "overwrite=true" in refused.stderr
-    train_here(f"{sweep}=3 overwrite=true", tmp_path)
+    sweep = f"-m {QUICK} hydra.sweep.dir={tmp_path / 'grid'} model.dim"
+    assert run_script("train.py", f"{sweep}=0", tmp_path).returncode == 1  # its only run fails
+    with pytest.MonkeyPatch.context() as patch:  # this process holds the folder's lock
+        patch.setattr("movie_embed.training.sweep.locked", lambda folder: None)
+        refused = run_script("train.py", f"{sweep}=3", tmp_path)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "grid holds a sweep already" in refused.stderr
+        assert "overwrite=true" in refused.stderr
+        train_here(f"{sweep}=3 overwrite=true", tmp_path)
     assert [path.parent.name for path in tmp_path.glob("grid/*/metrics.json")] == ["0"]
 
 
 @pytest.mark.parametrize("asked", ["--help", "--cfg hydra", "resume=nowhere"])
 def test_questions_and_mistakes_leave_no_folder(asked: str, tmp_path: Path) -> None:
-    start(asked, tmp_path)
+    run_script("train.py", asked, tmp_path)
     assert not list(tmp_path.iterdir())

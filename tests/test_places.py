@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running import GOLDEN, ROOT, run_script
 
 from movie_embed import Recommender
 from movie_embed.embeddings.saved import SavedEmbeddings
 
-ROOT = Path(__file__).resolve().parents[1]
 FONTS = Path.home() / ".cache" / "matplotlib"  # its own list of fonts, where it is installed
-GOLDEN = Path(__file__).parent / "golden" / "v1"
 QUICK = "data.users=200 data.min_ratings=20 model.dim=4 trainer.max_epochs=1 save.figures=false"
 
 
@@ -66,18 +65,12 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 def test_what_training_can_do_without_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "outputs").touch()  # so there is no outputs/latest, whatever rights root has
-    places = {
-        "HOME": "/dev/null",
-        "XDG_CACHE_HOME": "",
-        "WRITTEN": str(tmp_path / "written"),
-        "MPLCONFIGDIR": str(FONTS),
-    }
-    run = script("train.py", f"{QUICK} hydra.run.dir=run", tmp_path, **places)
-    shown, errors = run.communicate(timeout=600)
-    assert run.returncode == 0, errors
-    assert shown.count("another data.cache_dir; going on without") == 1
-    assert "the run is saved, but outputs/latest does not name it (cannot write" in errors
-    assert "Saved in run. Try:" in shown
+    places = {"HOME": "/dev/null", "XDG_CACHE_HOME": ""}
+    run = run_script("train.py", f"{QUICK} hydra.run.dir=run", tmp_path, **places)
+    assert run.returncode == 0, run.stderr
+    assert (run.stdout + run.stderr).count("another data.cache_dir; going on without") == 1
+    assert "the run is saved, but outputs/latest does not name it (cannot write" in run.stderr
+    assert "Saved in run. Try:" in run.stdout
     assert SavedEmbeddings.load(tmp_path / "run")
 
 

@@ -1,14 +1,12 @@
 """The compiled scores against ordinary autograd of the plain formula in float64."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from running import start
 from torch import Tensor
 
 from movie_embed.training import scores
@@ -170,33 +168,17 @@ print(is_compiled(rows.device), scores.tolist(), torch.get_num_threads())
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "environment", "compiled"),
-    [
-        ("sys.modules['numba'] = None", {}, False),
-        (
-            "",
-            {
-                "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
-                "NUMBA_CACHE_DIR": "{}/a-file/cache",
-            },
-            True,
-        ),
-        ("", {}, True),
-    ],
-    ids=["numba does not load", "nowhere to keep what it compiled", "as it is"],
-)
-def test_numba_in_a_new_process_stops_nothing(
-    before: str, environment: dict[str, str], compiled: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("numba", [False, True])
+def test_a_process_goes_on_without_numba_or_what_it_keeps(numba: bool, tmp_path: Path) -> None:
     (tmp_path / "a-file").touch()
-    settings = {name: value.format(tmp_path) for name, value in environment.items()}
-    command = [sys.executable, "-c", TINY.format(before=before)]
-    result = subprocess.run(
-        command, env=os.environ | settings, capture_output=True, text=True, check=False
-    )
+    nowhere = {
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
+        "NUMBA_CACHE_DIR": f"{tmp_path}/a-file/cache",
+    }
+    before = "" if numba else "sys.modules['numba'] = None"
+    result = start(["-c", TINY.format(before=before)], tmp_path, **nowhere)
     assert result.stderr == ""
-    assert result.stdout == f"{compiled} [2.0, 4.0, 6.0] 1\n"
+    assert result.stdout == f"{numba} [2.0, 4.0, 6.0] 1\n"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

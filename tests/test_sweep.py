@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from running import train_here
+from running import QUICK, ROOT, run_script, train_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -21,11 +21,7 @@ from movie_embed.config import TrainConfig
 from movie_embed.data import demo
 from movie_embed.training.sweep import outcome_noted, run_name
 
-ROOT = Path(__file__).resolve().parents[1]
-QUICK = (
-    "data.users=200 data.cache_dir=cache data.batch_size=8192 trainer.max_epochs=1 "
-    "trainer.enable_progress_bar=false save.figures=false hydra.sweep.dir=grid"
-)
+SWEEP = f"-m {QUICK} hydra.sweep.dir=grid"
 
 HYDRA = OmegaConf.create(
     {
@@ -33,18 +29,6 @@ HYDRA = OmegaConf.create(
         "overrides": {"task": ["model.dim=50"]},
     }
 )
-
-
-def sweep(arguments: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", *shlex.split(f"{QUICK} {arguments}")],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"} | env,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 def read_table(folder: Path) -> list[dict[str, Any]]:
@@ -56,7 +40,7 @@ def read_table(folder: Path) -> list[dict[str, Any]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which a sweep of four runs has finished; two had a wrong setting."""
     folder = tmp_path_factory.mktemp("sweep")
-    result = sweep("model.dim=0,4 data.min_ratings=5,20", folder, OMP_NUM_THREADS="1")
+    result = run_script("train.py", f"{SWEEP} model.dim=0,4 data.min_ratings=5,20", folder)
     assert result.returncode == 0, result.stderr
     (folder / "stdout").write_text(result.stdout)
     (folder / "stderr").write_text(result.stderr)
@@ -130,7 +114,7 @@ def test_tensorboard_has_swept_keys_and_final_metrics_and_no_value_twice(folder:
 def test_a_sweep_without_a_success_fails(
     tmp_path: Path, arguments: str, runs: int, told: str
 ) -> None:
-    result = sweep(arguments, tmp_path)
+    result = run_script("train.py", f"{SWEEP} {arguments}", tmp_path)
     assert result.returncode == 1
     assert told in result.stdout
     assert result.stderr.splitlines()[-1] == "error: no run succeeded"
@@ -139,7 +123,7 @@ def test_a_sweep_without_a_success_fails(
 
 
 def test_a_sweep_that_cannot_start_is_told_in_one_line(tmp_path: Path) -> None:
-    result = sweep("model.dim=4,fifty", tmp_path)
+    result = run_script("train.py", f"{SWEEP} model.dim=4,fifty", tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("error: model.dim=fifty")
 
@@ -151,12 +135,12 @@ def test_one_process_parses_each_threshold_once_and_keeps_no_threads(
     draw = demo.draw_ratings
     monkeypatch.setattr(demo, "draw_ratings", lambda users: drawn.append(users) or draw(users))
     threads = threading.active_count()
-    train_here(f"-m {QUICK} model.dim=4,8,4 data.min_ratings=5,20", tmp_path)
+    train_here(f"{SWEEP} model.dim=4,8,4 data.min_ratings=5,20", tmp_path)
     rows = read_table(tmp_path)
     assert len(rows) == 6
     assert len({row["folder"] for row in rows}) == 6
     assert all(row["failure"] is None for row in rows)
-    assert drawn == [200, 200]
+    assert drawn == [100, 100]
     assert threading.active_count() == threads
 
 
@@ -164,11 +148,12 @@ def test_a_search_in_two_processes_shares_the_cores_and_survives_failures(tmp_pa
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     joblib = pytest.importorskip("joblib")
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    result = sweep(
-        "sweep=optuna hydra.sweeper.n_trials=4 hydra.sweeper.n_jobs=2 'model.dim=choice(0,4)' "
-        "hydra/launcher=joblib hydra.launcher.n_jobs=2",
-        tmp_path,
-    )
+    sweep = SWEEP.replace("model.dim=2", "'model.dim=choice(0,4)'") + " sweep=optuna "
+    sweep += "hydra.sweeper.n_trials=4 hydra.sweeper.n_jobs=2 "
+    sweep += "hydra/launcher=joblib hydra.launcher.n_jobs=2"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    command = [sys.executable, ROOT / "train.py", *shlex.split(sweep)]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     rows = read_table(tmp_path)
     dims = [row["model.dim"] for row in rows]

@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from checkerboard import GROUPS, MOVIES, group_of, write_checkerboard
+from running import ROOT, start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from movie_embed import Filters, MovieEmbedError, Recommender
@@ -440,9 +439,7 @@ def test_two_processes_train_the_same_model_as_one(folder: Path, tmp_path: Path)
         "save.figures=false trainer.devices=2 trainer.strategy=ddp",
         f"hydra.run.dir={tmp_path / 'two'}",
     ]
-    script = Path(__file__).resolve().parents[1] / "train.py"
-    command = [sys.executable, str(script), *" ".join(overrides).split()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = start([ROOT / "train.py", *" ".join(overrides).split()], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("RMSE in stars") == 1
     assert not done.stderr
