@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_triples
 from movie_embed.data.packing import Ratings
 from movie_embed.data.ratings import sorted_ratings
-from movie_embed.data.tables import given_table
+from movie_embed.data.tables import GENRE_FLAGS, given_table
 from movie_embed.data.titles import Movie
 from movie_embed.data.triples import Triples, filtered
 from movie_embed.data.values import BadRows
+from movie_embed.errors import MovieEmbedError
 
 HALVES = (0.5, 5.0)
 
@@ -74,6 +76,16 @@ def movies_dat(encoding: str, movies: dict[int, Movie] = MOVIES) -> bytes:
     return "".join(lines).encode(encoding)
 
 
+def u_item() -> bytes:
+    """Return the table of movies as 100K has it: a column of 0 or 1 a genre."""
+    lines = []
+    for movie_id, movie in MOVIES.items():
+        genres = movie.genres.replace("(no genres listed)", "unknown").split("|")
+        flags = [str(int(genre in genres)) for genre in GENRE_FLAGS]
+        lines.append("|".join([str(movie_id), movie.title, "01-Jan-1995", "", "http://x", *flags]))
+    return "".join(f"{line}\n" for line in lines).encode("latin-1")
+
+
 def write_zip(path: Path, members: dict[str, bytes]) -> Path:
     """Write a zip with these members."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -118,6 +130,16 @@ def load(
                 columns=ColumnNames(**columns),
             )
         )
+
+
+def refusal(path: Path, scale: tuple[float, float] | None = HALVES, **columns: str) -> str:
+    """Return the message with which the data set is refused, in readable lines."""
+    with pytest.raises(MovieEmbedError) as caught:
+        load(path, scale, **columns)
+    lines = str(caught.value).splitlines()
+    assert len(lines) <= 21
+    assert all(line.isprintable() and len(line) < 600 for line in lines)
+    return str(caught.value)
 
 
 def pack(

@@ -27,7 +27,6 @@ from movie_embed.config import (
     TrainerConfig,
 )
 from movie_embed.data.loading import load_triples
-from movie_embed.data.packing import MAX_LEVELS
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 from movie_embed.training.datamodule import Batches, RatingsDataModule
@@ -96,38 +95,6 @@ def test_shards_are_found_where_tools_write_them(place: str, beside: str, tmp_pa
     assert direct.counts == triples.counts
 
 
-def test_more_stars_than_levels_move_to_the_nearest_of_a_grid(tmp_path: Path) -> None:
-    rows = MAX_LEVELS + 10
-    values = np.linspace(-1, 1, rows, dtype=np.float32)
-    ids = np.arange(rows)
-    table = pa.table({"user": ids // 300, "movie": ids % 300, "rating": values})
-    write_shards(tmp_path / "data", table)
-    config = files_config(tmp_path / "data", tmp_path / "cache", rating_range=None)
-    triples = load_triples(config)
-    assert triples.rating_range == (-1, 1)
-    assert np.abs(triples.unpack(triples.packed[:])[2] - values).max() <= 1.0001 / (MAX_LEVELS - 1)
-
-
-FAULTS: dict[str, tuple[str, object, str]] = {
-    "null": ("userId", None, "row 701: user id '' is not a whole number"),
-    "nan": ("rating", float("nan"), "row 701: rating 'nan' is not a number"),
-    "scale": ("rating", 50.0, "row 701: rating 50.0 is not between 0.5 and 5"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_row_is_named_by_its_shard(fault: str, tmp_path: Path) -> None:
-    name, value, message = FAULTS[fault]
-    rows = log_of().to_pylist()
-    rows[2 * 1_500 + 700][name] = value
-    shards = write_shards(tmp_path / "data", pa.Table.from_pylist(rows))
-    for _ in range(2):
-        with pytest.raises(MovieEmbedError) as caught:
-            load_triples(files_config(shards, tmp_path / "cache"))
-        assert str(caught.value).startswith(f"{shards / 'part-2.parquet'}, {message}")
-    assert [path.suffix for path in (tmp_path / "cache" / "triples").iterdir()] == [".lock"]
-
-
 def test_a_shard_without_a_column_or_of_something_else_is_named(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "data", log_of())
     config = files_config(shards, tmp_path / "cache")
@@ -189,10 +156,10 @@ def test_killed_and_concurrent_preparation(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert not list((cache / "triples").glob("files-*/columns.safetensors"))
 
-    runs = [start(shards, cache, "live") for _ in range(2)]
+    runs = [start(shards, cache, "live") for _ in range(4)]
     outputs = [run.communicate(timeout=120)[0].splitlines() for run in runs]
     assert sum(output.count("read") for output in outputs) == 1
-    assert outputs[0][-1] == outputs[1][-1]
+    assert len({output[-1] for output in outputs}) == 1
     (built,) = (path for path in (cache / "triples").glob("files-*") if path.is_dir())
     assert {path.name for path in built.iterdir()} == {"columns.safetensors", "packed", "rare"}
 
