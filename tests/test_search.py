@@ -59,6 +59,7 @@ def search() -> TitleSearch:
         ("matrix", "Matrix, The (1999)"),
         ("matrix 1999", "Matrix, The (1999)"),
         ("incpetion", "Inception (2010)"),
+        ("nception", "Inception (2010)"),  # whose first letter is no Roman numeral
         ("inceptoin (2010)", "Inception (2010)"),
         ("amelie", "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)"),
         (

@@ -13,7 +13,7 @@ from movie_embed.data.names import simplified, title_key, without_article, witho
 from movie_embed.errors import MovieEmbedError
 
 _LISTED = 10
-_ROMAN = re.compile(r"\b(?=[ivx])(x{0,3})(ix|iv|v?i{0,3})\b")
+_ROMAN = re.compile(r"\b(?=[ivx]+\b)(x{0,3})(ix|iv|v?i{0,3})\b")
 _ONES = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
 _log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class TitleSearch:
 
     @cached_property
     def _rows_of(self) -> dict[str, list[int]]:
-        names = [(n, row) for row, title in enumerate(self.movies.titles) for n in _names(title)]
+        names = [(n, row) for row, title in enumerate(self.movies.titles) for n in names_of(title)]
         rows_of = defaultdict(list)
         # One pass over all names together: a normalisation each would take seconds.
         keys = numbered(simplified("\n".join(name for name, _ in names))).split("\n")
@@ -149,7 +149,7 @@ class TitleSearch:
         return rows_of
 
 
-def _names(title: str) -> Iterator[str]:
+def names_of(title: str) -> Iterator[str]:
     """Yield a title without its year, and each title that its brackets give besides."""
     name = split_year(title)[0].replace("\n", " ")
     if "(" not in name:
@@ -157,7 +157,7 @@ def _names(title: str) -> Iterator[str]:
         return
     inside = re.findall(r"\(([^()]*)\)", name)
     outside = re.sub(r"\s*\([^()]*\)", "", name).strip()
-    yield from {name, without_moved_article(outside)}
+    yield from dict.fromkeys((name, without_moved_article(outside)))
     for other in inside:
         yield without_moved_article(re.sub(r"^(a\.?k\.?a\.?)\s+", "", other, flags=re.IGNORECASE))
 
