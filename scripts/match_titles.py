@@ -6,8 +6,8 @@ movie that it leads to with the year. With the year, titles and years that are n
 movie are printed, to be read by eye.
 """
 
-import sys
 import tempfile
+from argparse import ArgumentParser
 from collections import Counter
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def main(titles: Path, run: str) -> None:
     )
     for match in with_year:
         exact = match.how == "title and year" and match.title[-6:] == str(match.taken_for)[-6:]
-        if match.taken_for and not exact:
+        if match.taken_for and not exact and not match.how.startswith("again"):
             print(f"{match.title}: {match.taken_for}, by {match.how}")
     counts = Counter(map(verdict, with_year, alone))
     known = sum(match.movie_id is not None for match in with_year)
@@ -50,4 +50,7 @@ def verdict(with_year: Match, alone: Match) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("titles", type=Path)
+    parser.add_argument("run")
+    main(**vars(parser.parse_args()))

@@ -275,7 +275,9 @@ def test_other_files_are_refused_in_a_line_that_helps(
         ("Cinderella,", None),  # two, about as well known
         ("Guardians of the Galaxy,", None),  # its second part is no other movie
         ("Matrxi The,1999", None),  # too short to be sure of
-        ("Guardians of teh Galaxy 2,2017", 110),
+        ("Guardians of teh Galaxy 2,2017", None),
+        ("The Story of Cinderella,1950", None),
+        ("Guardians of the Galaxy Vol. 2,2017", 110),
         ("300,", 603),
     ],
 )
@@ -338,8 +340,8 @@ def test_of_two_ratings_the_later_counts_by_date_and_both_lines_are_told(
     rows += "2024-01-01,Star Wars: Episode IV - A New Hope (1977),3\n"
     own = read(tmp_path, recommender, f"Watched Date,Name,Rating\n{rows}")
     assert stars(own) == {862: 5.0, 30: 3.0}
-    assert "lines 2 and 3, 5 counts" in own.notes[0]
-    assert "lines 4 and 5, 3 counts" in own.notes[0]
+    assert "lines 2 and 3, of which 2 counts" in own.notes[0]
+    assert "lines 4 and 5, of which 5 counts" in own.notes[0]
     assert own.matches[1].how == "again in line 2, which counts"
 
 

@@ -10,13 +10,21 @@ from typing import NamedTuple
 
 from movie_embed.answers.lookup import Lookup
 from movie_embed.answers.own_columns import OwnFile, OwnRow
-from movie_embed.answers.search import numbered
+from movie_embed.answers.search import names_of, numbered
 from movie_embed.data.movies import split_year
-from movie_embed.data.names import title_key
+from movie_embed.data.names import (
+    simplified,
+    title_key,
+    usual_title,
+    with_article_first,
+    without_article,
+)
 
 _CLEARLY = 5  # how many times the ratings of the next namesake the one that is meant has
-_POSSESSIVE = re.compile(r"^.{2,40}?(?:['\u2019]s|s['\u2019]) (?=(?:The|A|An) )")
-_SMALL = {"the", "a", "an", "and", "part", "vol", "volume", "chapter", "episode"}
+_OWNER = re.compile(r"^.{2,40}?(?:['\u2019]s|s['\u2019]) ")
+_POSSESSIVE = re.compile(rf"{_OWNER.pattern}(?=(?:The|A|An) )")  # Marvel's The Avengers
+_SMALL = {"the", "and", "part", "vol", "volume", "chapter", "episode"}
+_LONG = 10  # letters that hardly another movie of the year shares
 
 
 class Found(NamedTuple):
@@ -50,12 +58,12 @@ class Matcher:
         return [self._found(row, reading, trusted) for row in file.rows], notes
 
     def nearest(self, row: OwnRow) -> str:
-        """Return the title nearest to one that is not there, ``""`` if none is near."""
+        """Return the title nearest to one that is not there, ``""`` where none is near."""
         from rapidfuzz import fuzz, process  # only titles that are not there pay for its import
 
         key = numbered(title_key(split_year(row.title)[0]))
         keys = self.titles.keys
-        near = process.extractOne(key, keys, scorer=fuzz.token_set_ratio, score_cutoff=70)
+        near = process.extractOne(key, keys, scorer=fuzz.token_set_ratio, score_cutoff=75)
         rows = self.titles.named(near[0]) if near else []
         return self._name(self._most_rated(rows)) if rows else ""
 
@@ -111,7 +119,7 @@ class Matcher:
                 return Found(place, f"{owner} id")
         how, places = next((each for each in named if each[1]), ("", []))
         if places:
-            found = self._one(places, row.year or split_year(row.title)[1] or 0, how)
+            found = self._one(places, row, how)
             if by_id and found.row is not None:
                 place, owner, _ = by_id[0]
                 return found._replace(how=f"{how}, against its {owner} id: {self._name(place)}")
@@ -125,71 +133,56 @@ class Matcher:
             return Found(None, f"its {owner} id is that of {self._name(place)}")
         return Found(None, f"not in {len(self.movies):,} movies")
 
-    def _one(self, rows: list[int], year: int, how: str) -> Found:
+    def _one(self, rows: list[int], own: OwnRow, how: str) -> Found:
         """Return the row that is meant of several that a title fits."""
-        if year:
+        title, year = split_year(own.title)
+        if year := own.year or year or 0:
             apart = {row: abs((self._year(row) or year + 1) - year) for row in rows}
             rows = [row for row in rows if apart[row] == min(apart.values())]
+        # The article tells "Holiday" and "The Holiday" apart where the data has both.
+        same, plain = _said(title), simplified(usual_title(title))
+        rows = [r for r in rows if not same.isdisjoint(_said(self._title(r)))] or rows
+        rows = [r for r in rows if simplified(usual_title(self._title(r))) == plain] or rows
         best = self._most_rated(rows)
         if len(rows) == 1 or year:
             return Found(best, how)
         counts = sorted(int(self.movies.rating_counts[row]) for row in rows)
         if counts[-1] >= _CLEARLY * counts[-2] > 0 or counts[-2] == 0 < counts[-1]:
             return Found(best, f"{how}, the most rated of {len(rows)}", guessed=True)
-        return Found(None, f"{len(rows)} movies are called so: give the year")
+        names = ", ".join(map(self._name, rows[:3])) + (", ..." if len(rows) > 3 else "")
+        return Found(None, f"it may be {names}: give the year")
 
     def _by_title(self, title: str, year: int) -> tuple[str, list[int]]:
         """Return how a title was found, and all rows of about the year that it may mean.
 
-        With a year, the title may also lack what follows a colon, have three words or more in
-        common, or a wrong letter in eight; but then the year is the same.
+        A year may be one off where the title is the same to the article. It must be the same where
+        the title lacks what stands before or behind a colon.
         """
         name, own_year = split_year(title)
         year = year or own_year or 0
-        key = numbered(title_key(name))
-        if not key:
-            return "", []
-        near = self._near(self.titles.named(key), year, 1)
-        if not near and not year and (dated := re.fullmatch(r"(.+\S)\s+((?:19|20)\d\d)", name)):
+        for each in names_of(name):
+            key = numbered(title_key(each))
+            rows = self.titles.named(key) or self.titles.named(without_article(key))  # The A-Team
+            if near := [row for row in rows if self._is_near(row, each, year)]:
+                return "title and year" if year else "title", near
+        if not year and (dated := re.fullmatch(r"(.+\S)\s+((?:19|20)\d\d)", name)):
             return self._by_title(dated[1], int(dated[2]))
-        if near:
-            return "title and year" if year else "title", near
-        loose = _loose(key)
-        near = self._near(self._loosely.get(loose, ()), year, 1)
-        near = near or self._worded(key, year)
+        loose = _loose(name)
+        near = [r for r in self._loosely.get(loose, []) if not year or self._year(r) == year]
         if not near and year:
-            bare = _loose(numbered(title_key(_POSSESSIVE.sub("", name))))
-            rows = self._heads.get(loose) or self._loosely.get(bare, [])
-            near = self._near(rows, year, 0) or self._misspelt(key, year)
+            rows = self._parts.get(loose) or self._loosely.get(
+                _loose(_POSSESSIVE.sub("", name)), []
+            )
+            near = [row for row in rows if self._year(row) == year]
         clear = len({self.movies.titles[row] for row in near}) == 1
         return "a similar title" + (" and the year" if year else ""), near if clear else []
 
-    def _near(self, rows: Iterable[int], year: int, apart: int) -> list[int]:
-        years = ((row, self._year(row)) for row in dict.fromkeys(rows))
-        return [r for r, own in years if not year or own is None or abs(own - year) <= apart]
-
-    def _worded(self, key: str, year: int) -> list[int]:
-        """Return the rows whose title has all words, three or more, and no other numbers."""
-        words = {*key.split()} - _SMALL
-        if len(words) < 3:
-            return []
-        rows = set.intersection(*(self._having.get(word, set()) for word in words))
-        near = self._near(sorted(rows), year, 0)
-        numbers = {word for word in words if word.isdigit()}
-        return [row for row in near if year or numbers == self._numbers(row)]
-
-    def _numbers(self, row: int) -> set[str]:
-        return {word for word in numbered(title_key(self._title(row))).split() if word.isdigit()}
-
-    def _misspelt(self, key: str, year: int) -> list[int]:
-        from rapidfuzz import process
-        from rapidfuzz.distance import OSA
-
-        keys = self._of_year.get(year, {})
-        numbers = re.findall(r"\d+", key)
-        same = [each for each in keys if re.findall(r"\d+", each) == numbers]
-        near = process.extractOne(key, same, scorer=OSA.distance, score_cutoff=len(key) // 8)
-        return keys[near[0]] if near and len(key) >= 8 else []
+    def _is_near(self, row: int, name: str, year: int) -> bool:
+        """Whether the year of a row is the one given, or one off and the title the same."""
+        own = self._year(row)
+        if not year or own is None or own == year:
+            return True
+        return abs(own - year) == 1 and not _said(name).isdisjoint(_said(self._title(row)))
 
     def _most_rated(self, rows: Iterable[int]) -> int:
         counts = self.movies.rating_counts
@@ -206,44 +199,41 @@ class Matcher:
         """The rows of each name without small words and blanks."""
         rows_of: dict[str, list[int]] = defaultdict(list)
         for key in self.titles.keys:
-            rows_of[_loose(key)] += self.titles.named(key)
+            rows_of[_joined(key)] += self.titles.named(key)
         return rows_of
 
     @cached_property
-    def _heads(self) -> dict[str, list[int]]:
-        """The rows of what stands before a colon or a dash, or after a name as in Marvel's The."""
+    def _parts(self) -> dict[str, list[int]]:
+        """The rows of what stands before or behind a colon or dash, or behind a name's 's."""
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row in range(len(self.movies)):
             title = self._title(row)
-            head = re.split(r": | [-\u2013] ", title, maxsplit=1)[0]
-            for short in {head, _POSSESSIVE.sub("", title)} - {title}:
-                rows_of[_loose(numbered(title_key(short)))].append(row)
-        return rows_of
-
-    @cached_property
-    def _having(self) -> dict[str, set[int]]:
-        """The rows that have a word."""
-        rows_of: dict[str, set[int]] = defaultdict(set)
-        for key in self.titles.keys:
-            for word in key.split():
-                rows_of[word].update(self.titles.named(key))
-        return rows_of
-
-    @cached_property
-    def _of_year(self) -> dict[int, dict[str, list[int]]]:
-        """The rows of each name, by year."""
-        rows_of: dict[int, dict[str, list[int]]] = defaultdict(dict)
-        for key in self.titles.keys:
-            for row in self.titles.named(key):
-                rows_of[self._year(row) or 0].setdefault(key, []).append(row)
+            head, *tails = re.split(r": | [-\u2013] ", title)
+            short = {head, _POSSESSIVE.sub("", title), *(f"{head} {tail}" for tail in tails[-1:])}
+            long = {_OWNER.sub("", title), *tails[-1:]}
+            for part in (short | long) - {title}:
+                loose = _loose(part)
+                if part in short or len(loose) >= _LONG:
+                    rows_of[loose].append(row)
         return rows_of
 
 
 _OWNERS = {"movie": "movie", "imdb": "IMDb", "tmdb": "TMDB"}
 
 
-def _loose(key: str) -> str:
+def _loose(name: str) -> str:
+    return _joined(numbered(title_key(name)))
+
+
+def _joined(key: str) -> str:
     return "".join(word for word in key.split() if word not in _SMALL) or key
+
+
+def _said(name: str) -> set[str]:
+    """Return a title, and those in its brackets, with their articles."""
+    parts = [name, re.sub(r"\s*\([^()]*\)", "", name), *re.findall(r"\(([^()]*)\)", name)]
+    bare = (re.sub(r"^(a\.?k\.?a\.?)\s+", "", part, flags=re.IGNORECASE) for part in parts)
+    return {simplified(with_article_first(part.strip())).strip() for part in bare} - {""}
 
 
 def _whole(text: str) -> int:

@@ -14,7 +14,10 @@ Columns = Mapping[str, str]  # the names of unusual columns by meaning, a key of
 
 IMDB_ID = re.compile(r"\btt(\d{5,12})\b")
 YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
-_SERIES = re.compile(r"^tv$|^ova$|episod|seri[ea]|show|season|staffel|saison|game|podcast")
+_SERIES = re.compile(
+    r"^tv$|^ova$|episod|odcinek|seri[ea]|show|season|staffel|saison|sezon|temporada|podcast|game|spiel"
+    r"|juego|gioco|^jeu"
+)
 
 # Common names of columns, in small letters without accents, blanks and punctuation; the first that
 # is there is taken. An average is never somebody's own rating: "IMDb Rating" is none of them.
@@ -33,7 +36,7 @@ _NAMES = {
     "user": "userid user username uid memberid",
     "when": "watcheddate daterated ratedat timestamp lastwatchedat date created datum",
     "rating": "rating stars score star vote starvalue bewertung wertung sterne note voto nota "
-    "puntuacion calificacion valoracion ocena gwiazdki оценка 评分",
+    "accountrating puntuacion calificacion valoracion ocena gwiazdki оценка 评分",
 }  # fmt: skip
 _MINE = re.compile(
     r"(my|your|users?|personal|own)(rating|rated|score|stars?|vote|grade)s?"
@@ -252,7 +255,7 @@ def _rating_column(
             f"{name} has thumbs ({', '.join(thumbs)}) and no stars: write a CSV with the columns "
             "title and rating"
         )
-    if chosen is None and not places:
+    if not places:
         raise _no_column(name, header, "rating", "ratings (rating, stars, score, ...)")
     return places[0] if chosen is None else chosen
 
@@ -278,7 +281,7 @@ def _row(
         return OwnRow(
             number,
             title=row[roles["title"]].strip() if "title" in roles else "",
-            fault=f"it has {len(row)} fields, the header {width}: a title may need quotes",
+            fault=f"it has {len(row)} fields, the header {width}: a comma inside needs quotes",
         )
 
     def value(role: str) -> str:
@@ -301,7 +304,7 @@ def _row(
         rating=row[rating].strip() if rating is not None and rating < len(row) else "",
         user=value("user"),
         when=f"{int(when):020}" if re.fullmatch(r"[0-9]{1,20}", when) else when,
-        series=bool(_SERIES.search(value("kind").casefold()) or value("episode")),
+        series=bool(_SERIES.search(plain_name(value("kind"))) or value("episode")),
     )
 
 

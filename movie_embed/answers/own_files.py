@@ -176,9 +176,10 @@ def _objects(value: Any) -> Iterator[dict[str, str]]:
 def _flat(value: dict[str, Any], depth: int = 3) -> dict[str, str]:
     """Return the texts and numbers of an object and of those in it; the outer ones come first."""
     flat = {key: _text(each) for key, each in value.items() if not isinstance(each, dict | list)}
-    for each in value.values():
+    for key, each in value.items():
         if isinstance(each, dict) and depth:
-            flat = {**_flat(each, depth - 1), **flat}
+            inner = _flat(each, depth - 1)
+            flat = {**inner, **({key: inner["value"]} if "value" in inner else {}), **flat}
     return flat
 
 

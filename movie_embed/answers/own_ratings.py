@@ -151,7 +151,7 @@ def _of_one(file: OwnFile, rated_by: object) -> OwnFile:
     if rated_by is None:
         raise MovieEmbedError(
             f"{file.name} has the ratings of {len(users):,} users ({some}, ...): "
-            f"rated_by={next(iter(users))} reads those of one"
+            f"rated_by={next(iter(users))} reads those of the first"
         )
     raise MovieEmbedError(f"rated_by={rated_by}: {file.name} has no such user; it has {some}")
 
@@ -309,8 +309,8 @@ class _Reading:
             line = rows[later].line
             self.hows[earlier] = f"again in {self.file.unit} {line}, which counts"
             twice.append(
-                f"{self.lookup.name(row)}: {self.file.unit}s {old.line} and {new.line}, "
-                f"{rows[later].rating or line} counts"
+                f"{self.lookup.name(row)}: {self.file.unit}s {old.line} and {new.line}, of which "
+                f"{line} counts"
             )
             place = later
         self.counted[row] = place
@@ -325,8 +325,9 @@ class _Reading:
         ]
         for place in places[:_LISTED]:
             row = self.file.rows[place]
-            near = self.matcher.nearest(row) if row.title else ""
-            why = self.hows[place] + (f"; nearest: {near}" if near else "")
+            why = self.hows[place]
+            if row.title and why.startswith("not in") and (near := self.matcher.nearest(row)):
+                why += f"; nearest: {near}"
             lines.append(f"\n  {self.file.unit} {row.line}: {row}: {why}")
         more = f"\n  and {len(places) - _LISTED:,} more" if len(places) > _LISTED else ""
         text = what.format(name=self.file.name)

@@ -22,7 +22,11 @@ def without_moved_article(name: str) -> str:
 
 def usual_title(name: str) -> str:
     """Return ``"The Matrix"`` for ``"Matrix, The"``, without other titles in brackets."""
-    name = re.sub(r"(?<=\S)\s+\([^()]*\)", "", name).strip()
+    return with_article_first(re.sub(r"(?<=\S)\s+\([^()]*\)", "", name).strip())
+
+
+def with_article_first(name: str) -> str:
+    """Return ``"The Matrix"`` for ``"Matrix, The"``."""
     rest, comma, article = name.rpartition(", ")
     return f"{article} {rest}" if comma and article.casefold() in _ARTICLES else name
 
