@@ -40,6 +40,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ratings whose neighbours are known."""
+    from checkerboard import write_checkerboard
+
+    return write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
+
+
+@pytest.fixture(scope="session")
 def demo_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     """Settings of a small model on simulated ratings."""
     cache = str(tmp_path_factory.mktemp("cache"))

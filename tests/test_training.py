@@ -1,25 +1,26 @@
 """Training as a whole: what it learns, what it leaves behind, and that it repeats exactly."""
 
-import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from checkerboard import GROUPS, MOVIES, group_of, write_checkerboard
+from checkerboard import (
+    GROUPS,
+    MOVIES,
+    curves,
+    group_of,
+    scalars,
+    settings,
+    untimed,
+    write_checkerboard,
+)
 from running import ROOT, start
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from movie_embed import Filters, MovieEmbedError, Recommender
-from movie_embed.config import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SaveConfig,
-    TrainConfig,
-    TrainerConfig,
-)
+from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training.checkpoints import restore_epoch
@@ -29,111 +30,82 @@ from movie_embed.training.regression import RatingRegression
 from movie_embed.training.run import train
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
-
-
-@pytest.fixture(autouse=True)
-def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def settings(folder: Path, **data: object) -> TrainConfig:
-    """Return a run of seconds: 240 users, 40 movies, big learning rate."""
-    given = {"val_fraction": 0.2, "batch_size": 256} | data
-    return TrainConfig(
-        data=DataConfig(name="files", path=str(folder), cache_dir=str(folder / "cache"), **given),  # type: ignore[arg-type]
-        model=ModelConfig(dim=8, l2=1e-6),
-        optimizer=OptimizerConfig(0.02, "constant"),
-        trainer=TrainerConfig(max_epochs=12, enable_progress_bar=False, log_every_n_steps=5),
-        save=SaveConfig(figures=False),
-    )
-
-
 def saved_columns(run: Path) -> dict[str, np.ndarray]:
     return read_columns(run / "embeddings.safetensors", "embeddings")[0]
 
 
-def scalars(run: Path) -> dict[str, list[float]]:
-    events = EventAccumulator(str(run)).Reload()
-    return {tag: [e.value for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+@pytest.fixture(scope="module")
+def run(board: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of twelve epochs."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    assert train(settings(board), run) == json.loads((run / "metrics.json").read_text())
+    return run
 
 
-def test_a_run_learns_the_groups_and_leaves_everything(folder: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    metrics = train(settings(folder), run)
-
-    assert metrics == json.loads((run / "metrics.json").read_text())
-    assert metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]  # type: ignore[operator]
-    assert metrics["train_rmse"] <= metrics["val_rmse"]  # type: ignore[operator]
+def test_a_run_learns_the_groups_and_leaves_everything(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["train_rmse"] <= metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]
     assert (metrics["users"], metrics["movies"]) == (240, 40)
     assert metrics["parameters"] == (240 + 40) * (8 + 1)
-    assert metrics["ratings_per_second"] > 0  # type: ignore[operator]
+    assert metrics["ratings_per_second"] > 0
 
     recommender = Recommender.load(run)
     for movie in (101, 102, 139):
         answers = recommender.similar(movie, k=MOVIES // GROUPS - 1)
         assert {group_of(answer.movie_id) for answer in answers} == {group_of(movie)}
-
-    assert (run / "checkpoints" / "best.ckpt").exists()
-    assert (run / "checkpoints" / "last.ckpt").exists()
     assert "max_epochs: 12" in (run / "config.yaml").read_text()
 
+    # Checkpoints load without running code.
+    best = run / "checkpoints" / "best.ckpt"
+    state = torch.load(best, weights_only=True)
+    module = RatingRegression.load_from_checkpoint(best, weights_only=True)
+    vectors = module.model.movie_vectors.detach().numpy()
+    assert vectors.tobytes() == saved_columns(run)["movie_vectors"].tobytes()
+    assert state["hyper_parameters"]["dim"] == 8
+    assert (run / "checkpoints" / "last.ckpt").exists()
 
-def test_tensorboard_has_every_curve_once_per_epoch(folder: Path, tmp_path: Path) -> None:
-    train(settings(folder), tmp_path)
-    curves = scalars(tmp_path)
+
+def test_tensorboard_has_every_curve_once_per_epoch(run: Path) -> None:
+    found = curves(run)
     for tag in ("train_loss_epoch", "val_rmse", "val_mae", "learning_rate"):
-        assert len(curves[tag]) == 12, tag
-    assert len(curves["ratings_per_second"]) >= 11
-    assert len(curves["train_loss"]) > 12
-    assert curves["train_loss_epoch"][-1] < curves["train_loss_epoch"][0]
-    assert curves["learning_rate"] == pytest.approx([0.02] * 12)
+        assert len(found[tag]) == 12, tag
+    assert len(found["train_loss"]) > 12
+    losses = scalars(run, "train_loss_epoch")
+    assert losses[-1] < losses[0]
+    assert scalars(run, "learning_rate") == pytest.approx([0.02] * 12)
 
 
-def test_the_saved_embeddings_are_the_best_epochs(folder: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        settings(folder), optimizer=OptimizerConfig(learning_rate=0.3), model=ModelConfig(dim=32)
-    )
-    metrics = train(config, tmp_path / "auto")
-    val_rmse = scalars(tmp_path / "auto")["val_rmse"]
-    assert metrics["best_epoch"] == int(np.argmin(val_rmse)) + 1
+def test_the_best_or_the_last_epoch_is_saved(board: Path, tmp_path: Path) -> None:
+    fast = {"optimizer": OptimizerConfig(0.3), "model": ModelConfig(dim=32)}
+    metrics = train(settings(board, **fast), tmp_path / "auto")
+    val_rmse = scalars(tmp_path / "auto", "val_rmse")
+    assert metrics["best_epoch"] == int(np.argmin(val_rmse)) + 1 < 12
     assert metrics["val_rmse"] == pytest.approx(min(val_rmse), rel=1e-5)
 
-    last = train(
-        dataclasses.replace(config, save=SaveConfig("last", figures=False)), tmp_path / "last"
-    )
-    assert last["best_epoch"] == 12
-    assert last["val_rmse"] == pytest.approx(val_rmse[-1], rel=1e-5)
-
-
-def test_without_validation_the_last_epoch_is_saved(folder: Path, tmp_path: Path) -> None:
-    metrics = train(settings(folder, val_fraction=0.0), tmp_path)
-    assert metrics["val_rmse"] is None
+    last = settings(board, save=SaveConfig("last", figures=False), **fast)
+    metrics = train(last, tmp_path / "last")
     assert metrics["best_epoch"] == 12
+    assert metrics["val_rmse"] == pytest.approx(val_rmse[-1], rel=1e-5)
+
+    metrics = train(settings(board, 2, val_fraction=0.0), tmp_path / "without")
+    assert (metrics["val_rmse"], metrics["best_epoch"]) == (None, 2)
     assert metrics["bias_only_rmse"] is not None
-    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+    assert not (tmp_path / "without" / "checkpoints" / "best.ckpt").exists()
 
 
 def test_the_same_seed_repeats_every_byte_and_another_does_not(
-    folder: Path, tmp_path: Path
+    run: Path, board: Path, tmp_path: Path
 ) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(dataclasses.replace(settings(folder), seed=seed), tmp_path / name)
-    a, b, c = (saved_columns(tmp_path / name) for name in "abc")
-    assert a["movie_vectors"].tobytes() == b["movie_vectors"].tobytes()
-    assert a["user_vectors"].tobytes() == b["user_vectors"].tobytes()
-    assert a["movie_vectors"].tobytes() != c["movie_vectors"].tobytes()
-    timed = {"train_seconds", "ratings_per_second"}
-    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in "ab"]
-    assert {k: v for k, v in metrics[0].items() if k not in timed} == {
-        k: v for k, v in metrics[1].items() if k not in timed
-    }
+    again = train(settings(board), tmp_path / "again")
+    train(settings(board, seed=1), tmp_path / "other")
+    a, b, c = (saved_columns(each) for each in (run, tmp_path / "again", tmp_path / "other"))
+    for name in ("movie_vectors", "user_vectors"):
+        assert a[name].tobytes() == b[name].tobytes() != c[name].tobytes()
+    assert untimed(json.loads((run / "metrics.json").read_text())) == untimed(again)
 
 
 def test_gradients_and_moments_make_room_before_the_best_epoch_is_loaded(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adams: list[torch.optim.Optimizer] = []
     held: list[object] = []
@@ -150,29 +122,16 @@ def test_gradients_and_moments_make_room_before_the_best_epoch_is_loaded(
 
     monkeypatch.setattr(RatingRegression, "configure_optimizers", kept)
     monkeypatch.setattr("movie_embed.training.run.restore_epoch", restored)
-    train(settings(folder), tmp_path)
+    train(settings(board, 2), tmp_path)
     assert held == [None] * 4
-
-
-def test_checkpoints_load_without_running_code(folder: Path, tmp_path: Path) -> None:
-    train(settings(folder), tmp_path)
-    best = tmp_path / "checkpoints" / "best.ckpt"
-    state = torch.load(best, weights_only=True)
-    module = RatingRegression.load_from_checkpoint(best, weights_only=True)
-    vectors = module.model.movie_vectors.detach().numpy()
-    assert vectors.tobytes() == saved_columns(tmp_path)["movie_vectors"].tobytes()
-    assert state["hyper_parameters"]["dim"] == 8
 
 
 @pytest.mark.parametrize("implicit", ["users", "movies", "both"])
 def test_implicit_runs_save_the_vectors_that_predict(
-    implicit: str, folder: Path, tmp_path: Path
+    implicit: str, board: Path, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(
-        settings(folder),
-        model=ModelConfig(dim=8, implicit=implicit),
-        optimizer=OptimizerConfig(learning_rate=0.02, schedule="linear"),
-    )
+    learned = {"model": ModelConfig(8, implicit=implicit), "optimizer": OptimizerConfig(0.02)}
+    config = settings(board, **learned)
     metrics = train(config, tmp_path / "run")
     columns = saved_columns(tmp_path / "run")
     movies = columns["movie_vectors"]
@@ -194,21 +153,19 @@ def test_implicit_runs_save_the_vectors_that_predict(
     errors = low + (high - low) / (1 + np.exp(-scores)) - stars
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(metrics["val_rmse"], rel=1e-5)
     assert metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]  # type: ignore[operator]
-    assert scalars(tmp_path / "run")["learning_rate"][-1] == pytest.approx(0, abs=2e-4)
+    assert scalars(tmp_path / "run", "learning_rate")[-1] == pytest.approx(0, abs=2e-4)
 
 
-def test_save_users_false_leaves_users_out(folder: Path, tmp_path: Path) -> None:
-    train(
-        dataclasses.replace(settings(folder), save=SaveConfig(users=False, figures=False)), tmp_path
-    )
+def test_save_users_false_leaves_users_out(board: Path, tmp_path: Path) -> None:
+    train(settings(board, 1, save=SaveConfig(users=False, figures=False)), tmp_path)
     assert "user_vectors" not in saved_columns(tmp_path)
     with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
         SavedEmbeddings.load_users(tmp_path)
 
 
 @pytest.mark.parametrize("min_ratings", [1, 165])
-def test_each_users_ratings_are_saved(folder: Path, tmp_path: Path, min_ratings: int) -> None:
-    train(settings(folder, min_ratings=min_ratings), tmp_path)
+def test_each_users_ratings_are_saved(board: Path, tmp_path: Path, min_ratings: int) -> None:
+    train(settings(board, 1, min_ratings=min_ratings), tmp_path)
     movies, users = SavedEmbeddings.load(tmp_path).movies, SavedEmbeddings.load_users(tmp_path)
     assert (movies.embedded < 40) == (min_ratings > 1)
     saved = {
@@ -218,7 +175,7 @@ def test_each_users_ratings_are_saved(folder: Path, tmp_path: Path, min_ratings:
             movies.ids[users.ratings_of(row)[0]], users.ratings_of(row)[1], strict=True
         )
     }
-    rows = (folder / "ratings.csv").read_text().splitlines()[1:]
+    rows = (board / "ratings.csv").read_text().splitlines()[1:]
     raw = {(int(u), int(m), float(s)) for u, m, s, _ in (row.split(",") for row in rows)}
     assert saved == raw
 
@@ -227,10 +184,8 @@ def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
     folder = write_checkerboard(tmp_path / "data")
     with (folder / "ratings.csv").open("a") as file:
         file.writelines(f"1,{movie},3.5,0\n" for movie in range(2000, 2100))
-    config = settings(folder, val_fraction=0.5)
-    train(
-        dataclasses.replace(config, save=SaveConfig(figures=False, min_ratings=1)), tmp_path / "run"
-    )
+    save = SaveConfig(figures=False, min_ratings=1)
+    train(settings(folder, val_fraction=0.5, save=save), tmp_path / "run")
     movies = SavedEmbeddings.load(tmp_path / "run").movies
     trained = movies.ids[: movies.embedded]
     assert 20 < np.sum(trained >= 2000) < 80
@@ -256,10 +211,10 @@ def test_movies_with_few_ratings_answer_from_content(
     assert len(wide) == 140  # with the one that nobody rated
 
 
-def test_a_collapsed_model_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_checkerboard(tmp_path / "data")
-    config = dataclasses.replace(settings(folder), model=ModelConfig(dim=8, ridge=1e5))
-    train(config, tmp_path / "run")
+def test_a_collapsed_model_says_so(
+    board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(settings(board, model=ModelConfig(dim=8, ridge=1e5)), tmp_path / "run")
     told = "nothing but biases was learned: all vectors were pulled to 0; lower model.ridge=100000"
     assert told in capsys.readouterr().out
     recommender = Recommender.load(tmp_path / "run")
@@ -270,15 +225,15 @@ def test_a_collapsed_model_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
             ask(101 if ask == recommender.similar else 1)
 
 
-def test_divergence_stops_with_advice(folder: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(settings(folder), optimizer=OptimizerConfig(1e30, "constant"))
+def test_divergence_stops_with_advice(board: Path, tmp_path: Path) -> None:
+    config = settings(board, optimizer=OptimizerConfig(1e30, "constant"))
     told = r"diverged in epoch 1, batch 2 \(step 2\).*rate of 1e\+30; lower optimizer.learning_rate"
     with pytest.raises(MovieEmbedError, match=told):
         train(config, tmp_path)
 
 
 def test_a_later_divergence_keeps_the_last_good_checkpoint(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = MovieEmbedding.forward
     calls = iter(range(10**6))
@@ -288,14 +243,14 @@ def test_a_later_divergence_keeps_the_last_good_checkpoint(
 
     monkeypatch.setattr(MovieEmbedding, "forward", exploding)
     with pytest.raises(MovieEmbedError, match=r"diverged in epoch 3.*earlier epochs are kept"):
-        train(settings(folder), tmp_path)
+        train(settings(board), tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["epoch"] == 1
     assert all(table.isfinite().all() for table in state["state_dict"].values())
 
 
-def module_of(folder: Path, **data: object) -> RatingsDataModule:
-    module = RatingsDataModule(settings(folder, **data).data, seed=3)
+def module_of(board: Path, **data: object) -> RatingsDataModule:
+    module = RatingsDataModule(settings(board, **data).data, seed=3)
     module.setup()
     return module
 
@@ -305,8 +260,8 @@ def epoch(module: RatingsDataModule, seed: int, number: int, size: int = 100) ->
     return [np.stack([b.users, b.movies, b.ratings], axis=1) for b in batches]
 
 
-def test_an_epoch_holds_every_rating_once_sorted_by_user(folder: Path) -> None:
-    module = module_of(folder)
+def test_an_epoch_holds_every_rating_once_sorted_by_user(board: Path) -> None:
+    module = module_of(board)
     batches = epoch(module, 0, 0)
     assert all((np.diff(batch[:, 0]) >= 0).all() for batch in batches)
     seen = np.concatenate(batches)
@@ -316,8 +271,8 @@ def test_an_epoch_holds_every_rating_once_sorted_by_user(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1_000, 1_025, 10**6])
-def test_batches_of_any_size_hold_every_rating_once(folder: Path, size: int) -> None:
-    module = module_of(folder)
+def test_batches_of_any_size_hold_every_rating_once(board: Path, size: int) -> None:
+    module = module_of(board)
     batches = epoch(module, 0, 0, size)
     count = len(module.train)
     assert [len(batch) for batch in batches[:-1]] == [size] * ((count - 1) // size)
@@ -325,8 +280,8 @@ def test_batches_of_any_size_hold_every_rating_once(folder: Path, size: int) -> 
     assert len(np.unique(pairs, axis=0)) == len(pairs) == count
 
 
-def test_every_epoch_mixes_users_and_batches(folder: Path) -> None:
-    module = module_of(folder)
+def test_every_epoch_mixes_users_and_batches(board: Path) -> None:
+    module = module_of(board)
     first, other = (epoch(module, 0, number, 256) for number in (1, 2))
     assert len(np.unique(first[0][:, 0])) > 130  # of 240; of all ratings drawn alike, 157
     mine = {(user, movie) for user, movie, _ in first[0]}
@@ -334,8 +289,8 @@ def test_every_epoch_mixes_users_and_batches(folder: Path) -> None:
     assert max(shared) < 80  # of 256
 
 
-def test_the_order_is_a_function_of_seed_and_epoch_alone(folder: Path) -> None:
-    module = module_of(folder)
+def test_the_order_is_a_function_of_seed_and_epoch_alone(board: Path) -> None:
+    module = module_of(board)
     first = epoch(module, 0, 1)
     epoch(module, 0, 0)
     again = epoch(module, 0, 1)
@@ -344,8 +299,8 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone(folder: Path) -> None:
     assert not np.array_equal(first[0], epoch(module, 1, 1)[0])
 
 
-def test_the_default_batch_size_fits_the_data(folder: Path) -> None:
-    module = module_of(folder, batch_size=None)
+def test_the_default_batch_size_fits_the_data(board: Path) -> None:
+    module = module_of(board, batch_size=None)
     assert module.batch_size == 16  # about 5,400 ratings
     assert len(module.train) // module.batch_size >= 200
     module.train = np.zeros(12_000_000, np.uint32)
@@ -357,67 +312,59 @@ def test_the_default_batch_size_fits_the_data(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"check_val_every_n_epoch": 5},
         {"gradient_clip_val": 0.001},
         {"precision": "64-true"},
         {"limit_train_batches": 3},
-        {"max_epochs": 3},
+        {"check_val_every_n_epoch": 5},
         {"val_check_interval": 0.25},
     ],
     ids=str,
 )
 def test_trainer_settings_have_an_effect(
-    folder: Path, tmp_path: Path, change: dict[str, object]
+    run: Path, board: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    config = settings(folder)
-    changed = dataclasses.replace(config.trainer, **change)  # type: ignore[arg-type]
-    train(config, tmp_path / "plain")
-    train(dataclasses.replace(config, trainer=changed), tmp_path / "changed")
-    plain, other = (saved_columns(tmp_path / name) for name in ("plain", "changed"))
-    assert plain["movie_vectors"].tobytes() != other["movie_vectors"].tobytes()
+    train(settings(board, trainer=change), tmp_path)
+    plain, changed = (saved_columns(each)["movie_vectors"].tobytes() for each in (run, tmp_path))
+    assert plain != changed
 
 
-def rates(folder: Path, run: Path, schedule: str, warmup: float | None) -> np.ndarray:
-    """Return the learning rate after each of 12 epochs, as a share of the configured one."""
-    config = settings(folder, batch_size=1024)
-    train(dataclasses.replace(config, optimizer=OptimizerConfig(0.02, schedule, warmup)), run)
-    return np.array(scalars(run)["learning_rate"]) / 0.02
+EPOCHS = np.arange(1, 13)
 
 
-def test_schedules_go_where_they_say(folder: Path, tmp_path: Path) -> None:
-    epochs = np.arange(1, 13)
-    linear = rates(folder, tmp_path / "linear", "linear", None)
-    np.testing.assert_allclose(linear, 1 - epochs / 12, atol=1e-6)
-    cosine = rates(folder, tmp_path / "cosine", "cosine", 0.25)
-    assert (np.diff(cosine[:3]) > 0).all()
-    falling = (1 + np.cos(np.pi * (epochs[3:] - 3) / 9)) / 2
-    np.testing.assert_allclose(cosine[3:], falling, atol=1e-6)
-    warm = rates(folder, tmp_path / "constant", "constant", 0.5)
-    assert (np.diff(warm[:6]) > 0).all()
-    np.testing.assert_allclose(warm[6:], 1)
-    cycle = rates(folder, tmp_path / "cycle", "one_cycle", None)
-    assert np.argmax(cycle) in (3, 4)
-    assert cycle[-1] < 0.01 < cycle[0] < 1
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "rising", "falling"),
+    [
+        ("linear", None, 0, 1 - EPOCHS / 12),
+        ("cosine", 0.25, 3, (1 + np.cos(np.pi * (EPOCHS[3:] - 3) / 9)) / 2),
+        ("constant", 0.5, 6, np.ones(6)),
+        ("one_cycle", None, 3, None),
+    ],
+)
+def test_schedules_go_where_they_say(
+    board: Path, tmp_path: Path, schedule: str, warmup: float, rising: int, falling: Any
+) -> None:
+    optimizer = OptimizerConfig(0.02, schedule, warmup)
+    train(settings(board, batch_size=1024, optimizer=optimizer), tmp_path)
+    rates = np.array(scalars(tmp_path, "learning_rate")) / 0.02
+    assert (np.diff(rates[:rising]) > 0).all()
+    if falling is not None:
+        np.testing.assert_allclose(rates[rising:], falling, atol=1e-6)
+    else:
+        assert np.argmax(rates) in (3, 4)
+        assert rates[-1] < 0.01 < rates[0] < 1
 
 
-def test_early_stopping_ends_a_run_that_no_longer_improves(folder: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(settings(folder), model=ModelConfig(dim=32, l2=0))
-    trainer = dataclasses.replace(config.trainer, max_epochs=60, early_stopping=2)
-    metrics = train(dataclasses.replace(config, trainer=trainer), tmp_path)
+def test_early_stopping_ends_a_run_and_a_profile_is_shown(
+    board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = {"early_stopping": 2, "profiler": "simple"}
+    metrics = train(settings(board, 60, model=ModelConfig(dim=32, l2=0), trainer=trainer), tmp_path)
     assert metrics["epochs"] == metrics["best_epoch"] + 2 < 60  # type: ignore[operator]
-
-
-def test_lightnings_own_profile_is_shown_on_request(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = settings(folder)
-    trainer = dataclasses.replace(config.trainer, max_epochs=1, profiler="simple")
-    train(dataclasses.replace(config, trainer=trainer), tmp_path)
     assert "Profiler Report" in capsys.readouterr().out
 
 
-def test_processes_share_every_batch_and_miss_nothing(folder: Path) -> None:
-    module = module_of(folder)
+def test_processes_share_every_batch_and_miss_nothing(board: Path) -> None:
+    module = module_of(board)
     ratings = (module.triples, module.train)
     parts = [list(Batches(*ratings, 100, (3, 1), rank=rank, world_size=3)) for rank in range(3)]
     for batch, *shares in zip(epoch(module, 3, 1), *parts, strict=True):
@@ -427,29 +374,24 @@ def test_processes_share_every_batch_and_miss_nothing(folder: Path) -> None:
         np.testing.assert_array_equal(together[order], batch[np.lexsort(batch.T[::-1])])
 
 
-def test_two_processes_train_the_same_model_as_one(folder: Path, tmp_path: Path) -> None:
-    config = settings(folder, batch_size=100)
-    config.trainer.max_epochs = 3
-    one = train(config, tmp_path / "one")
-    overrides = [
-        f"data=files data.path={folder} data.cache_dir={folder / 'cache'} data.val_fraction=0.2",
-        "data.batch_size=100 model.dim=8 model.l2=1e-6",
-        "optimizer.learning_rate=0.02 optimizer.schedule=constant",
-        "trainer.max_epochs=3 trainer.enable_progress_bar=false trainer.log_every_n_steps=5",
-        "save.figures=false trainer.devices=2 trainer.strategy=ddp",
-        f"hydra.run.dir={tmp_path / 'two'}",
-    ]
-    done = start([ROOT / "train.py", *" ".join(overrides).split()], tmp_path)
+def test_two_processes_train_the_same_model_as_one(board: Path, tmp_path: Path) -> None:
+    one = train(settings(board, 3, batch_size=100), tmp_path / "one")
+    overrides = (
+        f"data=files data.path={board} data.cache_dir={board / 'cache'} data.val_fraction=0.2 "
+        "data.batch_size=100 model.dim=8 model.l2=1e-6 optimizer.learning_rate=0.02 "
+        "optimizer.schedule=constant trainer.max_epochs=3 trainer.enable_progress_bar=false "
+        "trainer.log_every_n_steps=5 save.figures=false trainer.devices=2 trainer.strategy=ddp "
+        f"hydra.run.dir={tmp_path / 'two'}"
+    )
+    done = start([ROOT / "train.py", *overrides.split()], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("RMSE in stars") == 1
     assert not done.stderr
     two = json.loads((tmp_path / "two" / "metrics.json").read_text())
-    timed = {"train_seconds", "ratings_per_second"}
-    for key in one.keys() - timed:
-        assert two[key] == pytest.approx(one[key], rel=1e-4), key
-    curves = scalars(tmp_path / "one"), scalars(tmp_path / "two")
+    assert untimed(two) == pytest.approx(untimed(one), rel=1e-4)
     for tag in ("train_loss", "train_loss_epoch", "val_rmse", "learning_rate"):
-        assert curves[1][tag] == pytest.approx(curves[0][tag], rel=1e-4), tag
+        alone, shared = (scalars(tmp_path / name, tag) for name in ("one", "two"))
+        assert shared == pytest.approx(alone, rel=1e-4), tag
     assert [path.name for path in (tmp_path / "two").glob("*.log")] == ["train.log"]
     events = (len(list((tmp_path / name).glob("events*"))) for name in ("one", "two"))
     assert len(set(events)) == 1
