@@ -1,7 +1,6 @@
 """Figures by what is drawn in them, and TensorBoard's files read back as it reads them."""
 
 import csv
-import dataclasses
 import io
 import json
 import shutil
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkerboard import MOVIES, write_checkerboard
+from checkerboard import MOVIES, settings
 from embedded import random_vectors, saved
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,7 +16,7 @@ from running import run_script
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from movie_embed import MovieEmbedError
-from movie_embed.config import DataConfig, ModelConfig, SaveConfig, TrainConfig, TrainerConfig
+from movie_embed.config import ModelConfig, SaveConfig, TrainConfig
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.figures import (
     FIGURES,
@@ -35,23 +34,15 @@ from movie_embed.training.run import train
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    data = write_checkerboard(tmp_path_factory.mktemp("data"))
-    return TrainConfig(
-        data=DataConfig("files", str(data), str(data / "cache"), val_fraction=0.2, batch_size=512),
-        model=ModelConfig(dim=4),
-        trainer=TrainerConfig(max_epochs=3, enable_progress_bar=False),
-    )
-
-
-@pytest.fixture(scope="module")
-def run(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(board: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, with what training drew of it."""
-    folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        train(config, folder / "run")
-    return folder / "run"
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(drawn(board), run)
+    return run
+
+
+def drawn(board: Path, epochs: int = 3) -> TrainConfig:
+    return settings(board, epochs, model=ModelConfig(dim=4), save=SaveConfig())
 
 
 def texts(figure: Figure) -> str:
@@ -87,18 +78,8 @@ def test_drawing_again_replaces_what_was_drawn(run: Path, tmp_path: Path) -> Non
     assert "python train.py" in missing.stderr
 
 
-def test_a_sweep_can_leave_them_out(config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        quick = dataclasses.replace(config.trainer, max_epochs=1)
-        left_out = dataclasses.replace(config, trainer=quick, save=SaveConfig(figures=False))
-        train(left_out, tmp_path / "run")
-    names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names.isdisjoint({"figures", "projector", "projector_config.pbtxt"})
-
-
 def test_a_figure_that_fails_does_not_fail_the_run(
-    config: TrainConfig,
+    board: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -106,11 +87,12 @@ def test_a_figure_that_fails_does_not_fail_the_run(
     def broken(run: Path, metrics: object) -> None:
         raise ValueError("no ink")
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("movie_embed.figures.show_run", broken)
-    train(config, tmp_path / "run")
+    train(drawn(board, 1), tmp_path / "run")
     assert "the run is saved, but not its figures (ValueError: no ink)" in capsys.readouterr().err
     assert (tmp_path / "run" / "embeddings.safetensors").exists()
+    train(settings(board, 1), tmp_path / "without")  # save.figures=false
+    assert not capsys.readouterr().err
 
 
 def test_a_figure_whose_data_are_gone_is_left_out_and_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,14 @@ import pyarrow as pa
 import pytest
 import pytorch_lightning as pl
 import torch
-from checkerboard import write_checkerboard
+from checkerboard import settings
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 import movie_embed
 from movie_embed import MovieEmbedError
-from movie_embed.config import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SaveConfig,
-    TrainConfig,
-    TrainerConfig,
-)
+from movie_embed.config import DataConfig, ModelConfig, OptimizerConfig, SaveConfig
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.regression import RatingRegression
 
@@ -39,14 +33,8 @@ QUIET: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkerboard(tmp_path_factory.mktemp("checkerboard"))
-
-
-def data_of(folder: Path, **settings: Any) -> RatingsDataModule:
-    given = {"val_fraction": 0.2, "batch_size": 256} | settings
-    return RatingsDataModule(DataConfig("files", str(folder), str(folder / "cache"), **given), 3)
+def data_of(board: Path, **data: Any) -> RatingsDataModule:
+    return RatingsDataModule(settings(board, **data).data, 3)
 
 
 def module_of(data: RatingsDataModule, schedule: str = "linear", **model: Any) -> RatingRegression:
@@ -54,8 +42,8 @@ def module_of(data: RatingsDataModule, schedule: str = "linear", **model: Any) -
     return RatingRegression.for_data(data, ModelConfig(8, l2=1e-6, **model), optimizer)
 
 
-def trainer_of(**settings: Any) -> pl.Trainer:
-    return pl.Trainer(**{**QUIET, "max_epochs": EPOCHS, **settings})
+def trainer_of(**own: Any) -> pl.Trainer:
+    return pl.Trainer(**{**QUIET, "max_epochs": EPOCHS, **own})
 
 
 class FirstUsers(pl.Callback):
@@ -71,22 +59,13 @@ class FirstUsers(pl.Callback):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "one_cycle"])
-def test_any_trainer_trains_as_train_does(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    data, first = data_of(folder), FirstUsers()
+def test_any_trainer_trains_as_train_does(board: Path, tmp_path: Path, schedule: str) -> None:
+    data, first = data_of(board), FirstUsers()
     module = module_of(data, schedule)
     trainer_of(callbacks=[first]).fit(module, datamodule=data)
     assert len(set(first.seen)) == EPOCHS
-    config = TrainConfig(
-        data.config,
-        ModelConfig(8, l2=1e-6),
-        OptimizerConfig(0.02, schedule),
-        TrainerConfig(EPOCHS, enable_progress_bar=False),
-        SaveConfig("last", figures=False),
-        seed=3,
-    )
+    save = SaveConfig("last", figures=False)
+    config = settings(board, EPOCHS, optimizer=OptimizerConfig(0.02, schedule), save=save, seed=3)
     movie_embed.train(config, tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "last.ckpt"
     trained = RatingRegression.load_from_checkpoint(path, weights_only=True)
@@ -95,16 +74,16 @@ def test_any_trainer_trains_as_train_does(
 
 
 def test_a_module_validates_tests_and_predicts_from_its_checkpoint(
-    folder: Path, tmp_path: Path
+    board: Path, tmp_path: Path
 ) -> None:
-    data = data_of(folder)
+    data = data_of(board)
     keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
     trainer = trainer_of(callbacks=[keep], enable_checkpointing=True)
     trainer.fit(module_of(data), datamodule=data)
     fitted = float(trainer.callback_metrics["val_rmse"])
     path = tmp_path / f"epoch={EPOCHS - 1}.ckpt"
     module = RatingRegression.load_from_checkpoint(path, weights_only=True)
-    data = data_of(folder)
+    data = data_of(board)
     (validated,) = trainer_of().validate(module, datamodule=data, verbose=False)
     (tested,) = trainer_of().test(module, datamodule=data, verbose=False)
     assert validated["val_rmse"] == tested["test_rmse"] == pytest.approx(fitted)
@@ -124,7 +103,7 @@ def test_a_module_validates_tests_and_predicts_from_its_checkpoint(
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
 def test_a_fit_goes_on_within_an_epoch_from_a_checkpoint(
-    folder: Path, tmp_path: Path, schedule: str
+    board: Path, tmp_path: Path, schedule: str
 ) -> None:
     def fit(data: RatingsDataModule, **resume: Any) -> torch.Tensor:
         keep = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=29)
@@ -134,13 +113,13 @@ def test_a_fit_goes_on_within_an_epoch_from_a_checkpoint(
         )
         return module.model.movie_vectors
 
-    whole = fit(data_of(folder))
+    whole = fit(data_of(board))
     resume = {"ckpt_path": tmp_path / "step=29.ckpt", "weights_only": True}
-    assert torch.equal(whole, fit(data_of(folder), **resume))
+    assert torch.equal(whole, fit(data_of(board), **resume))
 
 
-def test_a_users_callbacks_logger_and_profiler_are_served(folder: Path, tmp_path: Path) -> None:
-    data, logger, timer = data_of(folder), CSVLogger(tmp_path, "", ""), Timer()
+def test_a_users_callbacks_logger_and_profiler_are_served(board: Path, tmp_path: Path) -> None:
+    data, logger, timer = data_of(board), CSVLogger(tmp_path, "", ""), Timer()
     trainer = trainer_of(
         callbacks=[timer, LearningRateMonitor()],
         logger=logger,
@@ -154,22 +133,20 @@ def test_a_users_callbacks_logger_and_profiler_are_served(folder: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    "settings", [{"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}], ids=str
+    "own", [{"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}], ids=str
 )
-def test_trainer_settings_that_train_has_not_work_too(
-    folder: Path, settings: dict[str, Any]
-) -> None:
-    data = data_of(folder)
+def test_trainer_settings_that_train_has_not_work_too(board: Path, own: dict[str, Any]) -> None:
+    data = data_of(board)
     module = module_of(data)
-    trainer = trainer_of(max_epochs=12, **settings)
+    trainer = trainer_of(max_epochs=12, **own)
     trainer.fit(module, datamodule=data)
     rate = trainer.optimizers[0].param_groups[0]["lr"]
     assert rate == pytest.approx(0, abs=1e-9)  # the schedule counts the optimiser's steps
     assert trainer.callback_metrics["val_rmse"] < 0.7
 
 
-def test_a_plain_data_loader_trains_and_validates(folder: Path) -> None:
-    data = data_of(folder)
+def test_a_plain_data_loader_trains_and_validates(board: Path) -> None:
+    data = data_of(board)
     module = module_of(data, "constant")
     train, val = (
         TensorDataset(*map(torch.from_numpy, data.triples.unpack(packed)))
@@ -183,13 +160,13 @@ def test_a_plain_data_loader_trains_and_validates(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_a_table_in_memory_trains_as_its_file_does(folder: Path, library: str) -> None:
-    table: Any = pd.read_csv(folder / "ratings.csv")
+def test_a_table_in_memory_trains_as_its_file_does(board: Path, library: str) -> None:
+    table: Any = pd.read_csv(board / "ratings.csv")
     if library == "pyarrow":
         table = pa.Table.from_pandas(table)
     elif library == "polars":
         table = pytest.importorskip("polars").from_pandas(table)
-    data = data_of(folder)
+    data = data_of(board)
     given = RatingsDataModule(data.config, 3, frame=table)
     results = []
     for ratings in (data, given):
@@ -201,21 +178,21 @@ def test_a_table_in_memory_trains_as_its_file_does(folder: Path, library: str) -
 
 @pytest.mark.parametrize("implicit", ["users", "both"])
 def test_an_implicit_module_asks_its_data_who_rated_what(
-    folder: Path, tmp_path: Path, implicit: str
+    board: Path, tmp_path: Path, implicit: str
 ) -> None:
-    data = data_of(folder)
+    data = data_of(board)
     trainer = trainer_of()
     trainer.fit(module_of(data, implicit=implicit), datamodule=data)
     trainer.save_checkpoint(path := tmp_path / "model.ckpt")
     module = RatingRegression.load_from_checkpoint(path, weights_only=True)
     with pytest.raises(MovieEmbedError, match="call set_ratings"):
         module(torch.tensor([0]), torch.tensor([0]))
-    (errors,) = trainer_of().validate(module, datamodule=data_of(folder), verbose=False)
+    (errors,) = trainer_of().validate(module, datamodule=data_of(board), verbose=False)
     assert errors["val_rmse"] == pytest.approx(float(trainer.callback_metrics["val_rmse"]))
 
 
-def test_a_schedule_needs_an_end_and_validation_a_split(folder: Path) -> None:
-    data = data_of(folder, val_fraction=0)
+def test_a_schedule_needs_an_end_and_validation_a_split(board: Path) -> None:
+    data = data_of(board, val_fraction=0)
     with pytest.raises(MovieEmbedError, match=r"schedule=linear.*max_epochs or max_steps"):
         trainer_of(max_epochs=-1).fit(module_of(data), datamodule=data)
     trainer = trainer_of(max_epochs=1)
@@ -239,16 +216,12 @@ class Halved(RatingsDataModule):
         self.train, self.val = self.triples.split(0.5, seed=9)
 
 
-def test_train_takes_a_users_own_data_module_and_callbacks(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    config, first = data_of(folder).config, FirstUsers()
-    data = Halved(config, 3)
-    module = NoBiases.for_data(data, ModelConfig(dim=8))
-    trainer = TrainerConfig(1, enable_progress_bar=False)
-    settings = TrainConfig(trainer=trainer, save=SaveConfig("last", figures=False))
-    movie_embed.train(settings, tmp_path / "run", data=data, module=module, callbacks=[first])
+def test_train_takes_a_users_own_data_module_and_callbacks(board: Path, tmp_path: Path) -> None:
+    config, first = settings(board, 1, save=SaveConfig("last", figures=False)), FirstUsers()
+    data = Halved(config.data, 3)
+    module = NoBiases.for_data(data, config.model)
+    config = replace(config, data=DataConfig())  # the module's own are taken
+    movie_embed.train(config, tmp_path / "run", data=data, module=module, callbacks=[first])
     assert len(first.seen) == 1
     assert 0.4 < len(data.val) / len(data.triples) < 0.6
     assert not movie_embed.Recommender.load(tmp_path / "run").embeddings.biases.any()
