@@ -47,17 +47,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file.safetensors"
 
 
-def test_columns_round_trip(path: Path) -> None:
+def test_columns_round_trip_all_or_those_asked_for(path: Path) -> None:
     columns, metadata = read_columns(path, "test")
     assert_same(columns, COLUMNS)
     assert metadata == METADATA
-
-
-def test_only_the_columns_asked_for_are_read(path: Path) -> None:
     columns, metadata = read_columns(path, "test", ["titles", "halves"])
     assert list(columns) == ["titles", "halves"]
     assert read_columns(path, "test", ()) == ({}, METADATA)
-    assert metadata == METADATA
     with pytest.raises(MovieEmbedError, match="absent"):
         read_columns(path, "test", ["absent"])
 
@@ -84,13 +80,8 @@ def test_columns_in_any_memory_order(tmp_path: Path) -> None:
     columns = {"turned": numbers.T, "every other": numbers[:, ::2], "back": numbers[::-1]}
     write_columns(tmp_path / "file", "test", columns, {})
     assert_same(read_columns(tmp_path / "file", "test")[0], columns)
-
-
-def test_nul_characters_in_texts_are_a_mistake(path: Path) -> None:
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="NUL"):
-        write_columns(path, "test", {"titles": ["a\0b"]}, {})
-    assert path.read_bytes() == before
+    (tmp_path / "plain").touch()  # others may read what the umask lets them
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def read_or_refuse(path: Path) -> bool:
@@ -126,6 +117,9 @@ def test_a_cut_file_is_refused(path: Path) -> None:
 
 
 def test_files_of_others_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for none in (path.parent, path / "absent"):
+        with pytest.raises(MovieEmbedError, match="cannot be read as test"):
+            read_columns(none, "test")
     with pytest.raises(MovieEmbedError, match="holds test, not embeddings"):
         read_columns(path, "embeddings")
     monkeypatch.setattr(storage, "FORMAT_VERSION", storage.FORMAT_VERSION + 1)
@@ -138,20 +132,18 @@ def test_files_of_others_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch
         read_columns(path, "test")
 
 
-def test_paths_that_hold_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "absent", tmp_path / "absent" / "absent"):
-        with pytest.raises(MovieEmbedError, match="cannot be read as test"):
-            read_columns(path, "test")
-
-
 def test_a_failed_write_leaves_the_old_file_alone(path: Path) -> None:
     before = path.read_bytes()
+    with pytest.raises(ValueError, match="NUL"):
+        write_columns(path, "test", {"titles": ["a\0b"]}, {})
     with pytest.raises(KeyError), atomic_path(path) as temporary:
         temporary.write_bytes(b"half")
         raise KeyError
     with pytest.raises(MovieEmbedError, match="cannot write"), atomic_path(path) as temporary:
         temporary.write_bytes(b"half")
         raise OSError(28, "No space left on device")
+    with pytest.raises(MovieEmbedError, match="cannot write"), atomic_path(path):
+        pass  # which makes no file
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -162,11 +154,6 @@ def test_threads_that_write_one_file_at_once_leave_a_whole_one(path: Path) -> No
         other.submit(write_text, path, "second").result()
         assert path.read_text() == "second"
     assert path.read_text() == "first"
-
-
-def test_a_write_that_makes_no_file_is_an_error(path: Path) -> None:
-    with pytest.raises(MovieEmbedError, match="cannot write"), atomic_path(path):
-        pass
 
 
 def test_folders_are_made_and_files_in_the_way_are_named(tmp_path: Path) -> None:
@@ -199,10 +186,3 @@ def test_a_killed_write_leaves_the_old_file_alone(path: Path) -> None:
     assert path.read_bytes() == before
     write_columns(path, "test", {"new": np.ones(3)}, {})
     assert read_columns(path, "test")[0]["new"].tolist() == [1, 1, 1]
-
-
-def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
-    plain, stored = tmp_path / "plain", tmp_path / "stored.safetensors"
-    plain.touch()
-    write_columns(stored, "test", {"a": np.arange(3)}, {})
-    assert stored.stat().st_mode == plain.stat().st_mode
