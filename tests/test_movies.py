@@ -20,31 +20,17 @@ def table() -> MovieTable:
     )
 
 
-def test_rows_are_found_by_id(table: MovieTable) -> None:
+def test_rows_are_found_taken_and_saved(table: MovieTable) -> None:
     assert [table.row_of(movie_id) for movie_id in (10, 5, 7, 1, -1)] == [0, 1, 2, None, None]
     assert table.row_of(2**70) is None
-    assert len(table) == 3
-
-
-def test_rows_are_taken_in_the_order_asked(table: MovieTable) -> None:
     taken = table.take(np.array([2, 0]), embedded=1)
-    assert taken.ids.tolist() == [7, 10]
-    assert taken.titles == ["Unknown", "Matrix, The (1999)"]
-    assert taken.genres == ["", "Action|Sci-Fi"]
-    assert taken.tags == ["odd", "hackers|simulation"]
-    assert taken.rating_counts.tolist() == [0, 9]
-    assert taken.embedded == 1
+    again = MovieTable.from_columns(taken.to_columns(), taken.embedded)
+    assert tuple(taken.to_columns()) == TABLE_COLUMNS
+    for one in (taken, again):
+        assert (one.ids.tolist(), one.titles) == ([7, 10], ["Unknown", "Matrix, The (1999)"])
+        assert (one.genres, one.tags) == (["", "Action|Sci-Fi"], ["odd", "hackers|simulation"])
+        assert (one.rating_counts.tolist(), one.embedded) == ([0, 9], 1)
     assert len(table.take(np.array([], dtype=np.int64), 0)) == 0
-
-
-def test_columns_round_trip(table: MovieTable) -> None:
-    columns = table.to_columns()
-    assert tuple(columns) == TABLE_COLUMNS
-    again = MovieTable.from_columns(columns, table.embedded)
-    assert again.titles == table.titles
-    assert again.tags == table.tags
-    assert again.ids is columns["movie_ids"]
-    assert again.embedded == 2
 
 
 @pytest.mark.parametrize(
