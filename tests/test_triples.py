@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import (
     MOVIES,
-    ROWS,
     data_set,
     files_config,
     pack,
     ratings_csv,
+    rows_of,
     write_folder,
 )
 
@@ -32,45 +32,24 @@ from movie_embed.errors import MovieEmbedError
 Pairs = dict[tuple[int, int], float]
 
 
-def ratings_of(rows: list[tuple[int, int, float]]) -> Ratings:
-    users, movies, values = zip(*rows, strict=True)
-    return Ratings(
-        np.array(users, dtype=np.int64),
-        np.array(movies, dtype=np.int64),
-        np.array(values, dtype=np.float32),
-    )
-
-
 def pack_rows(rows: list[tuple[int, int, float]], min_ratings: int = 1) -> Triples:
-    return pack(ratings_of(rows), {}, min_ratings)
+    return pack(Ratings(*map(np.array, zip(*rows, strict=True))), MOVIES, min_ratings)
 
 
 def pairs_of(triples: Triples) -> Pairs:
     """Return stars by the raw ids of user and movie."""
-    users, movies, stars = triples.unpack(triples.packed)
-    ids = triples.user_ids[users].tolist(), triples.movies.ids[movies].tolist()
-    pairs = dict(zip(zip(*ids, strict=True), stars.tolist(), strict=True))
+    pairs = {(user, movie): stars for user, movie, stars in rows_of(triples)}
     assert len(pairs) == len(triples)
     return pairs
 
 
 def assert_same(one: Triples, other: Triples) -> None:
-    for left, right in (
-        (one.packed, other.packed),
-        (one.levels, other.levels),
-        (one.user_ids, other.user_ids),
-        (one.movies.ids, other.movies.ids),
-        (one.movies.rating_counts, other.movies.rating_counts),
-    ):
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
-    for name in ("rating_range", "before", "duplicates", "counts"):
-        assert getattr(one, name) == getattr(other, name)
-        assert type(getattr(one, name)) is type(getattr(other, name))
-    assert one.movies.titles == other.movies.titles
-    assert one.movies.genres == other.movies.genres
-    assert one.movies.tags == other.movies.tags
-    assert one.movies.embedded == other.movies.embedded
+    """Compare all that triples hold but for how their files are called."""
+    for left, right in ((one, other), (one.movies, other.movies)):
+        for name in vars(left).keys() - {"movies", "notes", "_row_of"}:
+            of, like = getattr(left, name), getattr(right, name)
+            assert getattr(of, "dtype", type(of)) == getattr(like, "dtype", type(like))
+            np.testing.assert_array_equal(of, like, err_msg=name)
 
 
 IDS = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
@@ -98,32 +77,22 @@ def test_any_ratings_survive_packing(pairs: Pairs, random: Any, min_ratings: int
     for ids in (triples.user_ids, triples.movies.ids[: triples.movies.embedded]):
         assert ids.dtype == np.int64
         assert np.all(ids[1:] > ids[:-1])
-    assert (
-        dict(zip(triples.movies.ids.tolist(), triples.movies.rating_counts.tolist(), strict=True))
-        == counts
-    )
+    table = zip(triples.movies.ids.tolist(), triples.movies.rating_counts.tolist(), strict=True)
+    assert {movie: count for movie, count in table if movie not in MOVIES or count} == counts
 
 
 def test_counts_before_and_after_the_threshold() -> None:
-    rows = [(1, 10, 4.0), (1, 20, 3.5), (7, 10, 0.5), (7, 30, 5.0), (9, 20, 2.0), (8, 30, 1.0)]
-    triples = pack_rows([*rows, (5, 40, 1.0)], min_ratings=2)
-    assert triples.before == Counts(users=5, movies=4, ratings=7)
-    assert triples.counts == Counts(users=4, movies=3, ratings=6)
-    assert triples.user_ids.tolist() == [1, 7, 8, 9]
-    assert triples.duplicates == 0
-    assert triples.levels.tolist() == [0.5, 1.0, 2.0, 3.5, 4.0, 5.0]
-    assert triples.level_counts().tolist() == [1, 1, 1, 1, 1, 1]
-
-
-def test_movies_without_vectors_stay_in_the_table() -> None:
-    rows = [(1, 10, 4.0), (7, 10, 0.5), (1, 20, 3.5), (1, 99, 3.0)]
-    triples = pack(ratings_of(rows), MOVIES, 2)
-    table = triples.movies
-    assert table.ids.tolist() == [10, 20, 99, 30, 40]
-    assert table.rating_counts.tolist() == [2, 1, 1, 0, 0]
-    assert table.embedded == 1
-    assert table.titles[:3] == [MOVIES[10].title, MOVIES[20].title, ""]
-    assert table.genres[4] == "(no genres listed)"
+    rows = [(1, 10, 3.0), (1, 10, 4.0), (1, 99, 3.5), (7, 10, 0.5), (7, 20, 5.0), (9, 99, 2.0)]
+    triples = pack_rows([*rows, (5, 77, 1.0)], min_ratings=2)
+    assert triples.before == Counts(users=4, movies=4, ratings=6)
+    assert triples.counts == Counts(users=3, movies=2, ratings=4)
+    assert (triples.user_ids.tolist(), triples.duplicates) == ([1, 7, 9], 1)
+    assert triples.levels.tolist() == [0.5, 1.0, 2.0, 3.0, 3.5, 4.0, 5.0]
+    assert triples.level_counts().tolist() == [1, 0, 1, 0, 1, 1, 0]
+    table = triples.movies  # those without vectors stay in it
+    assert (table.ids.tolist(), table.embedded) == ([10, 99, 20, 77, 30, 40], 2)
+    assert table.rating_counts.tolist() == [2, 2, 1, 1, 0, 0]
+    assert table.titles[:3] == [MOVIES[10].title, "", MOVIES[20].title]
 
 
 def test_a_threshold_that_leaves_nothing_says_what_would_do() -> None:
@@ -187,12 +156,6 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("movie_embed.data.triples.MAX_BITS", 2)
     with pytest.raises(MovieEmbedError, match="3 users, 2 movies and 2 distinct ratings take 4 b"):
         pack_rows([(1, 10, 4.0), (2, 20, 3.5), (3, 20, 3.5)])
-
-
-def test_repeats_do_not_count_towards_the_threshold() -> None:
-    rows = [(1, 10, 3.0), (1, 10, 4.0), (1, 20, 3.0), (2, 20, 3.0)]
-    assert pack_rows(rows, 2).movies.ids.tolist() == [20, 10]
-    assert pack_rows(rows, 2).movies.rating_counts.tolist() == [2, 1]
 
 
 def many_ratings(size: int = 20_000) -> Triples:
@@ -302,17 +265,6 @@ def test_a_damaged_cache_is_built_again(
         assert pairs_of(load_triples(config)) == expected
         assert "building it again" in caplog.text
         assert pairs_of(load_cached(config, monkeypatch)) == expected
-
-
-def test_a_cache_that_cannot_be_written_costs_only_a_warning(
-    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> NoReturn:
-        raise MovieEmbedError("cannot write it: No space left on device")
-
-    monkeypatch.setattr(loading, "write_columns", full)
-    assert len(load_triples(files_config(folder, tmp_path / "cache"))) == len(ROWS)
-    assert "No space left on device; going on without" in caplog.text
 
 
 def test_a_file_in_place_of_the_cache_folder_is_an_error(folder: Path, tmp_path: Path) -> None:
