@@ -84,17 +84,8 @@ def movies() -> dict[Id, Movie]:
 def draw_ratings(users: int, seed: int = _SEED) -> Ratings:
     """Draw simulated ratings; the same for the same number of users and seed.
 
-    Parameters
-    ----------
-    users
-        How many users to draw, with ids from 1; each rates one movie or more.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    Ratings
-        Sorted by user, then movie, no pair twice; half stars from 0.5 to 5.
+    Users have ids from 1 and rate one movie or more. The ratings are sorted by user, then movie, no
+    pair twice; stars are halves from 0.5 to 5.
     """
     rng = np.random.default_rng(seed)
     blocks = []
@@ -135,19 +126,10 @@ def draw_stars(rng: np.random.Generator, tastes: Floats, users: Rows, rated: Row
 
 
 def expected_stars(tastes: Floats, users: Rows, rated: Rows) -> Floats:
-    """Return stars before noise and rounding.
+    """Return stars before noise and rounding, float32.
 
-    Parameters
-    ----------
-    tastes
-        One standard normal vector a user, float32, shape (users, tastes).
-    users, rated
-        Rows of users in `tastes` and of movies in the model, int32, shape (ratings,).
-
-    Returns
-    -------
-    array
-        float32, shape (ratings,).
+    `tastes` holds a standard normal vector a user, shape (users, tastes); `users` and `rated` are
+    rows of it and of the model's movies, shape (ratings,).
     """
     demo = model()
     scores = np.einsum("ij,ij->i", tastes[users], demo.factors[rated]) + demo.biases[rated]

@@ -80,14 +80,9 @@ def text_lines(path: AnyPath) -> io.TextIOWrapper:
 
 
 def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyConnection:
-    """Return an engine of its own, without network.
+    """Return an engine of its own, without network, which spills to a folder if there is one.
 
-    Parameters
-    ----------
-    folder
-        What it spills to.
-    given
-        A table in memory, which goes by this name; a query's text is none.
+    A table in memory goes by the name ``given``; a query's text is none.
     """
     engine = duckdb.connect(
         config={

@@ -38,18 +38,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Release:
-    """One published MovieLens archive.
+    """One published MovieLens archive, ``name.zip``.
 
-    Attributes
-    ----------
-    name
-        The archive's name, without ``.zip``.
-    urls
-        Where to fetch it, in order of preference.
-    size
-        Its length in bytes, or ``None`` where that is not known.
-    checksum
-        ``"sha256:<hex>"`` or ``"md5:<hex>"``.
+    It is fetched from the first of ``urls`` that delivers. ``size`` is in bytes, or None where it
+    is not known; ``checksum`` is ``"sha256:<hex>"`` or ``"md5:<hex>"``.
     """
 
     name: str
@@ -67,14 +59,9 @@ RELEASES = {
 
 
 def cache_dir(configured: str | None, name: str = ".") -> Path:
-    """Return the folder that archives are kept in, or one in it, created where it is missing.
+    """Return the folder for archives, or one of this name in it, created where it is missing.
 
-    Parameters
-    ----------
-    configured
-        The folder the user chose (``~`` is expanded), or ``None`` for the system's cache folder.
-    name
-        Of the folder in it.
+    It is what the user chose, with ``~`` expanded, or else in the system's folder for caches.
     """
     try:
         folder = Path(configured).expanduser() if configured else user_cache_path("movie_embed")
@@ -100,18 +87,9 @@ def wait_for(path: Path) -> AbstractContextManager[object]:
 def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
     """Return the path of a release's archive in ``folder``, downloading it where it is missing.
 
-    A download gets its final name only once its size and checksum are right, so a file found
-    under that name is used as it is, one placed there by hand too. An interrupted download is
-    resumed, and processes that ask for the same archive at once share one download.
-
-    Parameters
-    ----------
-    release
-        What to fetch.
-    folder
-        Where it is kept, as ``NAME.zip``; created where it is missing.
-    download
-        Whether the network may be used.
+    A download gets its final name only once its size and checksum are right, so a file found under
+    that name is used as it is, one placed there by hand too. An interrupted download is resumed,
+    and processes that ask for the same archive at once share one download.
 
     Raises
     ------

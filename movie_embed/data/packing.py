@@ -59,24 +59,10 @@ def unpacked(
 
 
 def shuffled(packed: Packed, bits: int, source: np.random.SFC64) -> Packed:
-    """Put random bits above each rating's own and sort: a uniform shuffle in one pass.
+    """Put random bits above a rating's own and sort: a uniform shuffle in one pass.
 
     The bits come raw from the generator, whose stream NumPy keeps from version to version, as it
-    does not for `permutation`.
-
-    Parameters
-    ----------
-    packed
-        Ratings.
-    bits
-        How many low bits of a rating are its own.
-    source
-        Of the random bits.
-
-    Returns
-    -------
-    array
-        The same ratings.
+    does not for `permutation`; `bits` is how many low bits of a rating are its own.
     """
     own = np.uint64(2**bits - 1)
     keys: NDArray[np.uint64] = source.random_raw(len(packed))
@@ -94,13 +80,7 @@ def in_threads(function: Callable[[slice], _Outcome], parts: Iterable[slice]) ->
 
 
 def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
-    """Return arrays as one, in memory or, with a folder, mapped from a file that vanishes with it.
-
-    Raises
-    ------
-    MovieEmbedError
-        The disk is full.
-    """
+    """Return arrays as one, in memory or, with a folder, in a file that vanishes with it."""
     if folder is None:
         return np.concatenate([np.empty(0, dtype), *parts])
     size = 0
@@ -122,13 +102,7 @@ def drop_pages(array: NDArray[Any]) -> None:
 
 
 def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:
-    """Return how many bits a packed rating takes.
-
-    Raises
-    ------
-    MovieEmbedError
-        They are more than `max_bits`.
-    """
+    """Return how many bits a packed rating takes, or refuse more than `max_bits`."""
     bits = sum(map(bit_width, (users, movies, levels)))
     if bits > max_bits:
         raise MovieEmbedError(

@@ -96,20 +96,7 @@ class SortedRatings:
 def sorted_ratings(
     table: Table, config: DataConfig, limits: Limits, bad_rows: BadRows, scratch: Path
 ) -> SortedRatings:
-    """Read a table of ratings.
-
-    Parameters
-    ----------
-    table
-        Where the ratings lie.
-    config
-        ``data.text_ids``, and ``data.window``: more ratings than that stay in a file.
-    limits
-        The lowest and highest star allowed.
-    bad_rows
-        Whether bad rows are left out, and where they are noted.
-    scratch
-        A folder for what memory does not hold.
+    """Read a table of ratings; more than ``data.window`` stay in a file in `scratch`.
 
     Raises
     ------

@@ -21,14 +21,10 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Return a relation as SQL to stand behind FROM, and its parameters.
+    """Return the columns of a table as SQL to stand behind FROM, and its parameters.
 
-    Parameters
-    ----------
-    table
-        The table; names of its columns are quoted, everything else is a parameter.
-    roles
-        The columns wanted; one that the table does not have is NULL.
+    A column that the table does not have is NULL. Names of columns are quoted, everything else is a
+    parameter.
     """
     given = {role: quoted(name) for role, name in table.roles.items()}
     columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {quoted(role)}" for role in roles]
@@ -53,17 +49,10 @@ def _holds_quotes(path: Path) -> bool:
 def walk(
     table: Table, roles: Sequence[str], named: bool = False
 ) -> Iterator[tuple[AnyPath, int, Fields]]:
-    """Yield every row by file and number: its values, or what is wrong with it.
+    """Yield every row by file and number: its values by `roles`, or what is wrong with it.
 
-    Parameters
-    ----------
-    table
-        The table.
-    roles
-        The columns wanted; a value that is not there is ``""``.
-    named
-        Whether these are titles or tags: a quoted field may hold line ends, if all quotes of the
-        file close, and a line that is not UTF-8 is in Windows' code page.
+    If the table is `named`, of titles or tags, a quoted field may hold line ends where all quotes
+    of the file close, and a line that is not UTF-8 is in Windows' code page.
     """
     width, at = len(table.names), {name: column for column, name in enumerate(table.names)}
     where = [at[table.roles[role]] if role in table.roles else width for role in roles]

@@ -118,20 +118,7 @@ class Table:
 
 
 def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
-    """Tell the layout of a table from its first file.
-
-    Parameters
-    ----------
-    paths
-        The file, or the parts of one layout.
-    config
-        ``data.columns`` and ``data.delimiter`` say how to read unusual tables.
-
-    Raises
-    ------
-    MovieEmbedError
-        It is no table that we read, or has a column twice.
-    """
+    """Tell the layout of a table from its first file, or raise if it is none that we read."""
     path, suffix = paths[0], suffix_of(paths[0])
     with reading(path):
         if suffix in OTHER_FORMS:
@@ -145,13 +132,7 @@ def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
 
 
 def given_table(kind: str, given: Any, config: DataConfig) -> Table:
-    """Return a query, or a table in memory, as a table of ratings.
-
-    Raises
-    ------
-    MovieEmbedError
-        The query fails, or a column that ratings must have is missing.
-    """
+    """Return a query, or a table in memory, as a table of ratings, or raise if it is none."""
     path = Path("data.query" if kind == "query" else "the table given")
     with reading(path):
         table = _described(Table((path,), kind, (), {}, given=given), config)
@@ -295,16 +276,9 @@ def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict
 
 
 def split_line(line: str, table: Table, strict: bool = False) -> list[str] | str:
-    """Split a line of a table of text, or say what is wrong with it.
+    """Split a line of text without its end, or say what is wrong with it.
 
-    Parameters
-    ----------
-    line
-        Without its end.
-    table
-        Its delimiter, and whether there may be quotes.
-    strict
-        Whether to refuse text after a closing quote.
+    If `strict`, text after a closing quote is wrong.
     """
     if '"' not in line or not table.quotes or len(table.delimiter) > 1:
         return line.split(table.delimiter)

@@ -30,21 +30,10 @@ class Movie(NamedTuple):
 
 
 def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Movie]:
-    """Read title and genres by movie id; empty if the data set has no table of movies.
+    """Read title, genres and links by movie id; nothing if the data set has no table of movies.
 
-    Parameters
-    ----------
-    sources
-        The tables of the data set; those of titles and links must be ordinary files.
-    whole
-        Whether movie ids are whole numbers, as in the ratings.
-    bad_rows
-        Whether bad rows are left out, and where they are noted.
-
-    Raises
-    ------
-    MovieEmbedError
-        A row of the wrong width, without an id, or with an id given before, by file and line.
+    Ids are numbers or text, as `whole` tells of the ratings'. Raises MovieEmbedError at rows of the
+    wrong width, without an id or with one given before, by file and line, unless they are skipped.
     """
     movies: dict[Id, Movie] = {}
     links = _read_links(sources, whole)
@@ -70,22 +59,9 @@ def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Mo
 
 
 def read_tags(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, str]:
-    """Read the distinct tags of each movie; empty if the data set has none.
+    """Read the distinct tags of each movie in lower case, sorted and joined by ``|``.
 
-    Parameters
-    ----------
-    sources, whole, bad_rows
-        As in `read_movies`.
-
-    Returns
-    -------
-    dict
-        By movie id the tags in lower case, sorted and joined by ``|``, as genres are.
-
-    Raises
-    ------
-    MovieEmbedError
-        A row of the wrong width, without an id or with a NUL byte, by file and line.
+    Raises as `read_movies` does.
     """
     tags: dict[Id, set[str]] = {}
     for row in _good_rows(sources.tags, lambda row: _id_problem(row, whole), bad_rows):

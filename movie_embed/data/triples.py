@@ -135,17 +135,9 @@ class Triples:
     ) -> tuple[Packed, Packed]:
         """Return training and validation ratings; each goes to either by its own seeded draw.
 
-        Training ratings are shuffled within blocks of 4 million, so that any few that lie
-        together are of unrelated users; validation ratings stay sorted.
-
-        Parameters
-        ----------
-        val_fraction
-            The share of ratings held out.
-        seed
-            Of the draw and the shuffle.
-        folder
-            Where to keep both in files, which vanish with the arrays; by default in memory.
+        Training ratings are shuffled within blocks of 4 million, so that any few that lie together
+        are of unrelated users; validation ratings stay sorted. With a folder both are kept in
+        files, which vanish with the arrays.
         """
         source = np.random.SFC64([seed, 0, 3])
         parts = [

@@ -28,13 +28,9 @@ _log = logging.getLogger(__name__)
 def holds_whole_ids(counts: Mapping[str, int]) -> bool:
     """Whether the ids of a column are whole numbers; otherwise they are text.
 
-    They are numbers if most of the rows with an id have a number. One with leading zeros, as in
-    ``0120735``, makes all of them text: as a number it would lose the zeros.
-
-    Parameters
-    ----------
-    counts
-        How many rows have each text.
+    They are numbers if most of the rows with an id have a number; `counts` tells how many rows have
+    each text. One with leading zeros, as in ``0120735``, makes all of them text: as a number it
+    would lose the zeros.
     """
     whole = total = 0
     for text, count in counts.items():
@@ -88,13 +84,7 @@ def stars_problem(text: str, limits: Limits, hint: str) -> str:
 
 
 class BadRows:
-    """Rows that cannot be read: the run ends with a list of them, or goes on without them.
-
-    Parameters
-    ----------
-    skip
-        Whether they are left out.
-    """
+    """Rows that cannot be read: the run ends with a list of them, or skips them."""
 
     def __init__(self, skip: bool = False) -> None:
         self.skip = skip
@@ -112,19 +102,8 @@ class BadRows:
     def settle(self, path: object, good: int, outcome: str = "bad rows left out") -> None:
         """Leave the bad rows of a file out with a warning, or raise.
 
-        Parameters
-        ----------
-        path
-            The file, which has been read to its end.
-        good
-            How many good rows there are; without any the file is refused in any case.
-        outcome
-            What the warning calls the bad rows.
-
-        Raises
-        ------
-        MovieEmbedError
-            There are bad rows, and they are not to be left out or there is no good one.
+        Without any `good` row it is refused in any case; `outcome` is what the warning calls bad
+        rows.
         """
         bad, told = self._counts.pop(str(path), 0), self._listed.pop(str(path), [])
         if bad > _LISTED:
