@@ -184,6 +184,16 @@ READ: dict[str, str | bytes] = {
     "a blank and a zero": f"{TABLE}Heat,\n300,0\n",
     "a pandas index": "\n".join(f"{n or ''},{row}" for n, row in enumerate(TABLE.splitlines())),
     "no header": TABLE.split("\n", 1)[1],
+    "a name above the header": f"My movies,\n,\n{TABLE}",
+    "a comma without quotes": TABLE.replace('"', ""),
+    "UTF-16 without its mark": TABLE.encode("utf-16-le"),
+    "JSON by column": json.dumps(
+        {
+            "title": {"0": "Toy Story", "1": "The Matrix", "2": "Amélie", "3": "Monsters, Inc."},
+            "rating": {"0": 4.5, "1": 4, "2": 5, "3": 3.5},
+        }
+    ),
+    "JSON pairs of ids": json.dumps([[10, 4.5], [20, 4], [40, 5], [50, 3.5]]),
     "JSON": json.dumps({"Toy Story": 4.5, "The Matrix": 4, "Amélie": 5, "Monsters, Inc.": 3.5}),
     "MovieLens ids": "userId,movieId,rating\n1,10,4.5\n1,20,4\n1,40,5\n1,50,3.5\n",
     "floats as ids": "movieId,rating\n10.0,4.5\n20.0,4\n40.0,5\n50.0,3.5\n",
@@ -254,6 +264,8 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         ("title,rating\nHeat,5\nToy Story,900\n", "ratings up to 900: scale="),
         ("user,title,rating\nann,Heat,5\nbob,Heat,4\n", "2 users .ann, bob.*rated_by=ann"),
         ("title,rating\nHeat,\x00\n", "is no text"),
+        ("title,rating\nToy Story,4,5\n", "line 2: it has 3 fields, the header 2"),
+        ("title,rating\nHeat,0\n", "1 rows are not rated, 0 are series"),
     ],
 )
 def test_other_files_are_refused_in_a_line_that_helps(

@@ -76,7 +76,7 @@ _SOURCES = (
     Source("Simkl", ("simklid", "simkl"), 10, whole=True),
     Source("Trakt", ("traktid", "trakt slug"), 10, whole=True),
     Source("IMDb", ("const",), 10, whole=True),
-    Source("TMDB", ("tmdbid yourrating",), 10),
+    Source("TMDB", ("tmdbid yourrating", "accountrating"), 10),
     Source("Filmweb", ("uservote pltitle", "uservote originaltitle"), 10, whole=True),
     Source("Criticker", ("filmname score",), 100, zero=True),
     Source("MovieLens", ("movieid averagerating", "userid movieid rating timestamp"), 5),
@@ -224,6 +224,31 @@ def roles_in(name: str, header: Sequence[str], columns: Columns) -> dict[str, in
     return roles if {"title", "original", "movie", "imdb", "tmdb"} & roles.keys() else {}
 
 
+def is_header(row: list[str] | str, columns: Columns, rated: bool) -> bool:
+    """Whether a row names a column of movies and, where they are wanted, one of ratings."""
+    if isinstance(row, str):
+        return False
+    try:
+        roles = roles_in("", row, columns)
+        return bool(roles) and (not rated or bool(_rating_places(row, columns)))
+    except MovieEmbedError:
+        return False
+
+
+def _rating_places(header: Sequence[str], columns: Columns) -> list[int]:
+    """Return where a person's own ratings may be: a column that says so goes before others."""
+    plain = [plain_name(column) for column in header]
+    if given := columns.get("rating"):
+        return [plain.index(plain_name(given))]
+    bases = [scaled[1] if (scaled := _SCALED.fullmatch(each)) else each for each in plain]
+    mine = [n for n, each in enumerate(bases) if _MINE.fullmatch(each)]
+    if "const" in plain:  # IMDb calls the column of somebody else "NAME rated"
+        mine += [n for n, each in enumerate(plain) if re.fullmatch(r"(?!date).+rated", each)]
+    return mine or [
+        n for each in _NAMES["rating"].split() for n, b in enumerate(bases) if b == each
+    ]
+
+
 def _rating_column(
     name: str,
     header: list[str],
@@ -231,24 +256,14 @@ def _rating_column(
     columns: Columns,
 ) -> int:
     """Return the place of the person's own ratings: of several columns the first with any."""
-    plain = [plain_name(column) for column in header]
-    if given := columns.get("rating"):
-        return plain.index(plain_name(given))
-    bases = [scaled[1] if (scaled := _SCALED.fullmatch(each)) else each for each in plain]
-    mine = [n for n, each in enumerate(bases) if _MINE.fullmatch(each)]
-    if "const" in plain:  # IMDb calls the column of somebody else "NAME rated"
-        mine += [n for n, each in enumerate(plain) if re.fullmatch(r"(?!date).+rated", each)]
-    common = [
-        n for each in _NAMES["rating"].split() for n, base in enumerate(bases) if base == each
-    ]
-    places = mine or common
+    places = _rating_places(header, columns)
 
     def filled(place: int) -> bool:
         return any(
             isinstance(row, list) and "".join(row[place : place + 1]).strip() for _, row in table
         )
 
-    thumbs = [column for column, each in zip(header, plain, strict=True) if _THUMBS.fullmatch(each)]
+    thumbs = [column for column in header if _THUMBS.fullmatch(plain_name(column))]
     chosen = next(filter(filled, places), None)
     if chosen is None and thumbs:
         raise MovieEmbedError(
@@ -277,6 +292,9 @@ def _row(
 ) -> OwnRow:
     if isinstance(row, str):
         return OwnRow(number, fault=row)
+    place, more = roles.get("title", width), len(row) - width
+    if more > 0 and all(re.match(r" .*[^\W\d]", part) for part in row[place + 1 :][:more]):
+        row = [*row[:place], ",".join(row[place : place + more + 1]), *row[place + more + 1 :]]
     if any(value.strip() for value in row[width:]):
         return OwnRow(
             number,

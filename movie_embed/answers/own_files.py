@@ -17,6 +17,7 @@ from movie_embed.answers.own_columns import (
     YEAR,
     Columns,
     OwnFile,
+    is_header,
     own_file,
     rating_of,
     roles_in,
@@ -45,6 +46,7 @@ _ZIPPED = (
     ("content.xml", "an OpenDocument file", "save the sheet as CSV (UTF-8)"),
     ("Index/Document.iwa", "a Numbers document", "export it as CSV"),
 )
+_TOP = 10  # rows among which the header is
 _UNREADABLE = (
     OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
     zlib.error, lzma.LZMAError,
@@ -85,6 +87,8 @@ def read_own_file(path: Path, columns: Columns, rated: bool) -> OwnFile:
     text = _decoded(name, content)
     if text.lstrip()[:1] in ("[", "{") and (parsed := _parsed(text)) is not None:
         file = _json_file(name, parsed, columns, rated)
+    elif re.search(r"\.(json|jsonl|ndjson)$", name, re.IGNORECASE) and text.strip():
+        raise MovieEmbedError(f"{name} is no whole JSON document: download or save it again")
     else:
         file = _text_file(name, text, columns, rated)
     if not file.rows:
@@ -130,6 +134,8 @@ def _decoded(name: str, content: bytes) -> str:
     """Return text of UTF-8, UTF-16 or, where it is neither, the code page of Windows."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = content.decode("utf-16", errors="replace")
+    elif b"\0" in content[:2]:  # UTF-16 without its mark
+        text = content.decode(f"utf-16-{'be' if content[0] == 0 else 'le'}", errors="replace")
     else:
         try:
             text = content.decode("utf-8-sig")
@@ -162,15 +168,40 @@ def _json_file(name: str, parsed: Any, columns: Columns, rated: bool) -> OwnFile
 def _objects(value: Any) -> Iterator[dict[str, str]]:
     """Yield the movies of a JSON document, flat: a list of them, lists by kind, or by title."""
     if isinstance(value, list):
-        for each in value:
-            yield _flat(each) if isinstance(each, dict) else {"title": _text(each)}
+        yield from map(_object, value)
+    elif columns := _columnar(value):
+        for row in zip(*columns.values(), strict=False):
+            yield dict(zip(columns, map(_text, row), strict=True))
     elif isinstance(value, dict):
-        lists = {key: part for key, part in value.items() if isinstance(part, list)}
+        lists = {key: part for key, part in value.items() if _holds_objects(part)}
         for key, part in lists.items():
             yield from ({"type": key, **row} for row in _objects(part))
         for key, each in ({} if lists else value).items():
             rest = _flat(each) if isinstance(each, dict) else {"rating": _text(each)}
-            yield {"title": key, **rest}
+            yield {"movie": key, **rest}
+
+
+def _object(value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        return _flat(value)
+    if isinstance(value, list) and len(value) == 2:
+        return {"movie": _text(value[0]), "rating": _text(value[1])}
+    return {"title": _text(value)}
+
+
+def _holds_objects(value: Any) -> bool:
+    inside = value.values() if isinstance(value, dict) else ()
+    return isinstance(value, list) or any(isinstance(e, list) and e for e in inside)
+
+
+def _columnar(value: Any) -> dict[str, list[Any]]:
+    """Return the columns of a table that pandas wrote by column; none where it is no such."""
+    if not isinstance(value, dict) or not roles_in("", list(value), {}):
+        return {}
+    columns = {
+        key: list(each.values()) if isinstance(each, dict) else each for key, each in value.items()
+    }
+    return columns if all(isinstance(each, list) for each in columns.values()) else {}
 
 
 def _flat(value: dict[str, Any], depth: int = 3) -> dict[str, str]:
@@ -196,10 +227,15 @@ def _text_file(name: str, text: str, columns: Columns, rated: bool) -> OwnFile:
     if lines[first].startswith("Letterboxd list export"):  # its movies come after what it is
         places = (n for n, line in enumerate(lines) if line.startswith("Position,"))
         first = next(places, first)
-    delimiter = delimiter or max("\t,;|", key=lines[first].count)  # one column may hold commas
+    # One column of titles may hold commas.
+    samples = lines[first : first + _TOP] if rated else lines[first : first + 1]
+    sample = next((line for line in samples if re.search(r"[\t,;|]", line)), "")
+    delimiter = delimiter or max("\t,;|", key=sample.count)
     table = [(first + number, row) for number, row in _table(lines[first:], delimiter)]
     if not table:
         return OwnFile(name, [])
+    fitting = (n for n, (_, row) in enumerate(table[:_TOP]) if is_header(row, columns, rated))
+    table = table[next(fitting, 0) :]  # a sheet may begin with its name
     header = table[0][1] if isinstance(table[0][1], list) else lines[first].split(delimiter)
     if roles_in(name, header, columns):
         return own_file(name, header, table[1:], columns, rated)

@@ -259,10 +259,17 @@ class _Reading:
         bad = next((p for p, how in enumerate(self.hows) if how.endswith("no rating")), None)
         if bad is not None:
             line = f"{self.file.unit} {self.file.rows[bad].line}: {self.hows[bad]}"
-            return MovieEmbedError(f"{name} has no ratings in column {self.file.rating!r}; {line}")
+            return MovieEmbedError(
+                f"{name} has no ratings in column {self.file.rating!r}: {line} (4.5, 4/5, 90% and "
+                "★★★★ are)"
+            )
         if fault := next((row for row in self.file.rows if row.fault), None):
             return MovieEmbedError(f"{name}, {self.file.unit} {fault.line}: {fault.fault}")
-        return MovieEmbedError(f"{name} has no ratings of movies in column {self.file.rating!r}")
+        series = sum(row.series for row in self.file.rows)
+        return MovieEmbedError(
+            f"{name} has no ratings of movies in column {self.file.rating!r}: "
+            f"{len(self.hows) - series:,} rows are not rated, {series:,} are series or episodes"
+        )
 
     def _match(self, counts: list[bool], notes: list[str]) -> None:
         """Find the movies of the rows that count; say what was guessed, left out or twice there."""
