@@ -19,18 +19,20 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from harness import DOCS, command_line, machine, table, write_section
+from harness import DOCS, command_line, write_table
 from numpy.typing import NDArray
 
 from movie_embed import Filters, Recommender
 from movie_embed.data.movies import MovieTable
 from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
+from movie_embed.embeddings.spaces import unit
 
 DIM, USERS, RATINGS, REPEATS, K = 50, 10_000, 300, 30, 10
 GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-Fi", "War")
@@ -73,27 +75,31 @@ def questions(recommender: Recommender, rng: random.Random) -> dict[str, Questio
 def random_recommender(movies: int) -> Recommender:
     """Make random embeddings of so many movies, one in a hundred of them rare."""
     rng = np.random.default_rng(0)
-    rare = movies // 100
+    rare, every = movies // 100, movies + movies // 100
+
+    def vectors(rows: int) -> NDArray[np.float32]:
+        return rng.standard_normal((rows, DIM), dtype=np.float32)
+
     table = MovieTable(
-        ids=np.arange(1, movies + rare + 1),
-        titles=[f"Example {i}, The ({1920 + i % 100})" for i in range(1, movies + rare + 1)],
-        genres=[PAIRS[i] for i in rng.integers(0, len(PAIRS), movies + rare)],
-        tags=[""] * (movies + rare),
-        rating_counts=rng.integers(1, 1000, movies + rare),
+        ids=np.arange(1, every + 1),
+        titles=[f"Example {i}, The ({1920 + i % 100})" for i in range(1, every + 1)],
+        genres=[PAIRS[i] for i in rng.integers(0, len(PAIRS), every)],
+        tags=[""] * every,
+        rating_counts=rng.integers(1, 1000, every),
         embedded=movies,
     )
     users = UserEmbeddings(
         ids=np.arange(USERS),
-        vectors=rng.standard_normal((USERS, DIM), dtype=np.float32),
+        vectors=vectors(USERS),
         biases=np.zeros(USERS, np.float32),
         starts=np.arange(USERS + 1) * RATINGS,
         rated=rng.integers(0, movies, USERS * RATINGS).astype(np.uint32),
         stars=rng.integers(0, 5, USERS * RATINGS).astype(np.uint8),
         levels=np.arange(1, 6, dtype=np.float32),
     )
-    content = rng.standard_normal((rare, DIM), dtype=np.float32)
+    content = vectors(rare)
     saved = SavedEmbeddings(
-        vectors=rng.standard_normal((movies, DIM), dtype=np.float32),
+        vectors=vectors(movies),
         biases=np.zeros(movies, np.float32),
         movies=table,
         rating_range=(1.0, 5.0),
@@ -107,12 +113,12 @@ def random_recommender(movies: int) -> Recommender:
     return Recommender(saved)
 
 
-def milliseconds(asks: list[Callable[[], object]]) -> NDArray[np.float64]:
+def milliseconds(ask: Callable[..., object], about: Iterable[Any]) -> NDArray[np.float64]:
     """Return the time of each question."""
     times = []
-    for ask in asks:
+    for each in about:
         started = time.perf_counter()
-        ask()
+        ask(each)
         times.append(1000 * (time.perf_counter() - started))
     return np.array(times)
 
@@ -123,40 +129,36 @@ def speed() -> None:
     for movies in (1_005, 100_000):
         recommender = random_recommender(movies)
         for name, question in questions(recommender, random.Random(0)).items():  # noqa: S311
-            asks = [lambda q=question, r=recommender: q(r)] * (REPEATS + 1)  # type: ignore[misc]
             # The first may parse or read.
-            rows.setdefault(name, []).append(f"{np.median(milliseconds(asks)[1:]):.2f}")
-    text = table(
-        ("question, ms", "1,005 movies", "100,000 movies"), [(k, *v) for k, v in rows.items()]
-    )
-    write_section("answering", f"{machine()}\n\n{text}")
+            times = milliseconds(question, [recommender] * (REPEATS + 1))[1:]
+            rows.setdefault(name, []).append(f"{np.median(times):.2f}")
+    heading = ("question, ms", "1,005 movies", "100,000 movies")
+    write_table("answering", "", heading, [(name, *cells) for name, cells in rows.items()])
 
 
 def ways(ours: Recommender) -> dict[str, Callable[[Rows], object]]:
     """Return ways to find the ten nearest of the mean of some rows, which are no answers."""
     from sklearn.neighbors import NearestNeighbors
 
-    vectors = ours.embeddings.vectors
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    neighbours = NearestNeighbors(metric="cosine", algorithm="brute").fit(unit)
+    normalised = unit(ours.embeddings.vectors)
+    neighbours = NearestNeighbors(metric="cosine", algorithm="brute").fit(normalised)
 
     def bare(rows: Rows) -> Rows:
-        scores = unit @ unit[rows].mean(axis=0)
+        scores = normalised @ normalised[rows].mean(axis=0)
         scores[rows] = -np.inf
         best = np.argpartition(scores, -K)[-K:]
         found: Rows = best[np.argsort(-scores[best])]
         return found
 
     def scikit_learn(rows: Rows) -> Rows:
-        query = unit[rows].mean(axis=0, keepdims=True)
+        query = normalised[rows].mean(axis=0, keepdims=True)
         found = neighbours.kneighbors(query, K + len(rows), return_distance=False)[0]
         return found[~np.isin(found, rows)][:K]
 
-    return {
-        "movie_embed": lambda rows: ours.similar((rows + 1).tolist(), K),
-        "bare NumPy": bare,
-        "scikit-learn": scikit_learn,
-    }
+    def movie_embed(rows: Rows) -> object:
+        return ours.similar((rows + 1).tolist(), K)
+
+    return {"movie_embed": movie_embed, "bare NumPy": bare, "scikit-learn": scikit_learn}
 
 
 def beside() -> None:
@@ -167,11 +169,8 @@ def beside() -> None:
         for named in (1, 3):
             rng = np.random.default_rng(0)
             drawn = [rng.choice(movies, named, replace=False) for _ in range(repeats)]
-            drawn = [*drawn[:5], *drawn]  # to warm up
-            times = {
-                name: milliseconds([lambda a=ask, d=d: a(d) for d in drawn])[5:]  # type: ignore[misc]
-                for name, ask in asks.items()
-            }
+            # Five to warm up.
+            times = {way: milliseconds(a, drawn[:5] + drawn)[5:] for way, a in asks.items()}
             bare = np.median(times["bare NumPy"])
             for name, column in times.items():
                 median, slow = np.median(column), np.percentile(column, 99)
@@ -179,7 +178,7 @@ def beside() -> None:
                 rows.append((f"{movies:,}", named, name, *cells))
                 print(*rows[-1], flush=True)
     heading = ("movies", "asked about", "", "median, ms", "p99, ms", "of bare NumPy")
-    write_section("paper_latency", f"{machine()}\n\n{table(heading, rows)}", DOCS / "paper.md")
+    write_table("paper_latency", "", heading, rows, path=DOCS / "paper.md")
 
 
 def answer(recommender: Recommender, question: Question) -> object:
@@ -193,11 +192,8 @@ def answer(recommender: Recommender, question: Question) -> object:
 def asked_by_threads(run: Path, total: int, count: int) -> tuple[list[object], int, list[float]]:
     """Ask questions from many threads of one fresh Recommender.
 
-    Returns
-    -------
-    tuple
-        The answers of one thread, how many of the threads' differ from them, and the memory in MB
-        after each tenth.
+    Return the answers of one thread, how many of the threads' differ from them, and the memory in
+    MB after each tenth.
     """
     alone, rng = Recommender.load(run), random.Random(0)  # noqa: S311
     asked: list[Question] = []
@@ -206,29 +202,26 @@ def asked_by_threads(run: Path, total: int, count: int) -> tuple[list[object], i
     expected = [answer(alone, question) for question in asked]
     shared, start = Recommender.load(run), threading.Barrier(count)
 
-    def work(thread: int, part: range) -> int:
-        rng = random.Random(thread + part.start)  # noqa: S311
+    def work(seed: int) -> int:
+        rng = random.Random(seed)  # noqa: S311
         start.wait()  # so that all meet what is read and made on first use
-        picks = (rng.randrange(len(asked)) for _ in part)
+        picks = (rng.randrange(len(asked)) for _ in range(total // 10 // count))
         return sum(answer(shared, asked[pick]) != expected[pick] for pick in picks)
 
     different, memory = 0, []
     with ThreadPoolExecutor(count) as pool:
         for tenth in range(10):
-            each = range(tenth * total // 10, (tenth + 1) * total // 10, count)
-            different += sum(pool.map(work, range(count), [each] * count))
+            different += sum(pool.map(work, range(tenth * count, (tenth + 1) * count)))
             memory.append(int(Path("/proc/self/statm").read_text().split()[1]) / 256)
     return expected, different, memory
 
 
 def threads(run: Path, total: int = 100_000, count: int = 8) -> None:
     """Ask from many threads, and fail where an answer differs from one thread's."""
-    began = time.perf_counter()
     _, different, memory = asked_by_threads(run, total, count)
     print(
-        f"{total:,} questions by {count} threads in {time.perf_counter() - began:.1f} s: "
-        f"{different} answers differ from one thread's; memory {memory[0]:.1f} MB after a tenth, "
-        f"{memory[-1]:.1f} MB after all"
+        f"{total:,} questions by {count} threads: {different} answers differ from one thread's; "
+        f"memory {memory[0]:.1f} MB after a tenth, {memory[-1]:.1f} MB after all"
     )
     if different:
         raise SystemExit(1)

@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
+from movie_embed.cli import read_settings
+from movie_embed.config import TrainConfig, register_schemas
 from movie_embed.data.triples import Triples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,12 +45,8 @@ _TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool}
 def command_line(doc: str | None, *actions: Callable[..., None]) -> None:
     """Call the action that the command line names, or the only one.
 
-    Parameters
-    ----------
-    doc
-        The script's description; its first line is shown.
-    actions
-        Their parameters become arguments and, where they have a default, options.
+    Parameters of actions become arguments and, where they have a default, options; the first line
+    of the script's `doc` is shown.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     several = parser.add_subparsers(required=True) if len(actions) > 1 else None
@@ -93,22 +92,22 @@ def trained(run: Path, *settings: str) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text()) | {"memory": memory}
 
 
+def settings_of(overrides: Sequence[str]) -> TrainConfig:
+    """Return the settings of a command line of train.py."""
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return read_settings(compose("train", [*overrides, "save.figures=false"]))
+
+
 def trained_as_changed(
-    run: Path, settings: Sequence[str], *, data: type | None = None, module: type | None = None
+    run: Path, overrides: Sequence[str], *, data: type | None = None, module: type | None = None
 ) -> dict[str, Any]:
     """Train in this process, in silence, with classes in place of ours; return the metrics."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
     from movie_embed import train
-    from movie_embed.config import TrainConfig, register_schemas
     from movie_embed.training.datamodule import RatingsDataModule
     from movie_embed.training.regression import RatingRegression
 
-    register_schemas()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = OmegaConf.to_object(compose("train", [*settings, "save.figures=false"]))
-    assert isinstance(config, TrainConfig)
+    config = settings_of(overrides)
     ratings: RatingsDataModule = (data or RatingsDataModule)(config.data, config.seed)
     task: type[RatingRegression] = module or RatingRegression
     learner = task.for_data(ratings, config.model, config.optimizer)
@@ -145,27 +144,23 @@ def run_peer(name: str, script: str, folder: Path, *arguments: str | Path) -> di
 
 def export(triples: Triples, train: Any, val: Any, path: Path) -> Path:
     """Write users, movies and stars of both splits where a peer can read them."""
-    columns = {}
+    columns: dict[str, Any] = {}
     for split, packed in (("train", train), ("val", val)):
-        users, movies, stars = triples.unpack(packed)
-        columns |= {f"{split}_users": users, f"{split}_movies": movies, f"{split}_stars": stars}
-    low, high = triples.rating_range
-    counts = triples.counts
+        names = (f"{split}_{name}" for name in ("users", "movies", "stars"))
+        columns |= dict(zip(names, triples.unpack(packed), strict=True))
+    (low, high), counts = triples.rating_range, triples.counts
     np.savez(path, **columns, users=counts.users, movies=counts.movies, low=low, high=high)
     return path
 
 
 def machine() -> str:
     """Return one line about where and when this ran."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
+    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists() and (found := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
         model = found[1]
-    versions = [f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "numpy")]
-    return (
-        f"{date.today()}, {os.cpu_count()} cores of {model}, Python "
-        f"{platform.python_version()}, {', '.join(versions)}"
-    )
+    names = ("torch", "pytorch-lightning", "numpy")
+    versions = [f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in names)]
+    return f"{date.today()}, {os.cpu_count()} cores of {model}, {', '.join(versions)}"
 
 
 def spread(values: Sequence[float] | NDArray[Any], digits: int) -> str:
@@ -178,6 +173,14 @@ def table(heading: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
     """Return a Markdown table."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def write_table(
+    name: str, note: str, heading: Sequence[object], rows: Sequence[Sequence[object]], **page: Path
+) -> None:
+    """Write a table into a document, and above it the machine and a note."""
+    above = f"{machine()}; {note}" if note else machine()
+    write_section(name, f"{above}\n\n{table(heading, rows)}", **page)
 
 
 def write_section(name: str, text: str, path: Path = DOCS / "benchmarks.md") -> None:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from harness import command_line, machine, spread, table, trained, write_section
+from harness import command_line, spread, trained, write_table
 from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
@@ -76,11 +76,9 @@ def measure(source: Path, min_ratings: int = 300, seeds: int = 5) -> None:
             print(rows[-1], flush=True)
     heading = ("", "metric", "val. RMSE", "sequel recall@10", "genre precision@10", "coverage")
     pairs = len(sequel_pairs(triples.movies.titles[: triples.counts.movies]))
-    note = (
-        f"{machine()}; {triples.counts.movies:,} movies, {pairs:,} ordered pairs of sequels; "
-        f"mean and standard deviation over {seeds} seeds"
-    )
-    write_section(f"neighbours_{source.name}", f"{note}\n\n{table(heading, rows)}")
+    note = f"{triples.counts.movies:,} movies, {pairs:,} ordered pairs of sequels; mean and "
+    note += f"standard deviation over {seeds} seeds"
+    write_table(f"neighbours_{source.name}", note, heading, rows)
 
 
 if __name__ == "__main__":

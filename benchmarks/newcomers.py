@@ -17,9 +17,10 @@ from content and from a few of its ratings, and compared with the vector it had 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from harness import DOCS, ROOT, command_line, table, write_section
@@ -27,10 +28,11 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from movie_embed.answers.filters import Catalogue
+from movie_embed.cli import read_settings
 from movie_embed.config import TrainConfig
 from movie_embed.data.loading import load_triples
 from movie_embed.data.movies import MovieTable
-from movie_embed.embeddings.content import MAP_RIDGE, ContentMap, estimate_rare
+from movie_embed.embeddings.content import ContentMap, estimate_rare
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.embeddings.spaces import unit
@@ -57,9 +59,7 @@ SEED, K = 0, 10
 
 def users(run: Path) -> None:
     """Predict somebody new, by number of ratings given."""
-    schema = OmegaConf.structured(TrainConfig)
-    config = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(run / "config.yaml")))
-    assert isinstance(config, TrainConfig)
+    config = read_settings(OmegaConf.merge(TrainConfig, OmegaConf.load(run / "config.yaml")))
     triples = load_triples(config.data)
     splits = triples.split(config.data.val_fraction, config.seed)
     train, held_out = (
@@ -79,13 +79,10 @@ def users(run: Path) -> None:
         asked = np.random.default_rng([SEED, user]).permutation(np.arange(mine.start, mine.stop))
         movies, stars = (column[asked[:given]] for column in train[1:])
         taste = fitted(saved, (saved.vectors[movies], saved.biases[movies]), stars, average)
-        rows = held_out[1][rest]
-        scores = (
-            saved.vectors[rows] @ t[:-1] + t[-1] + saved.biases[rows]
-            for t in (taste, trained[user])
-        )
-        stars = [predict_stars(score, saved.rating_range) for score in scores]
-        return [stars[0], means[rows], stars[1]], held_out[2][rest]
+        rows, tastes = held_out[1][rest], np.stack([taste, trained[user]])
+        scores = tastes[:, :-1] @ saved.vectors[rows].T + tastes[:, -1:] + saved.biases[rows]
+        new, old = predict_stars(scores, saved.rating_range)
+        return [new, means[rows], old], held_out[2][rest]
 
     sizes, rows = np.bincount(train[0], minlength=len(known.ids)), []
     for given in GIVEN:
@@ -97,27 +94,21 @@ def users(run: Path) -> None:
 
 
 def fitted(
-    saved: SavedEmbeddings,
-    frozen: tuple[NDArray[np.floating], NDArray[np.floating]],
-    stars: Floats,
-    prior: Floats,
-    strength: float = 1.0,
+    saved: SavedEmbeddings, frozen: tuple[Any, Any], stars: Any, prior: Floats, pull: float = 1.0
 ) -> Floats:
     """Return a vector and bias fitted to ratings, those of the other side frozen."""
-    return fold_in(*frozen, stars, saved.rating_range, strength * saved.fold_in_ridge, prior)
+    return fold_in(*frozen, stars, saved.rating_range, pull * saved.fold_in_ridge, prior)
 
 
 class Hidden:
     """One fold: what is known without the hidden movies."""
 
-    def __init__(
-        self, saved: SavedEmbeddings, users: UserEmbeddings, hidden: Rows, map_ridge: float
-    ) -> None:
+    def __init__(self, saved: SavedEmbeddings, users: UserEmbeddings, hidden: Rows) -> None:
         self.saved, self.users, self.hidden = saved, users, hidden
         self.targets = np.column_stack([saved.vectors, saved.biases]).astype(np.float64)
         self.kept = np.setdiff1d(np.arange(len(saved.vectors)), hidden)
         movies = saved.movies.take(np.concatenate([self.kept, hidden]), len(self.kept))
-        content = ContentMap.fit(movies, self.targets[self.kept], map_ridge)
+        content = ContentMap.fit(movies, self.targets[self.kept])
         self.content = content(movies, range(len(self.kept), len(movies)))
         self.mean = np.tile(self.targets[self.kept].mean(axis=0), (len(hidden), 1))
         prior = saved.average_user.astype(np.float64)
@@ -177,20 +168,13 @@ def shared(true: Rows, found: Rows) -> Floats:
     return np.asarray(recall(hits, np.full(len(hits), K)))
 
 
-def movies(
-    run: Path,
-    strength: float = 1.0,
-    map_ridge: float = MAP_RIDGE,
-    no_tags: bool = False,
-    write: bool = False,
-) -> None:
+def movies(run: Path, strength: float = 1.0, no_tags: bool = False, write: bool = False) -> None:
     """Compare estimates of hidden movies with what they had learned."""
     saved, users = SavedEmbeddings.load(run), SavedEmbeddings.load_users(run)
     if no_tags:
         saved = replace(saved, movies=replace(saved.movies, tags=[""] * len(saved.movies)))
     order = np.random.default_rng(SEED).permutation(len(saved.vectors))
-    parts = np.array_split(order, FOLDS)
-    folds = [Hidden(saved, users, np.sort(part), map_ridge) for part in parts]
+    folds = [Hidden(saved, users, np.sort(part)) for part in np.array_split(order, FOLDS)]
     cells: dict[str, list[str]] = {}
     for count in COUNTS:
         estimates = [fold.estimates(count, strength) for fold in folds]
@@ -215,7 +199,7 @@ def few(run: Path, known: int = 300) -> None:
     heading = ("ratings", "movies", *(f"{k}, {m}" for k in ("own", "estimate") for m in pair))
     parts.append(table(heading, list(by_ratings(saved, users))))
     heading = ("estimated / an estimate counts", *WEIGHTS)
-    parts.append(table(heading, list(by_weight(saved, WEIGHTS))))
+    parts.append(table(heading, list(by_weight(saved))))
     write_section("few_ratings", "\n\n".join(parts), PAGE)
 
 
@@ -268,7 +252,7 @@ def by_ratings(saved: SavedEmbeddings, users: UserEmbeddings) -> Iterator[Row]:
         yield (f"{low} to {high}", f"{len(queries):,}", *cells)
 
 
-def by_weight(saved: SavedEmbeddings, weights: Sequence[float]) -> Iterator[Row]:
+def by_weight(saved: SavedEmbeddings) -> Iterator[Row]:
     """Yield the share of true neighbours found where a part of the movies is only estimated."""
     known = np.flatnonzero(saved.movies.rating_counts[: len(saved.vectors)] >= LEARNED)
     for share in (0.2, 0.75):
@@ -281,7 +265,7 @@ def by_weight(saved: SavedEmbeddings, weights: Sequence[float]) -> Iterator[Row]
         queries = np.argsort(-movies.rating_counts[:shown])[:500]
         wanted = nearest(true[queries] @ true.T, queries)
         cells = []
-        for weight in weights:
+        for weight in WEIGHTS:
             similarities = guessed[queries] @ guessed.T
             similarities[:, shown:] *= weight
             found = nearest(similarities, queries)

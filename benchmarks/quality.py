@@ -26,13 +26,11 @@ from harness import (
     command_line,
     curve,
     export,
-    machine,
     run_peer,
     spread,
-    table,
     trained,
     trained_as_changed,
-    write_section,
+    write_table,
 )
 from numpy.typing import NDArray
 
@@ -55,21 +53,17 @@ Curve = list[tuple[float, float]]  # RMSE and seconds of every epoch
 
 def beside(source: Path, peers: Path = Path(".peers"), seeds: int = 5) -> None:
     """Reach the best error on ML-1M, with other libraries beside."""
-    triples = load_triples(
-        DataConfig(name="ml-1m", path=str(source), rating_range=[1, 5], min_ratings=1)
-    )
+    triples = load_triples(DataConfig("ml-1m", str(source), rating_range=[1, 5], min_ratings=1))
     outcomes: dict[str, list[tuple[float, float]]] = defaultdict(list)
     reached: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         for seed in range(seeds):
             train, val = triples.split(HELD_OUT, seed)
             data = export(triples, train, val, Path(name, "data.npz"))
-            curves = {
-                f"movie_embed, experiment={experiment}": of_ours(
-                    experiment, source, seed, Path(name, f"{experiment}-{seed}")
-                )
-                for experiment in EXPERIMENTS
-            }
+            curves: dict[str, Curve] = {}
+            for chosen in EXPERIMENTS:
+                run = Path(name, f"{chosen}-{seed}")
+                curves[f"movie_embed, experiment={chosen}"] = of_ours(chosen, source, seed, run)
             stars = triples.unpack(val)[2]
             for label, (environment, script) in PEERS.items():
                 found = run_peer(environment, script, peers, data, str(seed))
@@ -89,8 +83,7 @@ def beside(source: Path, peers: Path = Path(".peers"), seeds: int = 5) -> None:
         first = f"{statistics.mean(reached[label]):.1f}" if label not in PEERS else ""
         rows.append((label, spread(rmse, 4), f"{statistics.mean(seconds):.1f}", first))
     heading = ("", "RMSE", "seconds, mean", "to Keras' + 0.002")
-    note = f"{machine()}; {seeds} seeds"
-    write_section("time_to_quality", f"{note}\n\n{table(heading, rows)}")
+    write_table("time_to_quality", f"{seeds} seeds", heading, rows)
 
 
 def of_ours(experiment: str, source: Path, seed: int, run: Path) -> Curve:
@@ -125,17 +118,14 @@ def folds(ml_100k: Path, ml_1m: Path) -> None:
         where = [f"data={name}", f"data.path={source.resolve()}", "data.min_ratings=1"]
         where += ["data.val_fraction=0.2", "save.epoch=last"]
         for experiment in EXPERIMENTS:
-            rmses = []
+            rmses, settings = [], [f"experiment={experiment}", *where]
             for FoldModule.fold in range(FOLDS):
-                with tempfile.TemporaryDirectory() as folder:
-                    settings = [f"experiment={experiment}", *where]
-                    run = Path(folder, "run")
-                    found = trained_as_changed(run, settings, data=FoldModule)
-                    rmses.append(found["val_rmse"])
+                with tempfile.TemporaryDirectory() as run:
+                    found = trained_as_changed(Path(run, "run"), settings, data=FoldModule)
+                rmses.append(found["val_rmse"])
             rows.append((name, f"experiment={experiment}", spread(rmses, 4)))
             print(*rows[-1], flush=True)
-    heading = ("", "", "RMSE, mean of five folds")
-    write_section("five_folds", f"{machine()}\n\n{table(heading, rows)}")
+    write_table("five_folds", "", ("", "", "RMSE, mean of five folds"), rows)
 
 
 def folds_of_triples(source: Path) -> NDArray[np.int64]:
@@ -147,9 +137,9 @@ def folds_of_triples(source: Path) -> NDArray[np.int64]:
     users, movies = np.array(lines, np.int64).T
     order = np.arange(len(users))
     np.random.RandomState(0).shuffle(order)
+    sizes = [len(part) for part in np.array_split(order, FOLDS)]
     folds = np.empty_like(order)
-    for fold, part in enumerate(np.array_split(order, FOLDS)):
-        folds[part] = fold
+    folds[order] = np.repeat(np.arange(FOLDS), sizes)
     return folds[np.lexsort((movies, users))]
 
 

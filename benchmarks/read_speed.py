@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from harness import command_line, machine, run_child, table, write_section
+from harness import command_line, run_child, write_table
 
 ROWS, USERS, MOVIES, MIN_RATINGS = 20_000_263, 138_493, 26_744, 5_000
 PARSE = f"""
@@ -99,8 +99,8 @@ def measure(rounds: int = 3) -> None:
         seconds, memory = min(each)[0], max(mb for _, mb in each)
         rows.append((label, f"{seconds:.2f}", f"{seconds / unit:.2f}", f"{memory:,.0f}"))
     heading = ("", "seconds", "of PyArrow's", "peak RSS, MB")
-    note = f"{machine()}; the fastest of {rounds} runs; {left.pop():,} ratings left"
-    write_section("read_speed", f"{note}\n\n{table(heading, rows)}")
+    note = f"the fastest of {rounds} runs; {left.pop():,} ratings left"
+    write_table("read_speed", note, heading, rows)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from harness import DOCS, command_line, machine, run_child, table, write_section
+from harness import DOCS, command_line, run_child, write_table
 
 USERS_PER_100M, MOVIES, TASTES, ROWS = 480_189, 17_770, 8, 2**21
 DIM, STATES = 50, 4  # a table, its gradient and two moments
@@ -75,42 +74,35 @@ def timed(limit: int | None, *command: str | Path) -> tuple[str, str]:
 
 def measure(ratings: int = 100_000_000, folder: Path | None = None, steps: int = 0) -> None:
     """Prepare, train in both ways and write the table."""
-    users = USERS_PER_100M * ratings // 10**8
-    model = (users + MOVIES) * (DIM + 1) * 4 * STATES
+    model = (USERS_PER_100M * ratings // 10**8 + MOVIES) * (DIM + 1) * 4 * STATES
     with tempfile.TemporaryDirectory(dir=folder) as name:
         shards, cache, run = (Path(name, part) for part in ("shards", "cache", "run"))
         timed(None, __file__, "simulate", shards, str(ratings))
         on_disk = sum(path.stat().st_size for path in shards.iterdir())
         prepared = timed(None, "-c", PREPARE, shards, cache)
-
-        def trained(limit: int | None, *settings: str) -> tuple[tuple[str, str], dict[str, Any]]:
-            where = [f"data.path={shards}", f"data.cache_dir={cache}", f"hydra.run.dir={run}"]
-            epoch = ["data=files", f"model.dim={DIM}", "trainer.max_epochs=1", "overwrite=true"]
-            cells = timed(limit, "train.py", *epoch, *where, *settings)
-            return cells, json.loads((run / "metrics.json").read_text())
-
-        streamed = trained(ALLOWED + model)
+        train = f"train.py data=files data.path={shards} data.cache_dir={cache} model.dim={DIM} "
+        train += f"trainer.max_epochs=1 overwrite=true hydra.run.dir={run}"
         whole = [f"data.window={ratings}", "save.users=false"]
         whole += [f"trainer.limit_train_batches={steps}"] if steps else []
-        in_memory = trained(None, *whole)
-    fastest = in_memory[1]["ratings_per_second"]
+        label = f"in memory, {steps} steps" if steps else "in memory"
+        found = {}
+        for way, limit, more in (("streamed", ALLOWED + model, []), (label, None, whole)):
+            cells = timed(limit, *train.split(), *more)
+            found[way] = cells, json.loads((run / "metrics.json").read_text())
+    counts, fastest = found["streamed"][1], found[label][1]["ratings_per_second"]
     rows = [("preparation, once", *prepared, "", "", "")]
-    for label, (cells, found) in (
-        ("streamed", streamed),
-        (f"in memory, {steps} steps" if steps else "in memory", in_memory),
-    ):
-        rate = found["ratings_per_second"]
-        speed = f"{rate / 1e6:.2f} M", f"{fastest / rate:.2f}", f"{found['val_rmse']:.4f}"
-        rows.append((label, *cells, *speed))
+    for way, (cells, metrics) in found.items():
+        rate = metrics["ratings_per_second"]
+        speed = f"{rate / 1e6:.2f} M", f"{fastest / rate:.2f}", f"{metrics['val_rmse']:.4f}"
+        rows.append((way, *cells, *speed))
     heading = ("", "seconds, all", "peak RSS, MB", "ratings/s", "times slower", "validation RMSE")
-    counts = streamed[1]
     text = (
-        f"{machine()}\n\n{ratings:,} ratings in {on_disk / 1e6:,.0f} MB of shards, "
+        f"{ratings:,} ratings in {on_disk / 1e6:,.0f} MB of shards, "
         f"{counts['ratings']:,} without those given again later; {counts['users']:,} users, "
         f"{counts['movies']:,} movies. Streaming may take {ALLOWED / 1e6:,.0f} MB, and "
-        f"{model / 1e6:,.0f} MB for the model.\n\n{table(heading, rows)}"
+        f"{model / 1e6:,.0f} MB for the model"
     )
-    write_section(f"streaming_{ratings // 10**6}", text, DOCS / "scaling.md")
+    write_table(f"streaming_{ratings // 10**6}", text, heading, rows, path=DOCS / "scaling.md")
 
 
 if __name__ == "__main__":

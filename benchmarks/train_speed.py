@@ -17,7 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, command_line, export, machine, run_peer, table, trained, write_section
+from harness import (
+    ROOT,
+    command_line,
+    export,
+    run_peer,
+    table,
+    trained,
+    write_section,
+    write_table,
+)
 
 from movie_embed.config import DataConfig
 from movie_embed.data.loading import load_triples
@@ -62,8 +71,7 @@ def measure(peers: Path = Path(".peers"), rounds: int = 2) -> None:
         cells = (f"{speed / 1e6:.3f} M", f"{speed / first:.3f}", f"{memory:,.0f}")
         rows.append((label, f"{size:,}", *cells))
     heading = ("", "batch", "ratings/s", f"of ours at {BATCHES[0]:,}", "peak RSS, MB")
-    note = f"{machine()}; the fastest of {rounds} runs"
-    write_section("train_speed", f"{note}\n\n{table(heading, rows)}")
+    write_table("train_speed", f"the fastest of {rounds} runs", heading, rows)
     short = [row[:3] for row in rows if row[1] == f"{BATCHES[0]:,}" and "bare" not in row[0]]
     write_section("speed", table(heading[:3], short), ROOT / "README.md")
 
