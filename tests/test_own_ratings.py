@@ -261,7 +261,7 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         ("title,rating\nHeat,good\n", "line 2: 'good' is no rating"),
         ('title,rating\n"Heat,5\n', "line 2: a quoted field does not end"),
         ("title,rating\nNo Such Movie,5\nThe Matrx,4\n", "known .2.:(.|\n)*nearest: Matrix"),
-        ("title,rating\nHeat,5\nToy Story,900\n", "ratings up to 900: scale="),
+        ("title,rating\nHeat,5\nToy Story,900\n", "line 3 has 900: scale="),
         ("user,title,rating\nann,Heat,5\nbob,Heat,4\n", "2 users .ann, bob.*rated_by=ann"),
         ("title,rating\nHeat,\x00\n", "is no text"),
         ("title,rating\nToy Story,4,5\n", "line 2: it has 3 fields, the header 2"),
@@ -354,7 +354,7 @@ def test_of_two_ratings_the_later_counts_by_date_and_both_lines_are_told(
     assert stars(own) == {862: 5.0, 30: 3.0}
     assert "lines 2 and 3, of which 2 counts" in own.notes[0]
     assert "lines 4 and 5, of which 5 counts" in own.notes[0]
-    assert own.matches[1].how == "again in line 2, which counts"
+    assert own.matches[1].how == "again in line 2"
 
 
 def test_the_title_decides_against_an_id_and_it_is_said(
@@ -364,6 +364,9 @@ def test_the_title_decides_against_an_id_and_it_is_said(
     assert stars(own) == {862: 5.0}
     assert "against its movie id: Toy Story (1995)" in own.notes[0]
     assert own.matches[1].how == "its movie id is that of Matrix, The (1999)"
+    foreign = "imdbId,title,year,rating\ntt0113277,Sfida,1995,5\ntt0133093,The Matrix,2003,4\n"
+    own = read(tmp_path, recommender, foreign)
+    assert [match.how for match in own.matches] == ["IMDb id and year", "IMDb id and title"]
 
 
 def test_columns_and_users_can_be_named(recommender: Recommender, tmp_path: Path) -> None:
@@ -374,7 +377,10 @@ def test_columns_and_users_can_be_named(recommender: Recommender, tmp_path: Path
         ({"columns": {**named, "title": "Sen"}}, r"columns\.title=Sen: .*did you mean Seen"),
         ({"columns": {"titel": "Seen"}}, "columns.titel: must be one of"),
         ({"columns": named, "rated_by": "cy"}, "no such user; it has ann, bob"),
-        ({"columns": named, "rated_by": "ann", "scale": 4}, "scale=4: .*line 2 has 5"),
+        (
+            {"columns": named, "rated_by": "ann", "scale": 4},
+            "scale=4: must be the highest rating: .*line 2 has 5",
+        ),
     ):
         with pytest.raises(MovieEmbedError, match=told):
             read(tmp_path, recommender, text, **wrong)  # type: ignore[arg-type]
@@ -395,6 +401,7 @@ def test_columns_and_users_can_be_named(recommender: Recommender, tmp_path: Path
         "tt0198781,,Movie,8,,\ntt0076759,Guerre stellari,Movie,8,1977,\n"
         "tt0113277,Heat,TV Series,8,1995,\n",
         '["Toy Story", "Monsters, Inc.", "Star Wars (1977)"]',
+        "1. Toy Story\n2) Monsters, Inc.\n- Star Wars 1977\n",
     ],
 )
 def test_lists_of_movies_are_read(text: str, recommender: Recommender, tmp_path: Path) -> None:
@@ -408,7 +415,11 @@ def test_an_unpacked_export_is_read(recommender: Recommender, tmp_path: Path) ->
     (tmp_path / "likes").mkdir()
     for name in ("ratings.csv", "diary.csv", "likes/films.csv"):
         (tmp_path / name).write_text(LETTERBOXD, encoding="utf-8")
+    for name, title in (("watched.csv", "Heat"), ("watchlist.csv", "Split")):
+        (tmp_path / name).write_text(f"Name,Year,Letterboxd URI\n{title},,u\n")
     assert stars(recommender.read_ratings(tmp_path)) == RATED
+    assert [movie.id for movie in recommender.read_movies(tmp_path)] == [90]
+    assert [movie.id for movie in recommender.read_movies(tmp_path, seen=True)] == [862]
 
 
 def test_matches_and_importable_answers_are_written(

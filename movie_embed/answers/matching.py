@@ -28,11 +28,15 @@ _LONG = 10  # letters that hardly another movie of the year shares
 
 
 class Found(NamedTuple):
-    """The row that is meant, None where none is, and by what or why."""
+    """The row that is meant, None where none is, and by what or why.
+
+    It may be `guessed` among namesakes, or be `against` an id.
+    """
 
     row: int | None
     how: str
     guessed: bool = False
+    against: bool = False
 
 
 class Matcher:
@@ -122,12 +126,16 @@ class Matcher:
             found = self._one(places, row, how)
             if by_id and found.row is not None:
                 place, owner, _ = by_id[0]
-                return found._replace(how=f"{how}, against its {owner} id: {self._name(place)}")
+                against = f"{how}, against its {owner} id: {self._name(place)}"
+                return found._replace(how=against, against=True)
             return found
+        said = _said(row.title) | _said(row.original)
         for place, owner, sure in by_id:
             year = self._year(place)
             if sure and row.year and year and abs(row.year - year) <= 1:
                 return Found(place, f"{owner} id and year")
+            if not said.isdisjoint(_said(self._title(place))):
+                return Found(place, f"{owner} id and title")
         if by_id:
             place, owner, _ = by_id[0]
             return Found(None, f"its {owner} id is that of {self._name(place)}")

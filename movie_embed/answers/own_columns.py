@@ -316,7 +316,7 @@ def _row(
         title="" if IMDB_ID.search(value("title")) else value("title"),
         original=value("original"),
         year=int(year[0]) if year else 0,
-        movie="" if IMDB_ID.search(movie) else movie.removesuffix(".0"),
+        movie=movie.removesuffix(".0"),
         imdb=int((imdb or digits)[1]) if imdb or digits else 0,  # type: ignore[index]
         tmdb=int(found[1]) if (found := re.fullmatch(r"(\d{1,12})(?:\.0)?", tmdb)) else 0,
         rating=row[rating].strip() if rating is not None and rating < len(row) else "",

@@ -36,6 +36,7 @@ _FORMATS = (  # how a file begins, what it is, what to do
     (b"%PDF", "a PDF", "save the table that it was made from as CSV"),
     (b"{\\rtf", "a text document (RTF)", "save it as plain text"),
     (b"<", "a web page or XML", "export or save it as CSV"),
+    (b"ARROW1", "an Arrow file", "save it as CSV"),
     (b"\x89PNG", "a picture", "a table as CSV is needed"),
     (b"\xff\xd8\xff", "a picture", "a table as CSV is needed"),
 )
@@ -51,10 +52,14 @@ _UNREADABLE = (
     OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
     zlib.error, lzma.LZMAError,
 )  # fmt: skip
-_RATED = re.compile(r"(my_?)?ratings?([-_]movies?)?\.(csv|json)|simklbackup\.(csv|json)", re.I)
+_WANTED = {
+    "ratings": r"(my_?)?ratings?([-_]movies?)?\.(csv|json)|simklbackup\.(csv|json)",
+    "watchlist": r"(lists[-_])?watch-?list([-_]movies?)?\.(csv|json)",
+    "watched": r"watched([-_]movies?)?\.(csv|json)",
+}
 
 
-def read_own_file(path: Path, columns: Columns, rated: bool) -> OwnFile:
+def read_own_file(path: Path, columns: Columns, wanted: str) -> OwnFile:
     """Read a file of ratings, or of movies.
 
     Parameters
@@ -63,8 +68,8 @@ def read_own_file(path: Path, columns: Columns, rated: bool) -> OwnFile:
         CSV of any kind, JSON, plain titles one a line, or a service's zip or unpacked folder.
     columns
         The names of columns that are not recognised.
-    rated
-        Whether ratings are wanted, not just movies.
+    wanted
+        ``"ratings"``, ``"watchlist"`` or ``"watched"``: what is read of an export with all of them.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def read_own_file(path: Path, columns: Columns, rated: bool) -> OwnFile:
         There is no such file, it has another format, or no column of movies (or ratings).
     """
     try:
-        name, content = _content(path.expanduser(), rated)
+        name, content = _content(path.expanduser(), wanted)
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise MovieEmbedError(f"{path} cannot be read: {reason}") from error
@@ -84,7 +89,7 @@ def read_own_file(path: Path, columns: Columns, rated: bool) -> OwnFile:
     for start, kind, way in _FORMATS:
         if content.startswith(start):
             raise MovieEmbedError(f"{name} is {kind}: {way}")
-    text = _decoded(name, content)
+    text, rated = _decoded(name, content), wanted == "ratings"
     if text.lstrip()[:1] in ("[", "{") and (parsed := _parsed(text)) is not None:
         file = _json_file(name, parsed, columns, rated)
     elif re.search(r"\.(json|jsonl|ndjson)$", name, re.IGNORECASE) and text.strip():
@@ -96,11 +101,11 @@ def read_own_file(path: Path, columns: Columns, rated: bool) -> OwnFile:
     return file
 
 
-def _content(path: Path, rated: bool) -> tuple[str, bytes]:
+def _content(path: Path, wanted: str) -> tuple[str, bytes]:
     """Return the name and the bytes of the file, or of the member of a zip or folder, to read."""
     if path.is_dir():
         members = [str(each.relative_to(path)) for each in path.rglob("*") if each.is_file()]
-        path = path / _member(path, members, rated)
+        path = path / _member(path, members, wanted)
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if not content.startswith(b"PK\3\4"):
@@ -109,18 +114,18 @@ def _content(path: Path, rated: bool) -> tuple[str, bytes]:
         for part, kind, way in _ZIPPED:
             if part in archive.namelist():
                 raise MovieEmbedError(f"{path} is {kind}: {way}")
-        chosen = _member(path, archive.namelist(), rated)
+        chosen = _member(path, archive.namelist(), wanted)
         with archive.open(chosen) as member:
             return f"{path}/{chosen}", member.read(_MOST_BYTES + 1)
 
 
-def _member(path: Path, members: list[str], rated: bool) -> str:
+def _member(path: Path, members: list[str], wanted: str) -> str:
     """Return which file of an export is meant: not what was deleted, liked or written of it."""
     aside = re.compile(r"(^|[/\\])(\.|_|deleted[/\\]|orphaned[/\\]|likes[/\\]|lists[/\\])")
     tables = [m for m in members if re.search(r"\.(csv|tsv|txt|json)$", m, re.IGNORECASE)]
     tables = [member for member in tables if not aside.search(member)]
-    ratings = [member for member in tables if _RATED.fullmatch(re.split(r"[/\\]", member)[-1])]
-    fitting = ratings if rated and ratings else tables
+    usual = re.compile(rf"(.*[/\\])?({_WANTED[wanted]})", re.IGNORECASE)
+    fitting = [member for member in tables if usual.fullmatch(member)] or tables
     if len(fitting) == 1:
         return fitting[0]
     shown = f": {', '.join(sorted(fitting)[:9])}" if fitting else ""
@@ -274,7 +279,8 @@ def _split(line: str, delimiter: str) -> list[str] | str:
 
 def _plain(lines: list[str]) -> list[tuple[int, list[str] | str]]:
     """Return titles one a line, with the year behind a tab if there is one."""
-    rows = [(n, line.strip().strip('"').split("\t")[:2]) for n, line in enumerate(lines, 1)]
+    bare = (re.sub(r"^\s*(?:[-*\u2022]|\d{1,4}[.)])\s+", "", line).strip() for line in lines)
+    rows = [(n, line.strip('"').split("\t")[:2]) for n, line in enumerate(bare, 1)]
     return [(n, row) for n, row in rows if row[0]]
 
 

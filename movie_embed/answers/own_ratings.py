@@ -10,6 +10,7 @@ from pathlib import Path
 from movie_embed.answers.lookup import Lookup, MovieId
 from movie_embed.answers.own_columns import Columns, OwnFile, OwnRow, rating_of
 from movie_embed.answers.own_files import read_own_file
+from movie_embed.checks import is_number, require
 from movie_embed.data.movies import Id
 from movie_embed.errors import MovieEmbedError
 
@@ -120,23 +121,27 @@ class ReadsFiles:
         MovieEmbedError
             The file cannot be read, or no movie in it is known.
         """
-        file = read_own_file(Path(path), columns or {}, rated=True)
+        file = read_own_file(Path(path), columns or {}, "ratings")
         return _Reading(self._lookup, _of_one(file, rated_by)).ratings(scale)
 
-    def read_movies(self, path: str | Path, *, columns: Columns | None = None) -> OwnMovies:
+    def read_movies(
+        self, path: str | Path, *, seen: bool = False, columns: Columns | None = None
+    ) -> OwnMovies:
         """Read a list of movies: a watchlist, an IMDb list, or plain titles one a line.
 
         Parameters
         ----------
         path, columns
             As in `read_ratings`.
+        seen
+            Whether of a whole export the movies seen are meant, not the watchlist.
 
         Raises
         ------
         MovieEmbedError
             The file cannot be read, or no movie in it is known.
         """
-        file = read_own_file(Path(path), columns or {}, rated=False)
+        file = read_own_file(Path(path), columns or {}, "watched" if seen else "watchlist")
         return _Reading(self._lookup, file).listed()
 
 
@@ -157,96 +162,96 @@ def _of_one(file: OwnFile, rated_by: object) -> OwnFile:
 
 
 class _Reading:
-    """One file on its way to movies and stars."""
+    """One file on its way to movies and stars.
+
+    Each row gets a state: it ``"counts"``, a later row of the movie counts (``"again"``), its movie
+    is ``"unknown"``, it is ``"bad"``, a ``"series"`` or ``"not rated"``; and a word on how or why.
+    """
 
     def __init__(self, lookup: Lookup, file: OwnFile) -> None:
-        self.lookup, self.file = lookup, file
-        self.matcher = lookup.matcher
+        self.lookup, self.file, self.matcher = lookup, file, lookup.matcher
         self.low, self.high = lookup.embeddings.rating_range
         self.notes = list(file.notes)
-        self.hows: list[str] = [""] * len(file.rows)
-        self.counted: dict[int, int] = {}  # places in the file by row of the table
+        self.states, self.hows = [""] * len(file.rows), [""] * len(file.rows)
+        self.counted: dict[int, int] = {}  # the place in the file by row of the table
+        for place, row in enumerate(file.rows):
+            if row.fault:
+                self._set(place, "bad", row.fault)
+            elif row.series:
+                self._set(place, "series", "a series or an episode")
 
     def ratings(self, scale: float | None) -> OwnRatings:
-        stars, notes = self._stars(scale)
-        self._match([value is not None for value in stars], notes)
-        rated = {place: stars[place] for place in self.counted.values()}
-        by_movie = {
-            self._id(row): value
-            for row, place in self.counted.items()
-            if (value := rated[place]) is not None
-        }
-        return OwnRatings(by_movie, self._matches(rated), self.notes)
+        ratings = [self._rating(place, row) for place, row in enumerate(self.file.rows)]
+        if not any(ratings):
+            raise self._without_ratings()
+        stars = self._stars(ratings, scale)
+        self._match()
+        counted = {place: stars[place] for place in self.counted.values()}
+        by_movie = {self._id(row): counted[place] for row, place in self.counted.items()}
+        return OwnRatings(by_movie, self._matches(counted), self.notes)
 
     def listed(self) -> OwnMovies:
-        self._match([not row.fault for row in self.file.rows], [])
+        self._match()
         return OwnMovies(map(self._id, self.counted), self._matches({}), self.notes)
 
-    def _stars(self, scale: float | None) -> tuple[list[float | None], list[str]]:
-        """Return each row's stars on the scale of the run, None where it has none to count."""
-        given = [self._given(place, row) for place, row in enumerate(self.file.rows)]
-        values = [each[0] for each in given if each and each[1] is None]
-        if not any(given):
-            raise self._without_ratings()
-        top, why = self._top(values, scale)
-        if scale is not None and max(values, default=0) > scale:
-            row = next(r for r, g in zip(self.file.rows, given, strict=True) if g and g[0] > scale)
-            raise MovieEmbedError(
-                f"scale={scale:g}: {self.file.name}, {self.file.unit} {row.line} has {row.rating}"
-            )
-        stars: list[float | None] = []
-        below = 0
-        for each in given:
-            value = each and self._converted(each[0], each[1] or top)
-            below += value is not None and value < self.low
-            stars.append(None if value is None else max(value, self.low))
-        tops = {each[1] or top for each in given if each}
-        notes = []
-        if tops != {self.high}:
-            whose = "/".join(f"{each:g}" for each in sorted(tops))
-            notes.append(
-                f"ratings out of {whose} ({why}) count as stars out of {self.high:g}, the scale of "
-                "the run; scale= gives another"
-            )
-        if below:
-            notes.append(f"ratings that make less than {self.low:g}, the run's lowest: {below:,}")
-        return stars, notes
+    def _set(self, place: int, state: str, how: str) -> None:
+        self.states[place], self.hows[place] = state, how
 
-    def _given(self, place: int, row: OwnRow) -> tuple[float, float | None] | None:
+    def _rating(self, place: int, row: OwnRow) -> tuple[float, float | None] | None:
         """Return the rating of a row and the scale that it names; None where it has none."""
-        if row.fault or row.series:
-            return None
-        if row.rating.casefold() in _NOT_RATED:
-            self.hows[place] = "not rated"
+        if self.states[place]:
             return None
         found = rating_of(row.rating)
-        if found is None or (found[1] and found[0] > found[1]):
-            self.hows[place] = f"{row.rating[:40]!r} is no rating"
-            return None
         zero = self.file.source.zero or self.low < 0
-        if found[0] <= 0 and not zero:
-            self.hows[place] = "not rated"
+        if row.rating.casefold() in _NOT_RATED or (found and found[0] <= 0 and not zero):
+            self._set(place, "not rated", "not rated")
+            return None
+        if found is None or (found[1] and found[0] > found[1]):
+            no_rating = f"{row.rating[:40]!r} is no rating as 4.5, 4/5, 90% and ★★★★ are"
+            self._set(place, "bad", no_rating)
             return None
         return found
 
-    def _top(self, values: list[float], scale: float | None) -> tuple[float, str]:
+    def _stars(
+        self, ratings: list[tuple[float, float | None] | None], scale: float | None
+    ) -> dict[int, float]:
+        """Return stars on the scale of the run by place in the file; note how they came about."""
+        given = {place: each for place, each in enumerate(ratings) if each}
+        top, why = self._top(
+            {place: each[0] for place, each in given.items() if not each[1]}, scale
+        )
+        stars = {place: self._converted(each[0], each[1] or top) for place, each in given.items()}
+        tops = {each[1] or top for each in given.values()}
+        if tops != {self.high}:
+            whose = "/".join(f"{each:g}" for each in sorted(tops))
+            self._note(
+                f"ratings out of {whose} ({why}) count as stars out of {self.high:g}, the scale of "
+                "the run; scale= gives another"
+            )
+        if below := sum(value < self.low for value in stars.values()):
+            self._note(f"ratings below the run's lowest, {self.low:g}, count as that: {below:,}")
+        return {place: max(value, self.low) for place, value in stars.items()}
+
+    def _top(self, values: dict[int, float], scale: float | None) -> tuple[float, str]:
         """Return the highest rating of the file's scale, and how that is known."""
+        most, source, file = max(values.values(), default=0), self.file.source, self.file
+        highest = next((file.rows[place] for place in values if values[place] == most), None)
+        where = f"{file.name}, {file.unit} {highest.line} has {highest.rating}" if highest else ""
         if scale is not None:
+            fits = is_number(scale) and scale > 0 and most <= scale
+            require(fits, "scale", scale, f"the highest rating there is: {where}")
             return scale, f"scale={scale:g}"
-        most, source = max(values, default=0), self.file.source
         if not values:
             return self.high, "as they say"
-        if self.file.top and most <= self.file.top:
-            return self.file.top, f"by the name of {self.file.rating}"
-        halved = source.whole and most <= 5 and any(value % 1 for value in values)
+        if file.top and most <= file.top:
+            return file.top, f"by the name of {file.rating}"
+        halved = source.whole and most <= 5 and any(value % 1 for value in values.values())
         if source.top and most <= source.top and not halved:
             return source.top, source.name
         tops = _TOPS if self.high in _TOPS else (self.high, *_TOPS)
         top = next((each for each in tops if most <= each), None)
         if top is None:
-            raise MovieEmbedError(
-                f"{self.file.name} has ratings up to {most:g}: scale= names the highest there is"
-            )
+            raise MovieEmbedError(f"{where}: scale= names the highest rating of its scale")
         return top, f"none is above {top:g}"
 
     def _converted(self, value: float, top: float) -> float:
@@ -255,117 +260,100 @@ class _Reading:
         return share * self.high if self.low >= 0 else self.low + share * (self.high - self.low)
 
     def _without_ratings(self) -> MovieEmbedError:
-        name = self.file.name
-        bad = next((p for p, how in enumerate(self.hows) if how.endswith("no rating")), None)
-        if bad is not None:
-            line = f"{self.file.unit} {self.file.rows[bad].line}: {self.hows[bad]}"
-            return MovieEmbedError(
-                f"{name} has no ratings in column {self.file.rating!r}: {line} (4.5, 4/5, 90% and "
-                "★★★★ are)"
-            )
-        if fault := next((row for row in self.file.rows if row.fault), None):
-            return MovieEmbedError(f"{name}, {self.file.unit} {fault.line}: {fault.fault}")
-        series = sum(row.series for row in self.file.rows)
+        name, column = self.file.name, f"column {self.file.rating!r}"
+        if "bad" in self.states:
+            place = self.states.index("bad")
+            line = f"{self.file.unit} {self.file.rows[place].line}: {self.hows[place]}"
+            return MovieEmbedError(f"{name} has no ratings in {column}: {line}")
+        series = self.states.count("series")
         return MovieEmbedError(
-            f"{name} has no ratings of movies in column {self.file.rating!r}: "
-            f"{len(self.hows) - series:,} rows are not rated, {series:,} are series or episodes"
+            f"{name} has no ratings of movies in {column}: {len(self.states) - series:,} rows are "
+            f"not rated, {series:,} are series or episodes"
         )
 
-    def _match(self, counts: list[bool], notes: list[str]) -> None:
-        """Find the movies of the rows that count; say what was guessed, left out or twice there."""
-        found, said = self.matcher.match(self.file)
-        self.notes += [*said, *(f"{self.file.name}: {note}" for note in notes)]
-        self.found = found
+    def _match(self) -> None:
+        """Find the movies of the rows that may count; note what is guessed, left out or twice."""
+        self.found, notes = self.matcher.match(self.file)
+        self.notes += notes
         twice: list[str] = []
-        for place, row in enumerate(self.file.rows):
-            if row.fault or row.series:
-                self.hows[place] = row.fault or "a series or an episode"
-            elif counts[place]:
-                self.hows[place] = found[place].how
-                self._count(place, twice)
+        for place, found in enumerate(self.found):
+            if not self.states[place]:
+                self._set(place, "unknown" if found.row is None else "counts", found.how)
+                if found.row is not None:
+                    self._count(place, found.row, twice)
         if not self.counted:
-            raise self._unknown("no movie in {name} is known")
-        self._say("bad rows left out", [p for p, r in enumerate(self.file.rows) if r.fault])
-        unread = [p for p, how in enumerate(self.hows) if how.endswith(" is no rating")]
-        self._say("left out", unread)
-        for how in ("not rated", "a series or an episode"):
-            if number := sum(each == how for each in self.hows):
-                self.notes.append(f"{self.file.name}: left out as {how}: {number:,}")
-        self._listed("there twice, the later counts", twice)
-        against = [p for p, how in enumerate(self.hows) if "against its" in how]
-        self._say("the title decides", against)
-        guessed = [p for p in self.counted.values() if found[p].guessed]
-        if guessed:
-            self.notes.append(
-                f"{self.file.name}: titles without a year, taken for the most rated of that name: "
-                f"{len(guessed):,}"
-            )
-        if any(counts[p] and found[p].row is None for p in range(len(counts))):
-            self.notes.append(str(self._unknown("{name}: movies left out")))
+            raise MovieEmbedError(f"no movie in {self.file.name} is known{self._unknown()}")
+        bad = [self._said(place) for place, state in enumerate(self.states) if state == "bad"]
+        self._note_list("rows left out", bad)
+        for state, what in (("not rated", "not rated"), ("series", "series or episodes")):
+            if number := self.states.count(state):
+                self._note(f"left out as {what}: {number:,}")
+        self._note_list("there twice, the later counts", twice)
+        counted = sorted(self.counted.values())
+        against = [self._said(place) for place in counted if self.found[place].against]
+        self._note_list("the title decides", against)
+        if guessed := sum(self.found[place].guessed for place in counted):
+            self._note(f"titles without a year, taken for the best known of them: {guessed:,}")
+        if "unknown" in self.states:
+            self._note(f"movies left out{self._unknown()}")
 
-    def _count(self, place: int, twice: list[str]) -> None:
-        row = self.found[place].row
-        if row is None:
-            return
+    def _count(self, place: int, row: int, twice: list[str]) -> None:
         before = self.counted.get(row)
         if before is not None:
-            rows = self.file.rows
-            old, new = rows[before], rows[place]
+            old, new = self.file.rows[before], self.file.rows[place]
             later = before if old.when and new.when and old.when > new.when else place
-            earlier = place if later == before else before
-            line = rows[later].line
-            self.hows[earlier] = f"again in {self.file.unit} {line}, which counts"
-            twice.append(
-                f"{self.lookup.name(row)}: {self.file.unit}s {old.line} and {new.line}, of which "
-                f"{line} counts"
-            )
+            line = self.file.rows[later].line
+            self._set(before + place - later, "again", f"again in {self.file.unit} {line}")
+            lines = f"{self.file.unit}s {old.line} and {new.line}"
+            twice.append(f"{self.lookup.name(row)}: {lines}, of which {line} counts")
             place = later
         self.counted[row] = place
 
-    def _unknown(self, what: str) -> MovieEmbedError:
-        """Return what is said of the movies that were not found, the nearest title beside."""
+    def _unknown(self) -> str:
+        """Return how many movies are not known, and the first with the nearest title."""
+        places = [place for place, state in enumerate(self.states) if state == "unknown"]
         lines = []
-        places = [
-            place
-            for place, row in enumerate(self.file.rows)
-            if self.found[place].row is None and self.hows[place] == self.found[place].how
-        ]
         for place in places[:_LISTED]:
-            row = self.file.rows[place]
-            why = self.hows[place]
-            if row.title and why.startswith("not in") and (near := self.matcher.nearest(row)):
-                why += f"; nearest: {near}"
-            lines.append(f"\n  {self.file.unit} {row.line}: {row}: {why}")
-        more = f"\n  and {len(places) - _LISTED:,} more" if len(places) > _LISTED else ""
-        text = what.format(name=self.file.name)
-        return MovieEmbedError(f"{text} ({len(places):,}):" + "".join(lines) + more)
+            row, near = self.file.rows[place], ""
+            if row.title and not self.found[place].how.startswith("it"):
+                near = self.matcher.nearest(row)
+            lines.append(self._said(place) + (f"; nearest: {near}" if near else ""))
+        return _listed(lines, len(places))
 
-    def _say(self, what: str, places: list[int]) -> None:
-        rows = self.file.rows
-        lines = [f"{self.file.unit} {rows[p].line}: {rows[p]}: {self.hows[p]}" for p in places]
-        self._listed(what, [line.replace(": : ", ": ") for line in lines])
+    def _said(self, place: int) -> str:
+        """Return where a row is, what it says, and how it was found or why it is left out."""
+        row = self.file.rows[place]
+        said = f"{row}: " if str(row) else ""
+        return f"{self.file.unit} {row.line}: {said}{self.hows[place]}"
 
-    def _listed(self, what: str, lines: list[str]) -> None:
+    def _note(self, text: str) -> None:
+        self.notes.append(f"{self.file.name}: {text}")
+
+    def _note_list(self, what: str, lines: list[str]) -> None:
         if lines:
-            more = [f"and {len(lines) - _LISTED:,} more"] if len(lines) > _LISTED else []
-            told = "".join(f"\n  {line}" for line in [*lines[:_LISTED], *more])
-            self.notes.append(f"{self.file.name}: {what} ({len(lines):,}):{told}")
+            self._note(what + _listed(lines[:_LISTED], len(lines)))
 
     def _id(self, row: int) -> MovieId:
         return MovieId(self.lookup.movies.ids.item(row))
 
-    def _matches(self, stars: dict[int, float | None]) -> list[Match]:
-        return [self._match_of(place, stars.get(place)) for place in range(len(self.file.rows))]
+    def _matches(self, stars: dict[int, float]) -> list[Match]:
+        matches = []
+        for place, (row, found) in enumerate(zip(self.file.rows, self.found, strict=True)):
+            known = found.row if self.states[place] in ("counts", "again") else None
+            matches.append(
+                Match(
+                    line=row.line,
+                    title=str(row),
+                    rating=row.rating,
+                    movie_id=None if known is None else self._id(known).id,
+                    taken_for=None if known is None else self.lookup.name(known),
+                    stars=stars.get(place),
+                    how=self.hows[place],
+                )
+            )
+        return matches
 
-    def _match_of(self, place: int, stars: float | None) -> Match:
-        row, found = self.file.rows[place], self.found[place].row
-        known = self.hows[place] == self.found[place].how or " which counts" in self.hows[place]
-        return Match(
-            line=row.line,
-            title=str(row),
-            rating=row.rating,
-            movie_id=self._id(found).id if known and found is not None else None,
-            taken_for=self.lookup.name(found) if known and found is not None else None,
-            stars=stars,
-            how=self.hows[place],
-        )
+
+def _listed(lines: list[str], count: int) -> str:
+    more = [f"and {count - len(lines):,} more"] if count > len(lines) else []
+    return f" ({count:,}):" + "".join(f"\n  {line}" for line in [*lines, *more])
