@@ -49,14 +49,9 @@ def expand_home(arguments: list[str]) -> None:
 
 
 def read_settings(cfg: DictConfig) -> Any:
-    """Turn Hydra's config into its plain dataclass, checked.
+    """Turn Hydra's config into its plain dataclass, whose values are checked.
 
-    Raises
-    ------
-    MovieEmbedError
-        A value is out of range.
-    ConfigKeyError
-        A key was forced in with ``+``.
+    A key that was forced in with ``+`` is a ConfigKeyError.
     """
     schema = OmegaConf.structured(OmegaConf.get_type(cfg))
     return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(cfg)))
@@ -66,12 +61,8 @@ def read_settings(cfg: DictConfig) -> Any:
 def one_line_errors(schema: type) -> Iterator[None]:
     """Show a mistake, Ctrl-C or SIGTERM as one line and exit; let a bug show its trace.
 
-    The exit status is 1 for a mistake, and 130 or 143 for the signals.
-
-    Parameters
-    ----------
-    schema
-        The dataclass of the script's settings, for near matches of unknown keys.
+    The exit status is 1 for a mistake, and 130 or 143 for the signals. Near matches of unknown
+    keys are those of `schema`, the dataclass of the script's settings.
     """
     # Hydra would print several lines of its own for a mistake, and hide where a bug is.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -86,7 +77,7 @@ def one_line_errors(schema: type) -> Iterator[None]:
         sys.stdout.flush()
     except Interrupted as stop:
         print(stop, file=sys.stderr)
-        sys.exit(stop.status)
+        sys.exit(128 + stop.number)
     except Exception as error:
         if isinstance(error, BrokenPipeError):  # Python would tell it again as it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,8 +89,8 @@ def one_line_errors(schema: type) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(kind: type[Interrupted]) -> None:
-    raise kind("stopped")
+def _stop(number: int) -> None:
+    raise Interrupted("stopped", number)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import (
+    SCHEMAS,
     ExportConfig,
     PlotConfig,
     RecommendConfig,
@@ -28,10 +29,15 @@ CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if pa
 
 def run(name: str) -> None:
     """Run a command with the settings of the command line."""
-    job, schema, around = _COMMANDS[name]
     register_schemas()
-    with one_line_errors(schema), around():
+    around: AbstractContextManager[None] = nullcontext()
+    if name == "train":
+        from movie_embed.training.sweep import table_at_the_end  # answers do without
+
+        around = table_at_the_end()
+    with one_line_errors(SCHEMAS[name]), around:
         expand_home(sys.argv)
+        job = {"train": train, "recommend": recommend, "export": export, "plot": plot}[name]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
 
 
@@ -70,46 +76,32 @@ def train(cfg: DictConfig) -> float | None:
     return None
 
 
+@one_line_errors(RecommendConfig)
 def recommend(cfg: DictConfig) -> None:
     """Print the answer to one question."""
     from movie_embed.answers import questions
 
-    with one_line_errors(RecommendConfig):
-        print(questions.answer(read_settings(cfg)))
+    print(questions.answer(read_settings(cfg)))
 
 
+@one_line_errors(ExportConfig)
 def export(cfg: DictConfig) -> None:
     """Write learned vectors and titles for other tools, and name the files."""
     from movie_embed.embeddings.export import export
     from movie_embed.embeddings.saved import SavedEmbeddings
 
-    with one_line_errors(ExportConfig):
-        config = read_settings(cfg)
-        saved = SavedEmbeddings.load(Path(config.run))
-        for path in export(saved, config.to, Path(config.folder).expanduser()):
-            print(path)
+    config = read_settings(cfg)
+    saved = SavedEmbeddings.load(Path(config.run))
+    for path in export(saved, config.to, Path(config.folder).expanduser()):
+        print(path)
 
 
+@one_line_errors(PlotConfig)
 def plot(cfg: DictConfig) -> None:
     """Write the figures of a finished run, and name the files."""
-    with one_line_errors(PlotConfig):
-        config = read_settings(cfg)
-        # Imported only now: a mistake in a setting is told before matplotlib has loaded.
-        from movie_embed.figures import show_run
+    config = read_settings(cfg)
+    # Imported only now: a mistake in a setting is told before matplotlib has loaded.
+    from movie_embed.figures import show_run
 
-        for path in show_run(Path(config.run)):
-            print(path)
-
-
-def _table_at_the_end() -> AbstractContextManager[None]:
-    from movie_embed.training.sweep import table_at_the_end  # answers do without
-
-    return table_at_the_end()
-
-
-_COMMANDS = {
-    "train": (train, TrainConfig, _table_at_the_end),
-    "recommend": (recommend, RecommendConfig, nullcontext),
-    "export": (export, ExportConfig, nullcontext),
-    "plot": (plot, PlotConfig, nullcontext),
-}
+    for path in show_run(Path(config.run)):
+        print(path)

@@ -8,7 +8,7 @@ torch: a mistake must not take seconds to report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
@@ -75,9 +75,12 @@ StarsByMovie = Annotated[
 
 
 class Checked:
-    """Settings whose values are checked by what is declared beside their types."""
+    """Settings of a section, whose values are checked by what is declared beside their types."""
 
-    section = ""
+    section: ClassVar[str]
+
+    def __init_subclass__(cls, section: str = "") -> None:
+        cls.section = section
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self), include_extras=True).items():
@@ -101,13 +104,11 @@ class ColumnNames:
 
 
 @dataclass
-class DataConfig(Checked):
+class DataConfig(Checked, section="data."):
     """Which ratings to train on, and how they are filtered, split and batched.
 
     The rating range and the threshold are by default those of the data set, in `DATA_SETS`.
     """
-
-    section = "data."
 
     name: Annotated[str, one_of(*DATA_SETS)] = "demo"
     path: str | None = None
@@ -143,13 +144,7 @@ class DataConfig(Checked):
         require(files or not self.query, "data.query", self.query, "left out unless data=files")
 
     def check_source(self) -> None:
-        """Refuse ``data=files`` without any, unless a table in memory takes their place.
-
-        Raises
-        ------
-        MovieEmbedError
-            Neither ``data.path`` nor ``data.query`` is given.
-        """
+        """Refuse ``data=files`` without any, unless a table in memory takes their place."""
         if self.name == "files" and not self.path and not self.query:
             raise MovieEmbedError(
                 "data=files needs data.path=FOLDER: a MovieLens folder or zip, "
@@ -158,10 +153,8 @@ class DataConfig(Checked):
 
 
 @dataclass
-class ModelConfig(Checked):
+class ModelConfig(Checked, section="model."):
     """The size of the model and its regularisation."""
-
-    section = "model."
 
     dim: Count = 50
     ridge: Annotated[float, at_least(0)] = 12.0
@@ -170,10 +163,8 @@ class ModelConfig(Checked):
 
 
 @dataclass
-class OptimizerConfig(Checked):
+class OptimizerConfig(Checked, section="optimizer."):
     """Adam's settings, and how its learning rate changes over the run."""
-
-    section = "optimizer."
 
     learning_rate: Annotated[float, must(lambda rate: rate > 0, "above 0")] = 1e-2
     schedule: Annotated[str, one_of("constant", "linear", "cosine", "one_cycle")] = "linear"
@@ -184,10 +175,8 @@ class OptimizerConfig(Checked):
 
 
 @dataclass
-class TrainerConfig(Checked):
+class TrainerConfig(Checked, section="trainer."):
     """Lightning Trainer settings, under Lightning's own names, and the CPU threads to use."""
-
-    section = "trainer."
 
     max_epochs: Count = 6
     accelerator: Annotated[str, one_of("auto", "cpu", "gpu", "mps")] = "cpu"
@@ -217,10 +206,8 @@ class TrainerConfig(Checked):
 
 
 @dataclass
-class SaveConfig(Checked):
+class SaveConfig(Checked, section="save."):
     """What a training run leaves behind for `recommend.py`."""
-
-    section = "save."
 
     epoch: Annotated[str, one_of("auto", "best", "last")] = "auto"
     users: bool = True
@@ -255,14 +242,7 @@ class TrainConfig(Checked):
             require(stop is None, "trainer.early_stopping", stop, allowed)
 
     def check_sweep(self) -> None:
-        """Refuse what the runs of a sweep cannot have.
-
-        Raises
-        ------
-        MovieEmbedError
-            The objective is an error on ratings held out, and none are; runs of several
-            processes, or to be resumed.
-        """
+        """Refuse what a sweep's runs cannot have: resume, processes, errors on nothing held out."""
         require(self.resume is None, "resume", self.resume, "left out in a sweep")
         require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
         measured = self.data.val_fraction > 0 or not self.objective.startswith("val_")
@@ -379,16 +359,19 @@ class PlotConfig:
     run: str = "outputs/latest"
 
 
+SCHEMAS = {
+    "train": TrainConfig,
+    "recommend": RecommendConfig,
+    "export": ExportConfig,
+    "plot": PlotConfig,
+}
+
+
 def register_schemas() -> None:
     """Make known to Hydra what ``conf/*.yaml`` name: the dataclasses, the program that runs."""
     OmegaConf.register_new_resolver("program", program, replace=True)
     store = ConfigStore.instance()
-    for name, schema in (
-        ("train", TrainConfig),
-        ("recommend", RecommendConfig),
-        ("export", ExportConfig),
-        ("plot", PlotConfig),
-    ):
+    for name, schema in SCHEMAS.items():
         store.store(name=f"{name}_schema", node=schema)
     for name, own in DATA_SETS.items():
         shown = {"min_ratings": own.min_ratings, "rating_range": own.rating_range}

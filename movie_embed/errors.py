@@ -16,24 +16,18 @@ class MovieEmbedError(Exception):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C: nothing is wrong; after training has begun, the message says how to go on."""
+    """Ctrl-C, or SIGTERM, with which containers and schedulers ask a process to end.
 
-    status = 130  # with which a script exits
+    Nothing is wrong; after training has begun, the message says how to go on. A script then exits
+    with 128 and the number of the signal.
+    """
 
-
-class Terminated(Interrupted):
-    """SIGTERM, with which containers and schedulers ask a process to end."""
-
-    status = 143
-
-
-STOPS: dict[int, type[Interrupted]] = {
-    signal.SIGINT: Interrupted,
-    signal.SIGTERM: Terminated,
-}
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
-def take_over(handle: Callable[[type[Interrupted]], None]) -> dict[int, Any]:
+def take_over(handle: Callable[[int], None]) -> dict[int, Any]:
     """Let Ctrl-C and SIGTERM call a function, and return what they did before.
 
     A signal that is ignored, as Ctrl-C is in the background of a shell, stays so; and only the
@@ -41,10 +35,11 @@ def take_over(handle: Callable[[type[Interrupted]], None]) -> dict[int, Any]:
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
-    before = {number: signal.getsignal(number) for number in STOPS}
+    numbers: tuple[int, int] = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
     taken = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
     for number in taken:
-        signal.signal(number, lambda number, _: handle(STOPS[number]))
+        signal.signal(number, lambda number, _: handle(number))
     return taken
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Timer, TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
@@ -89,7 +88,7 @@ class StopOnSignal(pl.Callback):
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self._asked: type[Interrupted] | None = None
+        self._asked: int | None = None
         self._at_once = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -101,10 +100,10 @@ class StopOnSignal(pl.Callback):
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _ask(self, kind: type[Interrupted]) -> None:
+    def _ask(self, number: int) -> None:
         if self._asked or self._at_once:
-            raise kind("stopped at once")
-        self._asked = kind
+            raise Interrupted("stopped at once", number)
+        self._asked = number
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
@@ -112,17 +111,17 @@ class StopOnSignal(pl.Callback):
         """Save and stop, if asked to; `train` adds how to go on."""
         if self._asked and can_go_on_from(trainer, arguments[-1]):
             trainer.save_checkpoint(self.checkpoint)
-            raise self._asked(f"stopped in epoch {trainer.current_epoch + 1}")
+            raise Interrupted(f"stopped in epoch {trainer.current_epoch + 1}", self._asked)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop, if asked to in the last batch of the epoch before; its checkpoint is there."""
         if self._asked:
-            raise self._asked(f"stopped after epoch {trainer.current_epoch}")
+            raise Interrupted(f"stopped after epoch {trainer.current_epoch}", self._asked)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop, if asked to after the last batch; its epoch's checkpoint is there."""
         if self._asked:
-            raise self._asked("stopped after the last epoch, before saving")
+            raise Interrupted("stopped after the last epoch, before saving", self._asked)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -161,14 +160,6 @@ class Curves(TensorBoardLogger):
     def save(self) -> None:
         """Write all curves, as Lightning asks after each metric: a killed run keeps them."""
         self.experiment.flush()
-
-
-class ProgressBar(TQDMProgressBar):
-    """One bar per epoch with the loss, and none for validation, which is over at once."""
-
-    def init_validation_tqdm(self) -> Tqdm:
-        """Return a bar that stays hidden."""
-        return Tqdm(disable=True)
 
 
 class EpochLines(pl.Callback):

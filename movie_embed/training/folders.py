@@ -100,7 +100,7 @@ def going_on(run: Path) -> Iterator[None]:
         yield
     except Interrupted as stop:
         way = f"go on with: {program('train')} {setting('resume', str(run))}"
-        raise type(stop)(f"{stop}; {way}") from None
+        raise Interrupted(f"{stop}; {way}", stop.number) from None
 
 
 def clear(run: Path) -> None:
@@ -149,14 +149,8 @@ def _last_change(settings: Path) -> float:
 def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> DictConfig:
     """Return the settings a run began with, with those changed that the command line changes.
 
-    Parameters
-    ----------
-    cfg
-        The settings as composed from the command line.
-    overrides
-        The command line's own, as in ``trainer.max_epochs=20``.
-    run
-        The folder of the run to resume.
+    `cfg` is composed from the command line, whose own `overrides` are as in
+    ``trainer.max_epochs=20``; `run` is the folder of the run to resume.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from movie_embed.cli import setting
@@ -29,7 +30,6 @@ from movie_embed.training.callbacks import (
     Curves,
     EarlyStopping,
     EpochLines,
-    ProgressBar,
     StopOnSignal,
     Throughput,
     Unprofiled,
@@ -223,7 +223,7 @@ def _trainer(
     if patience := config.trainer.early_stopping:
         callbacks.append(EarlyStopping(patience))
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
-        callbacks.append(ProgressBar(settings["log_every_n_steps"]))
+        callbacks.append(TQDMProgressBar(settings["log_every_n_steps"]))
     elif config.trainer.enable_progress_bar:
         settings["enable_progress_bar"] = False
         callbacks.append(EpochLines())
