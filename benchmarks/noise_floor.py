@@ -40,8 +40,8 @@ def simulate(path: Path, seed: int) -> tuple[float, float]:
     """Write the ratings as Parquet; return the noise floor and the oracle's RMSE, in stars."""
     rng = np.random.default_rng(seed)
     drawn = demo.draw_ratings(USERS)
-    users = drawn.users - 1
-    movies = np.searchsorted(np.unique(drawn.movies), drawn.movies)
+    users = drawn.user.to_numpy() - 1
+    movies = np.searchsorted(np.unique(drawn.movie), drawn.movie)
     tastes = rng.standard_normal((USERS, RANK), dtype=np.float32)
     factors = rng.standard_normal((movies.max() + 1, RANK), dtype=np.float32)
     expected = MEAN + rng.normal(0, USER_SPREAD, USERS).astype(np.float32)[users]
@@ -52,7 +52,7 @@ def simulate(path: Path, seed: int) -> tuple[float, float]:
         expected += tasted[users] * factor[movies]
     noisy = expected + np.float32(NOISE) * rng.standard_normal(len(expected), dtype=np.float32)
     stars = np.clip(np.rint(noisy * 2) / 2, 0.5, 5)
-    names = {"userId": drawn.users, "movieId": drawn.movies, "rating": stars}
+    names = {"userId": drawn.user, "movieId": drawn.movie, "rating": stars}
     pq.write_table(pa.table(names), path)
     floor = errors([(np.clip(expected, 0.5, 5), stars)]).rmse
     held_out = rng.random(len(stars)) < 0.1

@@ -65,8 +65,7 @@ def write_archive(path: Path) -> str:
     """Write a zip in MovieLens' layout with simulated ratings, and return its checksum."""
     titles = [(movie_id, *movie[:2]) for movie_id, movie in [*demo.movies().items()][:MOVIES]]
     movies = pd.DataFrame(titles, columns=["movieId", "title", "genres"])
-    ratings = pd.DataFrame(zip(*demo.draw_ratings(USERS), strict=True))
-    ratings.columns = ["userId", "movieId", "rating"]
+    ratings = demo.draw_ratings(USERS).set_axis(["userId", "movieId", "rating"], axis=1)
     with zipfile.ZipFile(path, "w") as archive:
         for name, frame in {"ratings": ratings, "movies": movies}.items():
             known = frame[frame["movieId"].isin(movies["movieId"])]

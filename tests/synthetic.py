@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_triples
-from movie_embed.data.packing import Ratings
 from movie_embed.data.ratings import sorted_ratings
 from movie_embed.data.tables import GENRE_FLAGS, given_table
 from movie_embed.data.titles import Movie
@@ -143,13 +143,14 @@ def refusal(path: Path, scale: tuple[float, float] | None = HALVES, **columns: s
 
 
 def pack(
-    ratings: Ratings,
+    *columns: NDArray[Any],
     movies: dict[Any, Movie] | None = None,
     min_ratings: int = 1,
     scale: tuple[float, float] = HALVES,
 ) -> Triples:
     """Make triples of columns of ratings."""
-    table = given_table("frame", pd.DataFrame(ratings._asdict()), DataConfig())
+    frame = pd.DataFrame(dict(zip(("user", "movie", "rating"), columns, strict=True)))
+    table = given_table("frame", frame, DataConfig())
     with tempfile.TemporaryDirectory() as scratch:
         read = sorted_ratings(table, DataConfig(), None, BadRows(), Path(scratch))
     return filtered(read, (movies or {}, {}), min_ratings, scale)

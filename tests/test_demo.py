@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from movie_embed.data import demo
-from movie_embed.data.packing import Ratings
 
 USERS = 3_000
 LOW, HIGH = demo.RATING_RANGE
 
 
 @pytest.fixture(scope="module")
-def ratings() -> Ratings:
+def ratings() -> pd.DataFrame:
     return demo.draw_ratings(USERS)
 
 
@@ -27,14 +27,14 @@ def test_the_movies_are_the_papers_number_and_all_are_named() -> None:
     assert movies[79132].title == "Inception (2010)"
 
 
-def test_every_user_and_movie_is_there_and_no_pair_twice(ratings: Ratings) -> None:
+def test_every_user_and_movie_is_there_and_no_pair_twice(ratings: pd.DataFrame) -> None:
     assert demo.MODEL_FILE.stat().st_size < 250_000
     assert np.array_equal(np.unique(ratings.user), np.arange(1, USERS + 1))
     assert set(ratings.movie.tolist()) == set(demo.movies())
     assert np.all(np.diff(ratings.user.astype(np.int64) * 2**32 + ratings.movie) > 0)
 
 
-def test_stars_are_halves_on_the_scale_and_spread_as_in_movielens(ratings: Ratings) -> None:
+def test_stars_are_halves_on_the_scale_and_spread_as_in_movielens(ratings: pd.DataFrame) -> None:
     assert ratings.rating.dtype == np.float32
     levels, counts = np.unique(ratings.rating, return_counts=True)
     assert levels.tolist() == np.arange(LOW, HIGH + 0.5, 0.5).tolist()
@@ -43,7 +43,9 @@ def test_stars_are_halves_on_the_scale_and_spread_as_in_movielens(ratings: Ratin
     assert 0.9 < ratings.rating.std() < 1.15
 
 
-def test_few_users_rate_most_and_movies_are_rated_by_their_popularity(ratings: Ratings) -> None:
+def test_few_users_rate_most_and_movies_by_popularity(
+    ratings: pd.DataFrame,
+) -> None:
     per_user = np.bincount(ratings.user)[1:]
     assert 40 < np.median(per_user) < 70
     assert 80 < per_user.mean() < 95

@@ -62,7 +62,7 @@ def test_somebody_new_is_predicted_better_than_by_the_movie_mean(
     folded, mean = [], []
     for user in range(1, 300):
         rows = np.array([row_of[movie] for movie in others.movie[others.user == user].tolist()])
-        theirs = others.rating[others.user == user]
+        theirs = others.rating[others.user == user].to_numpy()
         order = np.random.default_rng(user).permutation(np.flatnonzero(rows < len(means)))
         asked, rest = order[:given], order[given:]
         fitted = recommender.fold_in(

@@ -25,7 +25,7 @@ from synthetic import (
 from movie_embed.config import ColumnNames
 from movie_embed.data import loading
 from movie_embed.data.loading import load_triples
-from movie_embed.data.packing import BLOCK, Ratings
+from movie_embed.data.packing import BLOCK
 from movie_embed.data.triples import Counts, Triples
 from movie_embed.errors import MovieEmbedError
 
@@ -33,7 +33,7 @@ Pairs = dict[tuple[int, int], float]
 
 
 def pack_rows(rows: list[tuple[int, int, float]], min_ratings: int = 1) -> Triples:
-    return pack(Ratings(*map(np.array, zip(*rows, strict=True))), MOVIES, min_ratings)
+    return pack(*map(np.array, zip(*rows, strict=True)), movies=MOVIES, min_ratings=min_ratings)
 
 
 def pairs_of(triples: Triples) -> Pairs:
@@ -109,7 +109,7 @@ def test_a_threshold_that_leaves_nothing_says_what_would_do() -> None:
 @pytest.mark.parametrize("levels", [2**16, 2**16 + 1])
 def test_more_than_65536_levels_move_to_the_nearest_of_a_grid(levels: int) -> None:
     stars, ids = np.linspace(-1.0, 1.0, levels, dtype=np.float32), np.arange(levels)
-    triples = pack(Ratings(ids // 300, ids % 300, stars), {}, 1, (-1.0, 1.0))
+    triples = pack(ids // 300, ids % 300, stars, scale=(-1.0, 1.0))
     found = triples.unpack(triples.packed)[2]
     assert len(triples.levels) == 2**16
     assert np.abs(found - stars).max() <= (1.0001 / (2**16 - 1)) * (levels > 2**16)
@@ -120,8 +120,8 @@ def test_small_ids_are_packed_as_large_ones_are() -> None:
     rng = np.random.default_rng(0)
     users, movies = (3 * rng.integers(1, size, 400_000) for size in (9_000, 5_000))
     values = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(users))
-    small = pack(Ratings(users, movies, values), {}, 80)
-    large = pack(Ratings(users + 2**40, movies + 2**40, values), {}, 80)
+    small = pack(users, movies, values, min_ratings=80)
+    large = pack(users + 2**40, movies + 2**40, values, min_ratings=80)
     np.testing.assert_array_equal(small.packed, large.packed)
     np.testing.assert_array_equal(small.rare, large.rare)
     np.testing.assert_array_equal(small.user_ids + 2**40, large.user_ids)
@@ -135,7 +135,7 @@ def test_a_pair_repeated_where_blocks_meet() -> None:
     rows = np.arange(BLOCK + 500)
     users, movies, values = rows // 40, rows % 40, (rows % 10 / 2 + 0.5).astype(np.float32)
     movies[BLOCK] = movies[BLOCK - 1]
-    triples = pack(Ratings(users, movies, values), {}, 1)
+    triples = pack(users, movies, values)
     assert triples.duplicates == 1
     latest = rows != BLOCK - 1
     for found, column in zip(triples.unpack(triples.packed), (users, movies, values), strict=True):
@@ -146,7 +146,7 @@ def test_a_pair_repeated_where_blocks_meet() -> None:
 def test_32_bits_are_used_to_the_last(users: int, dtype: type[np.unsignedinteger[Any]]) -> None:
     ids = np.arange(users, dtype=np.int64)
     values = (ids % 16).astype(np.float32)
-    triples = pack(Ratings(ids, ids % 2**12, values), {}, 1, (0, 15))
+    triples = pack(ids, ids % 2**12, values, scale=(0, 15))
     assert triples.packed.dtype == dtype
     np.testing.assert_array_equal(triples.unpack(triples.packed)[0], ids)
     assert triples.counts.movies == 2**12
@@ -162,7 +162,7 @@ def many_ratings(size: int = 20_000) -> Triples:
     rng = np.random.default_rng(1)
     pairs = np.unique(rng.integers(0, 2**20, size))
     stars = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(pairs))
-    return pack(Ratings(pairs >> 10, pairs & 1023, stars), {}, 1)
+    return pack(pairs >> 10, pairs & 1023, stars)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.999])

@@ -8,15 +8,15 @@ popularity, and stars from the model plus noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from movie_embed.data.movies import Id
-from movie_embed.data.packing import Ratings
 from movie_embed.data.titles import Movie
 from movie_embed.storage import read_columns
 
@@ -32,47 +32,20 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class DemoModel:
-    """What `scripts/fit_demo.py` learned.
-
-    Attributes
-    ----------
-    movie_ids
-        MovieLens ids, int32, shape (movies,).
-    titles, genres
-        As in MovieLens.
-    popularity
-        How readily a movie is rated, float32, shape (movies,), with sum 1.
-    biases, factors
-        A movie's score is its bias plus the product of its factors and the user's tastes, which
-        are standard normal; float32, shapes (movies,) and (movies, tastes).
-    noise
-        Standard deviation of stars around the model's, in stars.
-    whole_stars
-        The share of users who never give half a star.
-    activity_mean, activity_std
-        Of the logarithm of users' activity, which is normal.
-    """
-
-    movie_ids: Rows
-    titles: list[str]
-    genres: list[str]
-    popularity: Floats
-    biases: Floats
-    factors: Floats
-    noise: float
-    whole_stars: float
-    activity_mean: float
-    activity_std: float
-
-
 @cache
-def model() -> DemoModel:
-    """Read the model."""
+def model() -> SimpleNamespace:
+    """Return what `scripts/fit_demo.py` learned.
+
+    That is ``movie_ids``, ``titles`` and ``genres`` as in MovieLens; ``popularity``, how readily a
+    movie is rated, with sum 1; ``biases`` and ``factors``, shapes (movies,) and (movies, tastes): a
+    movie's score is its bias plus the product of its factors and the user's tastes, which are
+    standard normal; ``noise``, the standard deviation of stars around the model's;
+    ``whole_stars``, the share of users who never give half a star; and ``activity_mean`` and
+    ``activity_std`` of the logarithm of users' activity, which is normal.
+    """
     columns, metadata = read_columns(MODEL_FILE, "demo model")
     columns["factors"] = columns["factors"].astype(np.float32)
-    return DemoModel(**columns, **metadata)
+    return SimpleNamespace(**columns, **metadata)
 
 
 def movies() -> dict[Id, Movie]:
@@ -81,7 +54,7 @@ def movies() -> dict[Id, Movie]:
     return {movie_id: Movie(title, genres) for movie_id, title, genres in rows}
 
 
-def draw_ratings(users: int, seed: int = _SEED) -> Ratings:
+def draw_ratings(users: int, seed: int = _SEED) -> pd.DataFrame:
     """Draw simulated ratings; the same for the same number of users and seed.
 
     Users have ids from 1 and rate one movie or more. The ratings are sorted by user, then movie, no
@@ -95,7 +68,8 @@ def draw_ratings(users: int, seed: int = _SEED) -> Ratings:
         tastes = rng.standard_normal((size, model().factors.shape[1]), dtype=np.float32)
         blocks.append((rows + np.int32(start), rated, draw_stars(rng, tastes, rows, rated)))
     rows, rated, stars = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return Ratings(rows + np.int32(1), model().movie_ids[rated], stars)
+    columns = {"user": rows + np.int32(1), "movie": model().movie_ids[rated], "rating": stars}
+    return pd.DataFrame(columns)
 
 
 def _draw_choices(rng: np.random.Generator, size: int) -> tuple[Rows, Rows]:

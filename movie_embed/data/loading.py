@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xxhash
 
 from movie_embed.config import DataConfig
@@ -122,7 +121,7 @@ def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples
     """Make triples of raw or, without sources, simulated ratings."""
     if sources is None:
         drawn = demo.draw_ratings(config.users or demo.DEFAULT_USERS)
-        table = given_table("frame", pd.DataFrame(drawn._asdict()), config)
+        table = given_table("frame", drawn, config)
         ratings = sorted_ratings(table, config, demo.RATING_RANGE, BadRows(), scratch)
         return filtered(ratings, (demo.movies(), {}), config.min_ratings, demo.RATING_RANGE)
     tables = {name: table for name, table in vars(sources).items() if isinstance(table, Table)}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,6 @@ from movie_embed.errors import MovieEmbedError
 
 _Outcome = TypeVar("_Outcome")
 Packed = NDArray[np.unsignedinteger[Any]]
-
-
-class Ratings(NamedTuple):
-    """Columns of ratings in any order: ids of users and of movies, stars; shape (ratings,)."""
-
-    user: NDArray[Any]
-    movie: NDArray[Any]
-    rating: NDArray[np.float32]
 
 
 MAX_LEVELS = 2**16

@@ -28,6 +28,7 @@ from movie_embed.data.titles import Movie
 from movie_embed.errors import MovieEmbedError
 
 _LONG_BLOCK = 2**22
+Unpacked = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -93,28 +94,20 @@ class Triples:
         """How many low bits of a packed rating are in use."""
         return sum(map(bit_width, (len(self.user_ids), self.movies.embedded, len(self.levels))))
 
-    def unpack(
-        self, packed: Packed
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    def unpack(self, packed: Packed) -> Unpacked:
         """Return user indices, movie indices and stars of packed ratings, each of their shape."""
         return self._unpack(packed, self.movies.embedded)
 
-    def unpack_rare(
-        self, rare: Packed
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    def unpack_rare(self, rare: Packed) -> Unpacked:
         """Return user indices, table rows and stars of `rare` ratings, each of their shape."""
         users, movies, stars = self._unpack(rare, self.before.movies - self.movies.embedded)
         return users, movies + np.int32(self.movies.embedded), stars
 
-    def _unpack(
-        self, packed: Packed, movies: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    def _unpack(self, packed: Packed, movies: int) -> Unpacked:
         users, rows, stars = unpacked(packed, bit_width(movies), bit_width(len(self.levels)))
         return users, rows, self.levels.take(stars)
 
-    def unpack_blocks(
-        self, packed: Packed
-    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
+    def unpack_blocks(self, packed: Packed) -> Iterator[Unpacked]:
         """Yield what `unpack` returns, a block at a time, to go through all in little memory."""
         for part in blocks(len(packed)):
             yield self.unpack(packed[part])
@@ -241,7 +234,8 @@ def _movie_table(
     kept: NDArray[np.bool_],
 ) -> MovieTable:
     unrated = np.array(sorted(titles.keys() - set(rated_ids.tolist())), dtype=rated_ids.dtype)
-    ids = np.concatenate([rated_ids[kept], rated_ids[~kept], unrated])
+    order = np.argsort(~kept, kind="stable")
+    ids = np.concatenate([rated_ids[order], unrated])
     nameless = Movie("", "")
     movies = [titles.get(movie_id, nameless) for movie_id in ids.tolist()]
     links = np.array([movie.links for movie in movies], np.int64)
@@ -250,7 +244,7 @@ def _movie_table(
         titles=[movie.title for movie in movies],
         genres=[movie.genres for movie in movies],
         tags=[tags.get(movie_id, "") for movie_id in ids.tolist()],
-        rating_counts=np.concatenate([counts[kept], counts[~kept], np.zeros(len(unrated), int)]),
+        rating_counts=np.concatenate([counts[order], np.zeros(len(unrated), int)]),
         embedded=int(kept.sum()),
         links=links if links.any() else None,
     )
