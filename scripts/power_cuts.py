@@ -209,7 +209,8 @@ def main(cuts: int, seed: int) -> None:
             told = run(folder, STARTS[start], at, rng.choice(SIGNALS), delay)
             fell.update(line for line in told if line.startswith("cut"))
             loaded += check_files(folder, digest, told)
-            finish(folder, start, "fit" in told)
+            begun = start == "new" and (folder / "run" / "config.yaml").exists()
+            finish(folder, start, begun or "fit" in told)
             wanted = SavedEmbeddings.load((longer if start == "longer" else good) / "run").vectors
             again = SavedEmbeddings.load(folder / "run").vectors
             require(bool(np.array_equal(again, wanted)), "the answer of the next start")
