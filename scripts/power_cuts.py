@@ -31,7 +31,6 @@ from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +70,6 @@ def write_archive(path: Path) -> str:
             known = frame[frame["movieId"].isin(movies["movieId"])]
             archive.writestr(f"{NAME}/{name}.csv", known.to_csv(index=False))
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def serve(folder: str, port: Any) -> None:
-    """Serve files until killed."""
-    handler = partial(SimpleHTTPRequestHandler, directory=folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    port.send(server.server_port)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    server.serve_forever()
 
 
 def train(folder: Path, arguments: str, at: int, number: int, delay: float) -> None:
@@ -186,10 +176,10 @@ def main(cuts: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch, f"{NAME}.zip")
         digest = write_archive(archive)
-        parent_end, child_end = get_context("fork").Pipe()
-        server = get_context("fork").Process(target=serve, args=(scratch, child_end), daemon=True)
-        server.start()
-        url = f"http://127.0.0.1:{parent_end.recv()}/{NAME}.zip"
+        handler = partial(SimpleHTTPRequestHandler, directory=scratch)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{NAME}.zip"
         os.environ["no_proxy"] = "127.0.0.1"
         size = archive.stat().st_size
         movielens.RELEASES[NAME] = movielens.Release(NAME, (url,), size, f"sha256:{digest}")
@@ -218,7 +208,6 @@ def main(cuts: int, seed: int) -> None:
             require(not leftover, f"a cleaned folder: {leftover}")
             shutil.rmtree(folder)
             print(f"{number + 1} of {cuts} cuts", file=sys.stderr, flush=True)
-    server.kill()
     print(f"{cuts} cuts, seed {seed}: {loaded} files under final names, all whole; every finished")
     print(f"checkpoint there; {cuts} next starts succeeded with the same vectors", dict(fell))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,18 +158,8 @@ def filtered(
 ) -> Triples:
     """Leave out movies below the threshold, number the others and their users, and pack.
 
-    Parameters
-    ----------
-    ratings
-        All ratings.
-    texts
-        Title and genres, and tags, by movie id; movies without ratings are kept in the table.
-    min_ratings
-        Movies with fewer ratings are left out, and users who then have none.
-    rating_range
-        The lowest and highest star of the scale.
-    folder
-        Where to keep packed ratings in files; by default in memory.
+    Title and genres, and tags, come in `texts` by movie id; movies without ratings are kept in the
+    table. Packed ratings are in memory or, with a folder, in files there.
 
     Raises
     ------
@@ -181,11 +172,9 @@ def filtered(
     def counted(part: slice) -> NDArray[np.intp]:
         return np.bincount(unpacked(keys[part], *ratings.bits)[1], minlength=movie_count)
 
-    def raters(part: slice) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def mark(part: slice) -> None:
         users, movies, _ = unpacked(keys[part], *ratings.bits)
-        first = np.flatnonzero(np.diff(users, prepend=-1))  # keys are sorted by user
-        stay = np.logical_or.reduceat(kept[movies], first)
-        return users[first], users[first[stay]]
+        active[users], remaining[users[kept[movies]]] = True, True
 
     counts = sum(in_threads(counted, blocks(len(keys))), np.zeros(movie_count, np.intp))
     rated, kept = counts > 0, counts >= min_ratings
@@ -195,8 +184,7 @@ def filtered(
             f"{len(keys):,} ratings the most rated has {counts.max():,}; use at most that"
         )
     active, remaining = np.zeros((2, user_count), np.bool_)
-    for some, staying in in_threads(raters, blocks(len(keys))):
-        active[some], remaining[staying] = True, True
+    deque(in_threads(mark, blocks(len(keys))), maxlen=0)
 
     def packed(chosen: NDArray[np.bool_], max_bits: int) -> Packed:
         sizes = int(remaining.sum()), int(chosen.sum()), len(ratings.levels)
