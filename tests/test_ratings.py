@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import random
 import re
 from pathlib import Path
@@ -103,6 +104,9 @@ JSON_LINES = "".join(
     f'{{"userId": {u}, "movieId": {m}, "rating": {s}}}\n' for u, m, s, _ in ROWS
 ).encode()
 INDEXED = "".join(f"{n},{u},{m},{s}\n" for n, (u, m, s, _) in enumerate(ROWS)).encode()
+with io.BytesIO() as file:
+    pd.DataFrame(ROWS, columns=["userId", "movieId", "rating", "timestamp"]).to_parquet(file)
+    PARQUET = file.getvalue()
 READ: dict[str, bytes | dict[str, bytes]] = {
     "no last line end": CSV.rstrip(b"\n"),
     "byte-order mark": b"\xef\xbb\xbf" + CSV,
@@ -137,6 +141,8 @@ READ: dict[str, bytes | dict[str, bytes]] = {
         "ratings_2016.csv": HEADER + b"\n" + SECOND,
         "ratings_2017.csv": HEADER + b"\n" + FIRST,
     },
+    "shards": {"ratings/x.parquet": PARQUET, "ratings/movies.txt": b""},
+    "shards of a tool": {"ratings.parquet/part-0.parquet": PARQUET},
     "Spark": {"ratings.csv/part-0.csv": CSV, "ratings.csv/_SUCCESS": b""},
     "a Mac's leftovers": {"ratings.csv": CSV, "._ratings.csv": b"\0", "__MACOSX/ratings.csv": b""},
     "two deep": {"a/b/ratings.csv": CSV},

@@ -80,20 +80,6 @@ def test_shards_give_what_one_file_gives(timed: bool, min_ratings: int, tmp_path
         assert_same(large, one)
 
 
-@pytest.mark.parametrize(
-    ("place", "beside"),
-    [("ratings.parquet", "."), ("ratings", "."), ("ratings", "ratings"), (".", ".")],
-)
-def test_shards_are_found_where_tools_write_them(place: str, beside: str, tmp_path: Path) -> None:
-    write_shards(tmp_path / "data" / place, log_of(1_000))
-    write_folder(tmp_path / "data" / beside, {"movies.csv": movies_csv()})
-    triples = load_triples(files_config(tmp_path / "data", tmp_path / "cache"))
-    assert triples.before.users > 100
-    assert "Star Wars: Episode IV - A New Hope (1977)" in triples.movies.titles
-    direct = load_triples(files_config(tmp_path / "data" / place, tmp_path / "cache"))
-    assert direct.counts == triples.counts
-
-
 def test_a_shard_without_a_column_or_of_something_else_is_named(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "data", log_of())
     config = files_config(shards, tmp_path / "cache")

@@ -134,22 +134,26 @@ class _Reader:
         # A quoted field that runs on to the next line swallows that line.
         ends = "contains(everything, chr(10)) OR contains(everything, chr(13))"
         swallowed = f"bool_or({ends})" if self.table.quotes else "false"
+        texts: dict[int, Texts] = {3: {}, 5: {}, 6: {}}  # what `grouping` tells of each
         try:
-            rows = self.engine.execute(
+            found = self.engine.execute(
                 f"""
                 SELECT grouping(user, movie, rating), coalesce(user, movie, rating, ''), count(*),
                     {swallowed}
                 FROM {source} GROUP BY GROUPING SETS ((user), (movie), (rating))
                 """,
                 parameters,
-            ).fetchall()
+            )
+            while rows := found.fetchmany(_FETCHED):
+                for level, text, number, open_quote in rows:
+                    if open_quote:
+                        return None
+                    texts[level][text] = number
         except (duckdb.InvalidInputException, duckdb.ConversionException):
             if self.table.kind != "text":
                 raise
             return None
-        if any(row[3] for row in rows):
-            return None
-        return [{text: n for level, text, n, _ in rows if level == own} for own in (3, 5, 6)]
+        return [*texts.values()]
 
     def count_rows(self) -> list[Texts]:
         """Return the distinct texts of well-formed lines."""
@@ -166,11 +170,11 @@ class _Reader:
         assumed = limits and not self.config.rating_range
         hint = ", MovieLens' scale; data.rating_range gives another" if assumed else ""
         found = [
-            {text: id_problem(role, text, whole) for text in ids}
+            {text: fault for text in ids if (fault := id_problem(role, text, whole))}
             for role, ids, whole in zip(_VALUES, texts, self._whole, strict=False)
         ]
-        found.append({text: stars_problem(text, limits, hint) for text in texts[2]})
-        return [{text: fault for text, fault in each.items() if fault} for each in found]
+        off = {text: fault for text in texts[2] if (fault := stars_problem(text, limits, hint))}
+        return [*found, off]
 
     def clean(self, faults: list[dict[str, str]]) -> list[Texts]:
         """Read a copy with the good rows from here on, once the bad ones are settled."""
