@@ -264,10 +264,10 @@ PROBLEMS: dict[str, tuple[Callable[[Serve], str], str]] = {
     "not found": (lambda serve: serve(Site(status=404)).url, "HTTP 404 Not"),
     "server error": (lambda serve: serve(Site(status=500)).url, "HTTP 500 Internal"),
     "refused connection": (refused, "refused"),
-    "stall": (lambda serve: serve(Site(gate=threading.Event())).url, "no data for 0.3 s"),
+    "stall": (lambda serve: serve(Site(gate=threading.Event())).url, "timed out"),
     "stall midway": (
         lambda serve: serve(Site(cuts=[HALF], after_cut="stall", gate=threading.Event())).url,
-        "no data for 0.3 s",
+        "timed out",
     ),
     "altered archive": (lambda serve: serve(Site(altered(BODY))).url, "not the published"),
 }

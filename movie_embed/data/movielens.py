@@ -231,13 +231,6 @@ def _network_errors() -> Iterator[None]:
         raise _SourceError(f"HTTP {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
+        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         cut = isinstance(cause, (ConnectionResetError, IncompleteRead, ssl.SSLEOFError))
-        raise (_CutError if cut else _SourceError)(_reason(cause)) from error
-
-
-def _reason(cause: object) -> str:
-    if isinstance(cause, TimeoutError):
-        return f"no data for {TIMEOUT_S:g} s"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {cause.verify_message}"
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        raise (_CutError if cut else _SourceError)(reason) from error

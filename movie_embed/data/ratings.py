@@ -32,7 +32,7 @@ from movie_embed.data.packing import (
     in_threads,
     joined,
 )
-from movie_embed.data.relation import source_of, walk, without_needless_quotes
+from movie_embed.data.relation import holds_quotes, source_of, walk
 from movie_embed.data.tables import RATING_ROLES, Table
 from movie_embed.data.values import (
     BadRows,
@@ -120,7 +120,8 @@ class _Reader:
     def __init__(
         self, table: Table, config: DataConfig, bad_rows: BadRows, scratch: Path, engine: Engine
     ) -> None:
-        self.table = without_needless_quotes(table)
+        quotes = table.quotes and any(map(holds_quotes, table.local))
+        self.table = replace(table, quotes=quotes)
         self.config = config
         self.bad_rows = bad_rows
         self.scratch = scratch

@@ -34,12 +34,8 @@ def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
     return f"(SELECT {', '.join(columns)} FROM {relation})", parameters
 
 
-def without_needless_quotes(table: Table) -> Table:
-    """Return a table of text without quoted fields as such: the engine reads it faster."""
-    return replace(table, quotes=table.quotes and any(map(_holds_quotes, table.local)))
-
-
-def _holds_quotes(path: Path) -> bool:
+def holds_quotes(path: Path) -> bool:
+    """Whether there may be quotes in a file of text; without them the engine reads it faster."""
     if path.suffix.lower() in (".gz", ".zst") or not path.stat().st_size:
         return True
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as octets:
