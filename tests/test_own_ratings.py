@@ -140,6 +140,8 @@ def zipped(members: dict[str, str]) -> bytes:
     return path.getvalue()
 
 
+PEOPLE = "".join(f"Ann,{row.replace(',', ',862,', 1)}\n" for row in YEARS.splitlines()[1:4])
+PEOPLE = changed(PEOPLE, (",1995", ""), (",1998", ""), (",2001", "")) + "Ann,Monsters Inc,7,3.5\n"
 GERMAN = changed(TABLE, ('"', ""), (",", ";"), (".5", ",5"), ("Monsters;", "Monsters,"))
 READ: dict[str, str | bytes] = {
     "Letterboxd": LETTERBOXD,
@@ -196,6 +198,7 @@ READ: dict[str, str | bytes] = {
     "JSON pairs of ids": json.dumps([[10, 4.5], [20, 4], [40, 5], [50, 3.5]]),
     "JSON": json.dumps({"Toy Story": 4.5, "The Matrix": 4, "Amélie": 5, "Monsters, Inc.": 3.5}),
     "MovieLens ids": "userId,movieId,rating\n1,10,4.5\n1,20,4\n1,40,5\n1,50,3.5\n",
+    "names of people, ids of a site": f"Name,Movie,Film ID,Rating\n{PEOPLE}",
     "floats as ids": "movieId,rating\n10.0,4.5\n20.0,4\n40.0,5\n50.0,3.5\n",
     "IMDb ids": "imdbId,rating\ntt0114709,4.5\n0133093,4\ntt0211915,5\ntt0198781,3.5\n",
     "TMDB ids called movie_id": "movie_id,rating\n862,4.5\n603,4\n194,5\n585,3.5\n",
@@ -355,6 +358,8 @@ def test_of_two_ratings_the_later_counts_by_date_and_both_lines_are_told(
     assert "lines 2 and 3, of which 2 counts" in own.notes[0]
     assert "lines 4 and 5, of which 5 counts" in own.notes[0]
     assert own.matches[1].how == "again in line 2"
+    american = "date,title,rating\n12/31/2023,Heat,5\n01/02/2024,Heat,1\n"
+    assert stars(read(tmp_path, recommender, american)) == {862: 1.0}
 
 
 def test_the_title_decides_against_an_id_and_it_is_said(

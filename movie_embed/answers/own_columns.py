@@ -15,15 +15,15 @@ Columns = Mapping[str, str]  # the names of unusual columns by meaning, a key of
 IMDB_ID = re.compile(r"\btt(\d{5,12})\b")
 YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
 _SERIES = re.compile(
-    r"^tv$|^ova$|episod|odcinek|seri[ea]|show|season|staffel|saison|sezon|temporada|podcast|game|spiel"
-    r"|juego|gioco|^jeu"
+    r"^tv$|^ova$|episod|odcinek|seri[ea]|show|season|staffel|saison|sezon|temporada|podcast|game"
+    r"|videospiel|videojuego|videogioco|^jeu"
 )
 
 # Common names of columns, in small letters without accents, blanks and punctuation; the first that
 # is there is taken. An average is never somebody's own rating: "IMDb Rating" is none of them.
 _NAMES = {
-    "title": "title name movietitle moviename titlename primarytitle movie film filmtitle filmname "
-    "titel filmtitel titre titolo titulo pltitle tytul tytuł название 片名 标题",
+    "title": "title movietitle moviename titlename primarytitle filmtitle filmname movie film "
+    "titel filmtitel titre titolo titulo pltitle tytul tytuł название 片名 标题 name",
     "original": "originaltitle originalname originaltitel titreoriginal titolooriginale "
     "titulooriginal tytuloryginalny tytułoryginalny",
     "year": "year releaseyear yearreleased startyear productionyear jahr annee anno ano rok "
@@ -33,7 +33,7 @@ _NAMES = {
     "tmdb": "tmdbid tmdb themoviedbid moviedbid",
     "kind": "titletype type mediatype kind titlekind",
     "episode": "season seasonnumber episode episodenumber episodetitle",
-    "user": "userid user username uid memberid",
+    "user": "userid user username uid memberid profilename person viewer",
     "when": "watcheddate daterated ratedat timestamp lastwatchedat date created datum",
     "rating": "rating stars score star vote starvalue bewertung wertung sterne note voto nota "
     "accountrating puntuacion calificacion valoracion ocena gwiazdki оценка 评分",
@@ -219,6 +219,8 @@ def roles_in(name: str, header: Sequence[str], columns: Columns) -> dict[str, in
                     f"{_shown(header)}{near}"
                 )
             roles[role] = plain.index(plain_name(given))
+    if "title" in roles and "movie" in roles and plain[roles["movie"]] in ("filmid", "itemid"):
+        del roles["movie"]  # ids of a site that nobody else knows
     if "id" in plain and not {"title", "movie", "imdb", "tmdb"} & roles.keys():
         roles["movie"] = plain.index("id")
     return roles if {"title", "original", "movie", "imdb", "tmdb"} & roles.keys() else {}
@@ -310,7 +312,6 @@ def _row(
     imdb = IMDB_ID.search(url) or IMDB_ID.search(movie) or IMDB_ID.search(value("title"))
     digits = re.fullmatch(r"(\d{5,12})(?:\.0)?", url)  # a column "imdb" may hold IMDb's stars
     year = YEAR.search(value("year"))
-    when = value("when")
     return OwnRow(
         line=number,
         title="" if IMDB_ID.search(value("title")) else value("title"),
@@ -321,9 +322,16 @@ def _row(
         tmdb=int(found[1]) if (found := re.fullmatch(r"(\d{1,12})(?:\.0)?", tmdb)) else 0,
         rating=row[rating].strip() if rating is not None and rating < len(row) else "",
         user=value("user"),
-        when=f"{int(when):020}" if re.fullmatch(r"[0-9]{1,20}", when) else when,
+        when=_moment(value("when")),
         series=bool(_SERIES.search(plain_name(value("kind"))) or value("episode")),
     )
+
+
+def _moment(text: str) -> str:
+    """Return a date as text that can be compared; none of an order of its own, as 12/31/2024."""
+    if re.fullmatch(r"[0-9]{1,20}", text):
+        return f"{int(text):020}"
+    return text if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else ""
 
 
 _NUMBER = r"([+-]?[0-9]{1,9}(?:[.,][0-9]{1,9})?)"
