@@ -146,15 +146,6 @@ def test_not_a_number_is_not_lost() -> None:
     assert torch.equal(found.isnan(), movies == 2)
 
 
-def test_without_numba_the_plain_path_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert scores.is_compiled(torch.device("cpu"))
-    tables_and_rows = draw("repeated pairs")
-    expected = pair_scores(*tables_and_rows)
-    monkeypatch.setattr(scores, "njit", None)
-    assert not scores.is_compiled(torch.device("cpu"))
-    torch.testing.assert_close(pair_scores(*tables_and_rows), expected)
-
-
 TINY = """
 import sys
 {before}

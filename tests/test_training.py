@@ -23,7 +23,6 @@ from movie_embed import Filters, MovieEmbedError, Recommender
 from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import read_columns
-from movie_embed.training.checkpoints import restore_epoch
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
@@ -104,28 +103,6 @@ def test_the_same_seed_repeats_every_byte_and_another_does_not(
     assert untimed(json.loads((run / "metrics.json").read_text())) == untimed(again)
 
 
-def test_gradients_and_moments_make_room_before_the_best_epoch_is_loaded(
-    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    adams: list[torch.optim.Optimizer] = []
-    held: list[object] = []
-    configure = RatingRegression.configure_optimizers
-
-    def kept(module: RatingRegression) -> torch.optim.Optimizer:
-        adams.append(configure(module))
-        return adams[-1]
-
-    def restored(module: RatingRegression, checkpoint: Path) -> int:
-        held.extend(table.grad for table in module.parameters())
-        held.extend(adams[-1].state.values())
-        return restore_epoch(module, checkpoint)
-
-    monkeypatch.setattr(RatingRegression, "configure_optimizers", kept)
-    monkeypatch.setattr("movie_embed.training.run.restore_epoch", restored)
-    train(settings(board, 2), tmp_path)
-    assert held == [None] * 4
-
-
 @pytest.mark.parametrize("implicit", ["users", "movies", "both"])
 def test_implicit_runs_save_the_vectors_that_predict(
     implicit: str, board: Path, tmp_path: Path
@@ -180,35 +157,28 @@ def test_each_users_ratings_are_saved(board: Path, tmp_path: Path, min_ratings: 
     assert saved == raw
 
 
-def test_movies_met_only_in_validation_get_no_vector(tmp_path: Path) -> None:
-    folder = write_checkerboard(tmp_path / "data")
-    with (folder / "ratings.csv").open("a") as file:
-        file.writelines(f"1,{movie},3.5,0\n" for movie in range(2000, 2100))
-    save = SaveConfig(figures=False, min_ratings=1)
-    train(settings(folder, val_fraction=0.5, save=save), tmp_path / "run")
-    movies = SavedEmbeddings.load(tmp_path / "run").movies
-    trained = movies.ids[: movies.embedded]
-    assert 20 < np.sum(trained >= 2000) < 80
-    left_out = int(movies.ids[movies.embedded])
-    title = Recommender.load(tmp_path / "run").title(left_out)
-    assert "from content; all its 1 ratings were held out for validation" in title
-
-
-def test_movies_with_few_ratings_answer_from_content(
+def test_movies_with_few_ratings_or_only_held_out_ones_answer_from_content(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_checkerboard(tmp_path / "data")
     with (folder / "ratings.csv").open("a") as file:
         file.writelines(f"1,{movie},5,0\n" for movie in range(2000, 2100))
-    train(settings(folder, val_fraction=0), tmp_path / "run")
+    train(settings(folder, val_fraction=0), tmp_path / "few")
     told = "40 movies have a vector of their own, 100 have fewer than 20 ratings (save.min_ratings"
     assert told in capsys.readouterr().out
-    recommender = Recommender.load(tmp_path / "run")
-    title = recommender.title(2000)
-    assert "from content; ratings: 1, below save.min_ratings=20" in title
+    recommender = Recommender.load(tmp_path / "few")
+    assert "from content; ratings: 1, below save.min_ratings=20" in recommender.title(2000)
     assert all(answer.movie_id < 2000 for answer in recommender.similar(101, 200))
     wide = recommender.similar(101, 200, filters=Filters(include_rare=True))
     assert len(wide) == 140  # with the one that nobody rated
+
+    save = SaveConfig(figures=False, min_ratings=1)
+    train(settings(folder, val_fraction=0.5, save=save), tmp_path / "held out")
+    recommender = Recommender.load(tmp_path / "held out")
+    movies = recommender.embeddings.movies
+    assert 20 < np.sum(movies.ids[: movies.embedded] >= 2000) < 80
+    title = recommender.title(int(movies.ids[movies.embedded]))
+    assert "from content; all its 1 ratings were held out for validation" in title
 
 
 def test_a_collapsed_model_says_so(
@@ -225,16 +195,13 @@ def test_a_collapsed_model_says_so(
             ask(101 if ask == recommender.similar else 1)
 
 
-def test_divergence_stops_with_advice(board: Path, tmp_path: Path) -> None:
+def test_divergence_stops_with_advice_and_keeps_the_last_good_checkpoint(
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = settings(board, optimizer=OptimizerConfig(1e30, "constant"))
     told = r"diverged in epoch 1, batch 2 \(step 2\).*rate of 1e\+30; lower optimizer.learning_rate"
     with pytest.raises(MovieEmbedError, match=told):
-        train(config, tmp_path)
-
-
-def test_a_later_divergence_keeps_the_last_good_checkpoint(
-    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+        train(config, tmp_path / "at once")
     forward = MovieEmbedding.forward
     calls = iter(range(10**6))
 
@@ -260,24 +227,15 @@ def epoch(module: RatingsDataModule, seed: int, number: int, size: int = 100) ->
     return [np.stack([b.users, b.movies, b.ratings], axis=1) for b in batches]
 
 
-def test_an_epoch_holds_every_rating_once_sorted_by_user(board: Path) -> None:
+@pytest.mark.parametrize("size", [1, 7, 64, 1_000, 1_025, 10**6])
+def test_batches_of_any_size_hold_every_rating_once_sorted_by_user(board: Path, size: int) -> None:
     module = module_of(board)
-    batches = epoch(module, 0, 0)
+    batches = epoch(module, 0, 0, size)
+    assert [len(batch) for batch in batches[:-1]] == [size] * ((len(module.train) - 1) // size)
     assert all((np.diff(batch[:, 0]) >= 0).all() for batch in batches)
     seen = np.concatenate(batches)
     everything = np.stack(module.triples.unpack(np.sort(module.train)), axis=1)
-    order = np.lexsort((seen[:, 1], seen[:, 0]))
-    np.testing.assert_array_equal(seen[order], everything)
-
-
-@pytest.mark.parametrize("size", [1, 7, 64, 1_000, 1_025, 10**6])
-def test_batches_of_any_size_hold_every_rating_once(board: Path, size: int) -> None:
-    module = module_of(board)
-    batches = epoch(module, 0, 0, size)
-    count = len(module.train)
-    assert [len(batch) for batch in batches[:-1]] == [size] * ((count - 1) // size)
-    pairs = np.concatenate(batches)[:, :2]
-    assert len(np.unique(pairs, axis=0)) == len(pairs) == count
+    np.testing.assert_array_equal(seen[np.lexsort((seen[:, 1], seen[:, 0]))], everything)
 
 
 def test_every_epoch_mixes_users_and_batches(board: Path) -> None:

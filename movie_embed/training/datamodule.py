@@ -242,11 +242,6 @@ class RatingsDataModule(pl.LightningDataModule):
                 mask[seen] = False
         return torch.from_numpy(masks[0]), torch.from_numpy(masks[1])
 
-    def rated_pairs(self) -> tuple[Tensor, Tensor]:
-        """Return users and movies of all training ratings, as implicit models need them."""
-        users, movies, _ = self.triples.unpack(np.sort(self.train[:]))  # sums read rows in order
-        return torch.from_numpy(users), torch.from_numpy(movies)
-
     def train_dataloader(self) -> Batches:
         """Return the training batches, each epoch in another order."""
         order, window = (self.seed, 0), self.config.window

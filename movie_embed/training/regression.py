@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -99,6 +100,7 @@ class RatingRegression(pl.LightningModule):
         return module
 
     def _set_ratings(self, data: RatingsDataModule) -> None:
+        """Tell an implicit model who rated what in training."""
         if not self.model.needs_ratings:
             return
         if len(data.triples) > data.config.window:
@@ -106,7 +108,8 @@ class RatingRegression(pl.LightningModule):
                 f"model.implicit={self.hparams['implicit']} needs all ratings in memory: leave it "
                 f"out, or set data.window={len(data.triples)} if there is enough"
             )
-        self.model.set_ratings(*data.rated_pairs())
+        users, movies, _ = data.triples.unpack(np.sort(data.train[:]))  # sums read rows in order
+        self.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Predict stars, as the model does."""
