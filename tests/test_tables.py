@@ -101,7 +101,8 @@ def test_titles_with_a_year_column_and_genres_of_every_form(genres: str, tmp_pat
 def test_titles_by_tmdb_id_are_joined_through_links(tmp_path: Path) -> None:
     metadata = (
         "adult,genres,id,imdb_id,title,overview\n"
-        "False,\"[{'id': 1, 'name': 'Drama'}]\",862,tt0114709,Toy Story,\"Two\nlines\"\n"
+        "False,\"[{'id': 1, 'name': 'Drama'}]\",862,tt0114709,Toy Story,"
+        f'"Two\nlines {"x" * 200_000}"\n'
         "False,[],1997-08-20,0,broken,row\n"
         "False,[],949,tt0113277,Heat,x\n"
     )

@@ -18,6 +18,7 @@ from movie_embed.data.tables import Table, quoted, relation_of, split_line, uniq
 
 Fields = list[str] | str  # values, or what is wrong with them
 _ESCAPED = re.compile("[\udc80-\udcff]")
+csv.field_size_limit(2**24)  # a plot may be long
 
 
 def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
