@@ -14,6 +14,7 @@ from checkerboard import curves, untimed
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from running import ROOT
+from synthetic import write_folder
 from tensorboard.summary.writer import event_file_writer
 
 from movie_embed import MovieEmbedError
@@ -171,10 +172,12 @@ def test_a_run_that_was_cut_while_saving_is_finished(
         patch.setattr(f"movie_embed.training.run.{cut}", _crash)
         with pytest.raises(Crash):
             train(config, run)
+    write_folder(run, {"projector/.metadata.tsv.1-1.tmp": b"half"})  # as a killed process leaves it
     resumed = replace(config, resume="run")
     assert train(resumed, age(run))["epochs"] == EPOCHS
     assert json.loads((run / "metrics.json").read_text())["epochs"] == EPOCHS
     assert (run / "projector_config.pbtxt").exists()
+    assert not list(run.rglob(".*.tmp"))
     if not extended:
         assert_same(run, whole)
     with pytest.raises(MovieEmbedError, match="finished its 4 epochs"):

@@ -105,7 +105,7 @@ def train(
     if is_forked():  # whose OpenMP threads did not outlive the fork: sharing work waits for ever
         torch.set_num_threads(1)
     with claimed(run, config):
-        for folder in (run, run / "checkpoints"):
+        for folder in (run, *run.glob("*/")):
             remove_leftovers(folder)
         data = data or RatingsDataModule(config.data, config.seed)
         data.setup()
