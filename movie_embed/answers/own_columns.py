@@ -284,8 +284,9 @@ def _shown(header: Sequence[str]) -> str:
 
 def _no_column(name: str, header: Sequence[str], role: str, what: str) -> MovieEmbedError:
     near, shown = did_you_mean(role, header), _shown(header)
+    list_way = "; among= and exclude= take movies without ratings" if role == "rating" else ""
     return MovieEmbedError(
-        f"{name} has no column of {what}: it has {shown}{near} (columns.{role}= names it)"
+        f"{name} has no column of {what}: it has {shown}{near} (columns.{role}= names it{list_way})"
     )
 
 
