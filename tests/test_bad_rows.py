@@ -149,6 +149,7 @@ def test_skipping_has_a_cache_of_its_own_that_knows_how_many(
         DataConfig(on_bad_rows="warn")
 
 
+TIMED, TOLD = b"userId,movieId,rating,timestamp\n", [(0, "5"), (1, "soon")]
 AGAIN = ratings_csv() + b"7,30,1.0,5\n"
 
 
@@ -163,6 +164,14 @@ def test_timestamps_are_seconds_or_dates_or_refused(tmp_path: Path) -> None:
     triples = load(tmp_path, timestamp="none")
     assert rows_of(triples)[3] == (7, 30, 1.0)
     assert "the last in the file is kept" in str(triples.notes)
+
+
+def test_times_of_parts_with_bad_rows_are_named_by_their_own_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = {f"part-{n}.csv": TIMED + f"1,2\n1,10,{n + 3}.0,{t}\n".encode() for n, t in TOLD}
+    assert rows_of(load(write_folder(tmp_path, parts), skip=True)) == [(1, 10, 3.0)]
+    assert f"{tmp_path / 'part-1.csv'}, line 3: timestamp 'soon' is neither" in caplog.text
 
 
 BAD_FRAME: dict[str, list[Any]] = {

@@ -46,6 +46,7 @@ from movie_embed.data.values import (
 from movie_embed.errors import MovieEmbedError
 
 _VALUES = ("user", "movie", "rating")
+_CLEANED = (*RATING_ROLES, "path", "number")  # columns of good rows, and where they were
 _DENSE = 2**22  # ids as close as this are cast, not looked up
 _FETCHED = 2**9  # vectors of 2,048 rows that are fetched together
 _STRIPPED = "trim({0}, ' ' || chr(9))"
@@ -122,6 +123,7 @@ class _Reader:
     ) -> None:
         quotes = table.quotes and any(map(holds_quotes, table.local))
         self.table = replace(table, quotes=quotes)
+        self.paths, self.unit = table.paths, table.unit
         self.config = config
         self.bad_rows = bad_rows
         self.scratch = scratch
@@ -185,16 +187,16 @@ class _Reader:
             for path, number, row in walk(self.table, RATING_ROLES):
                 found = (fault.get(text, "") for fault, text in zip(faults, row, strict=False))
                 if problem := row if isinstance(row, str) else next(filter(None, found), ""):
-                    self.bad_rows.note(path, number, problem, self.table.unit)
+                    self.bad_rows.note(path, number, problem, self.unit)
                     continue
-                writer.writerow(row)
+                writer.writerow([*row, path, number])
                 for counter, text in zip(texts, row, strict=False):
                     counter[text] += 1
-        for path in self.table.paths:
+        for path in self.paths:
             self.bad_rows.settle(path, texts[0].total())
         self.table = replace(
-            self.table, kind="text", names=RATING_ROLES, delimiter=",", first=0, quotes=True,
-            roles={role: role for role in RATING_ROLES}, unpacked=(target,),
+            self.table, paths=self.paths[:1], kind="text", names=_CLEANED, delimiter=",", first=0,
+            quotes=True, roles={name: name for name in _CLEANED}, unpacked=(target,),
         )  # fmt: skip
         return [*texts]
 
@@ -287,12 +289,13 @@ class _Reader:
         odd = "FROM again WHERE time <> '' AND NOT isfinite(seconds)"
         texts = dict(self.engine.sql(f"SELECT place, time {odd}").fetchall())
         bad_times = BadRows(self.bad_rows.skip)  # the rows themselves are good
-        rows = walk(self.table, RATING_ROLES) if texts else ()
-        for place, (path, number, _) in enumerate(rows, start=1):
+        rows = walk(self.table, _CLEANED[-2:]) if texts else ()
+        for place, (path, number, was) in enumerate(rows, start=1):
             if place in texts:
+                where, line = (was[0], int(was[1])) if was[0] else (str(path), number)
                 problem = f"timestamp {texts[place]!r} {_NO_TIME}"
-                bad_times.note(path, number, problem, self.table.unit)
-        for path in self.table.paths:
+                bad_times.note(where, line, problem, self.unit)
+        for path in self.paths:
             bad_times.settle(path, 1, "timestamps that count as missing")
         self.engine.execute("UPDATE again SET seconds = '-inf' WHERE NOT isfinite(seconds)")
 
