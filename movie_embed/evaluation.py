@@ -17,7 +17,7 @@ Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 Ratings = tuple[Rows, Rows, Floats]  # users, movies and stars, each of shape (ratings,)
 
-RELEVANT = 4.0  # stars of a held-out rating that a ranking should bring back
+_RELEVANT = 0.75  # of the scale, 4 of 5 stars: what a ranking should bring back
 _DAMPING = (15.0, 10.0)  # of users' and of movies' biases
 _SWEEPS = 50  # at most
 _SETTLED = 5e-3  # stars
@@ -96,6 +96,45 @@ def fit_biases(blocks: Callable[[], Iterable[Ratings]], users: int, movies: int)
     return Biases(mean, user_biases, movie_biases)
 
 
+def last_ratings(users: Rows, times: Floats, share: float) -> NDArray[np.bool_]:
+    """Return which ratings are held out if each user's last ones are.
+
+    Parameters
+    ----------
+    users, times
+        Of each rating, shape (ratings,); of equal times the later row is the later rating.
+    share
+        Of each user's ratings, rounded down: who has fewer than ``1 / share`` keeps all.
+    """
+    order = np.lexsort((times, users))
+    counts = np.bincount(users)
+    ends = np.cumsum(counts)[users[order]]
+    held_out = np.empty(len(users), np.bool_)
+    held_out[order] = ends - np.arange(len(users)) <= counts[users[order]] * share
+    return held_out
+
+
+def unseen_users(
+    users: Rows, share: float, seed: int, given: float = 0.8
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which ratings are of users held out whole, and which of these a fold-in is given.
+
+    Parameters
+    ----------
+    users
+        Of each rating, shape (ratings,).
+    share
+        Of the users, drawn at random.
+    seed
+        Of both draws.
+    given
+        The share of their ratings that the fold-in gets; the others are to be predicted.
+    """
+    rng = np.random.default_rng(seed)
+    theirs = (rng.random(int(users.max()) + 1) < share)[users]
+    return theirs, theirs & (rng.random(len(users)) < given)
+
+
 class MovieLists(NamedTuple):
     """Movies of each user: those of user u are ``movies[starts[u]:starts[u + 1]]``."""
 
@@ -172,8 +211,15 @@ def coverage(top: Rows, movie_count: int) -> float:
 
 
 def mean_popularity(top: Rows, rating_counts: Rows) -> float:
-    """Return the mean number of ratings, shape (movies,), of the movies in the lists."""
-    return float(np.mean(rating_counts[top[top >= 0]]))
+    """Return the mean number of ratings, shape (movies,), of the movies in the lists, if any."""
+    shown = rating_counts[top[top >= 0]]
+    return float(np.mean(shown)) if len(shown) else math.nan
+
+
+def relevant_stars(rating_range: tuple[float, float]) -> float:
+    """Return the stars from which a held-out rating says that a movie was liked."""
+    low, high = rating_range
+    return low + _RELEVANT * (high - low)
 
 
 def evaluate_ranking(
@@ -192,7 +238,7 @@ def evaluate_ranking(
     known
         What each user has rated in training: no candidates.
     wanted
-        What each user should get: held-out ratings of `RELEVANT` stars or more.
+        What each user should get: held-out ratings of `relevant_stars` or more.
     rating_counts
         Each movie's training ratings, shape (movies,).
     ks

@@ -16,6 +16,7 @@ from movie_embed.evaluation import (
     evaluate_ranking,
     fit_biases,
     genre_precision,
+    last_ratings,
     mean_popularity,
     ndcg,
     recall,
@@ -23,6 +24,7 @@ from movie_embed.evaluation import (
     sequel_recall,
     series_of,
     top_rows,
+    unseen_users,
 )
 
 HITS = np.array([[True, False, True], [False, True, False], [False, False, False]])
@@ -140,3 +142,21 @@ def test_metrics_need_no_torch() -> None:
     code = "import sys, movie_embed.evaluation; print({'torch', 'pandas'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "set()\n"
+
+
+def test_the_last_ratings_of_each_user_are_held_out_by_time() -> None:
+    users, times = np.array([0, 1, 0, 0, 1, 0, 2]), np.array([9, 1, 3, 9, 2, 1, 5.0])
+    held_out = last_ratings(users, times, 0.5)
+    assert held_out.tolist() == [True, False, False, True, True, False, False]
+    assert not last_ratings(users, times, 0.2).any()
+
+
+def test_users_are_held_out_whole_and_some_of_their_ratings_given() -> None:
+    users = np.repeat(np.arange(200), 30)
+    theirs, given = unseen_users(users, 0.25, seed=1)
+    each = theirs.reshape(200, 30)
+    assert (each.all(axis=1) == each.any(axis=1)).all()
+    assert 30 < each.any(axis=1).sum() < 70
+    assert given[theirs].mean() == pytest.approx(0.8, abs=0.05)
+    assert not given[~theirs].any()
+    assert (unseen_users(users, 0.25, seed=2)[0] != theirs).any()
