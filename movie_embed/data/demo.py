@@ -2,8 +2,8 @@
 
 The package ships no ratings, only a model of them: the 1,005 most rated movies of a pooled
 MovieLens sample with their popularity, biases and factors, and how active users are
-(`scripts/fit_demo.py` learns them). Each user draws tastes and an activity, movies by
-popularity, and stars from the model plus noise.
+(`scripts/fit_demo.py` learns them). Each user draws tastes, interests and an activity, movies by
+popularity and interest, and stars from the model plus noise.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ RATING_RANGE = (0.5, 5.0)
 DEFAULT_USERS = 9_000
 
 _BLOCK = 4_096
+_INTEREST = 1.3  # spread of the logarithm of a user's interest in a movie
+_BUSIER, _SKEW = 0.4, 1.25  # make up for the ratings, mostly of popular movies, that it takes
 _SEED = 2020
 
 Floats = NDArray[np.float32]
@@ -75,14 +77,22 @@ def draw_ratings(users: int, seed: int = _SEED) -> pd.DataFrame:
 def _draw_choices(rng: np.random.Generator, size: int) -> tuple[Rows, Rows]:
     """Draw who rates what, as rows.
 
-    A user comes to a movie of popularity p after an exponential time of rate p and rates all
-    that come before the activity t, hence each with probability 1 - exp(-p t); the first always.
-    Activity is log-normal: many rate few movies and a few rate most.
+    A user with the interest i in a movie of popularity p comes to it after an exponential time of
+    rate i p and rates all that come before the activity t, hence each with probability
+    1 - exp(-i p t); the first always. Interest is log-normal with mean 1 and alike for movies with
+    like factors, so who rates what tells of series and genres, as in life. It is drawn apart from
+    the tastes: stars say the same of a movie whoever chooses it. Activity is log-normal: many rate
+    few movies and a few rate most.
     """
     demo = model()
-    activity = rng.lognormal(demo.activity_mean, demo.activity_std, (size, 1))
+    activity = rng.lognormal(demo.activity_mean + _BUSIER, demo.activity_std, (size, 1))
+    traits = demo.factors[:, :-1]  # the last is a user's bias
+    traits = traits * np.float32(_INTEREST) / np.linalg.norm(traits, axis=1, keepdims=True)
+    interest = rng.standard_normal((size, traits.shape[1]), dtype=np.float32) @ traits.T
+    interest -= np.float32(_INTEREST**2 / 2)
     arrival = rng.standard_exponential((size, len(demo.popularity)), dtype=np.float32)
-    arrival /= demo.popularity
+    popularity = demo.popularity**_SKEW
+    arrival /= popularity / popularity.sum() * np.exp(interest, out=interest)
     chosen = arrival < activity.astype(np.float32)
     chosen[np.arange(size), arrival.argmin(axis=1)] = True
     users, rated = np.nonzero(chosen)
