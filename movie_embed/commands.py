@@ -72,7 +72,9 @@ def train(cfg: DictConfig) -> float | None:
                 name_latest(run)
             except MovieEmbedError as error:
                 print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
-        return metrics.get(config.objective)
+        value = metrics.get(config.objective)
+        # Searches minimise.
+        return -value if config.objective == "ndcg" and value else value
     return None
 
 

@@ -51,9 +51,11 @@ for _name, _lowest, _least, _size, _sum in map(str.split, _RELEASES.strip().spli
         f"{'sha256' if len(_sum) == 64 else 'md5'}:{_sum}",
     )
 
+OBJECTIVES = ("val_rmse", "val_mae", "ndcg", "train_rmse", "train_seconds")
 WINDOW = 2**25  # more than the largest MovieLens release
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 _MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
+_OF_MOVIES = {"combine", "metric", "weights", "not_like"}  # settings of these questions alone
 
 Count = Annotated[int, at_least(1)]
 OptionalCount = Annotated[int | None, at_least(1)]
@@ -163,6 +165,15 @@ class ModelConfig(Checked, section="model."):
 
 
 @dataclass
+class RankingConfig(Checked, section="ranking."):
+    """The second head: which movies a person would choose, from who rated what (EASE)."""
+
+    enabled: bool = True
+    l2: Annotated[float, must(lambda strength: strength > 0, "above 0")] = 400.0
+    movies: Count = 4000
+
+
+@dataclass
 class OptimizerConfig(Checked, section="optimizer."):
     """Adam's settings, and how its learning rate changes over the run."""
 
@@ -225,13 +236,12 @@ class TrainConfig(Checked):
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     save: SaveConfig = field(default_factory=SaveConfig)
+    ranking: RankingConfig = field(default_factory=RankingConfig)
     seed: Annotated[int, must(lambda n: 0 <= n < 2**32, "from 0 to 4294967295")] = 0
     resume: str | None = None
     overwrite: bool = False
-    # A sweep compares its runs by it: less is better in each.
-    objective: Annotated[str, one_of("val_rmse", "val_mae", "train_rmse", "train_seconds")] = (
-        "val_rmse"
-    )
+    # A sweep compares its runs by it: more is better of ndcg, less of the others.
+    objective: Annotated[str, one_of(*OBJECTIVES)] = "val_rmse"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -245,7 +255,7 @@ class TrainConfig(Checked):
         """Refuse what a sweep's runs cannot have: resume, processes, errors on nothing held out."""
         require(self.resume is None, "resume", self.resume, "left out in a sweep")
         require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
-        measured = self.data.val_fraction > 0 or not self.objective.startswith("val_")
+        measured = self.data.val_fraction > 0 or self.objective.startswith("train_")
         allowed = "train_rmse or train_seconds in a sweep with data.val_fraction=0"
         require(measured, "objective", self.objective, allowed)
 
@@ -276,20 +286,22 @@ class RecommendConfig(Checked):
     new_movie: str | None = None
     new_genres: Any = None
     user_id: Any = None
-    ratings: str | None = None
+    ratings: Any = None
     rate: StarsByMovie = None
-    scale: Annotated[float | None, must(lambda top: top > 0, "the highest rating: 5, 10, 100")] = (
-        None
-    )
+    scale: Annotated[float | None, must(lambda top: top > 0, "above 0: 5, 10, 100")] = None
     columns: OwnColumns = field(default_factory=OwnColumns)
     rated_by: Any = None
     k: int = 10
     combine: str = "mean"
-    metric: str = "cosine"
+    metric: str | None = None
+    order: str | None = None
+    together: str = "average"
     weights: list[float] | None = None
     not_like: Any = None
     genres: Any = None
     exclude_genres: Any = None
+    among: str | None = None
+    exclude: str | None = None
     years: Any = None
     min_count: int = 0
     include_rare: bool = False
@@ -304,37 +316,36 @@ class RecommendConfig(Checked):
         given = {key.name for key in fields(self) if getattr(self, key.name) != key.default}
         given -= set() if any(vars(self.columns).values()) else {"columns"}
         about_movies = bool(given & set(_MOVIE_QUESTIONS))
-        if self.show == "vector":
-            if not about_movies:
-                raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
-            fitting = {*_MOVIE_QUESTIONS, "new_genres", "show", "run", "format"}
-            self._leave_out(given - fitting, "with show=vector")
-        for key, most in (("movie_id", None), ("user_id", 1)):
-            value, ids = getattr(self, key), listed(getattr(self, key))[:most]
-            known = all(isinstance(each, str) or as_whole(each) is not None for each in ids)
-            allowed = "an id" if most else "an id or a list: 'movie_id=[1,4896]'"
-            require(known and value != [] and len(listed(value)) == len(ids), key, value, allowed)
+        vectors, files = self.show == "vector", self.ratings is not None
+        if vectors and not about_movies:
+            raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
+        for key in ("movie_id", "user_id"):
+            value = getattr(self, key)
+            known = all(isinstance(e, str) or as_whole(e) is not None for e in listed(value))
+            require(known and value != [], key, value, f"an id or a list: '{key}=[1,4896]'")
         if about_movies + len(given & {"user_id", "ratings", "rate"}) != 1:
             raise MovieEmbedError(
                 'ask one thing: movie="toy story", movie_id=1, user_id=123, ratings=my.csv or '
                 "'rate={1: 5, 4896: 3.5}'"
             )
-        if not self.new_movie:
-            self._leave_out(given & {"new_genres"}, "unless new_movie is given")
-        if self.ratings is None:
-            self._leave_out(given & {"scale", "columns", "rated_by"}, "unless ratings is given")
-            require(self.show != "matches", "show", self.show, "left out unless ratings is given")
+        named = {*_MOVIE_QUESTIONS, "new_genres", "show", "run", "format"}
+        for keys, fit, why in (
+            (given - named, not vectors, "with show=vector"),
+            ({"new_genres"}, self.new_movie, "unless new_movie is given"),
+            ({"scale", "columns", "rated_by"}, files, "unless ratings is given"),
+            ({"order", "together"}, not about_movies, "where a movie is asked about"),
+            (_OF_MOVIES, about_movies, "unless a movie is asked about"),
+        ):
+            for key in sorted(given & keys if not fit else ()):
+                require(False, key, getattr(self, key), f"left out {why}")
+        require(
+            files or self.show != "matches", "show", "matches", "left out unless ratings is given"
+        )
         lists = self.show == "answers" or self.format != "letterboxd"
         require(lists, "format", self.format, f"table, json or csv with show={self.show}")
-        if not about_movies:
-            only = given & {"combine", "metric", "weights", "not_like"}
-            self._leave_out(only, "unless a movie is asked about")
-        self.movie = [str(title) for title in listed(self.movie)]
+        self.movie, self.ratings = (list(map(str, listed(v))) for v in (self.movie, self.ratings))
         self.movie_id, self.not_like = listed(self.movie_id), listed(self.not_like)
-
-    def _leave_out(self, keys: set[str], why: str) -> None:
-        for key in sorted(keys):
-            require(False, key, getattr(self, key), f"left out {why}")
+        self.user_id = listed(self.user_id)
 
 
 @dataclass

@@ -72,6 +72,45 @@ def fold_in(
     return fitted
 
 
+def rating_parts(
+    ratings: tuple[Floats, Floats, Floats],
+    rating_range: tuple[float, float],
+    ridge: float,
+    fitted: tuple[Vector, Vector],
+    targets: Floats,
+) -> tuple[Vector, Vector]:
+    """Return what each rating adds to the scores of some movies, and what the prior adds.
+
+    At the minimum of `fold_in` the gradient is zero, so the fit is the prior plus
+    ``sum_i jacobian_i * (stars_i - predicted_i) / ridge``: a sum over the ratings, and so is every
+    score (the representer theorem).
+
+    Parameters
+    ----------
+    ratings
+        Vectors, biases and stars of the movies rated, as `fold_in` took them.
+    rating_range, ridge
+        As `fold_in` took them.
+    fitted
+        What `fold_in` returned, and its prior.
+    targets
+        Vectors of the movies that are scored, shape (movies, dim).
+
+    Returns
+    -------
+    tuple of array
+        Shapes (movies, ratings) and (movies,).
+    """
+    vectors, biases, stars = ratings
+    taste, prior = fitted
+    design, aims = (np.column_stack([v, np.ones(len(v))]) for v in (vectors, targets))
+    low, high = rating_range
+    predicted = predict_stars(design @ taste + biases, rating_range)
+    slopes = (predicted - low) * (high - predicted) / (high - low)
+    parts: Vector = aims @ (design * (slopes * (stars - predicted) / ridge)[:, None]).T
+    return parts, aims @ prior
+
+
 class _Problem(NamedTuple):
     design: Vector
     offsets: Vector

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.data.movies import TABLE_COLUMNS, MovieTable, ids_of
+from movie_embed.embeddings.ease import Ease
 from movie_embed.errors import MovieEmbedError, program
 from movie_embed.storage import read_columns, remove_leftovers, write_columns, write_text
 
@@ -116,6 +117,10 @@ class SavedEmbeddings:
         runs saved before they were counted.
     min_learned
         The threshold below which movies that were trained on have no vector of their own either.
+    ease
+        The second head, or None where there is none or it was not read.
+    ranks
+        Whether the run has a second head.
     """
 
     vectors: NDArray[np.float32]
@@ -130,6 +135,8 @@ class SavedEmbeddings:
     content: ContentVectors | None = None
     star_counts: dict[float, int] = field(default_factory=dict)
     min_learned: int = 1
+    ease: Ease | None = None
+    ranks: bool = False
 
     @property
     def fold_in_ridge(self) -> float:
@@ -144,9 +151,9 @@ class SavedEmbeddings:
             "average_user": self.average_user,
             **self.movies.to_columns(),
         }
-        for prefix, part in (("user", self.users), ("content", self.content)):
+        for prefix, part in (("user", self.users), ("content", self.content), ("ease", self.ease)):
             if part:
-                columns |= {f"{prefix}_{name}": column for name, column in vars(part).items()}
+                columns |= {f"{prefix}_{c.name}": getattr(part, c.name) for c in fields(part)}
         metadata = {
             "layout": _LAYOUT,
             "rating_range": self.rating_range,
@@ -156,6 +163,7 @@ class SavedEmbeddings:
             "users": self.users is not None,
             "star_counts": list(self.star_counts.items()),
             "min_learned": self.min_learned,
+            "ranks": self.ease is not None,
             "links": self.movies.links is not None,
         }
         write_columns(run / FILE_NAME, "embeddings", columns, metadata)
@@ -187,6 +195,7 @@ class SavedEmbeddings:
             average_user=columns["average_user"],
             star_counts=dict(metadata.get("star_counts", [])),
             min_learned=metadata.get("min_learned", 1),
+            ranks=metadata.get("ranks", False),
         )
 
     @staticmethod
@@ -216,6 +225,19 @@ class SavedEmbeddings:
         file, _ = _described(run)
         columns = _columns(file, [f"content_{column.name}" for column in fields(ContentVectors)])
         return ContentVectors(*columns.values())
+
+    @staticmethod
+    def load_ease(run: Path) -> Ease:
+        """Read the second head of a run that has one.
+
+        Raises
+        ------
+        MovieEmbedError
+            The file is damaged.
+        """
+        file, _ = _described(run)
+        columns = _columns(file, [f"ease_{column.name}" for column in fields(Ease)])
+        return Ease(*columns.values())
 
 
 def no_users(source: object) -> MovieEmbedError:

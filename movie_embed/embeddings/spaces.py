@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.embeddings.ease import Ease
 from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings, no_users
 from movie_embed.errors import MovieEmbedError
 
@@ -97,6 +98,13 @@ class Spaces:
         if self.run is None:
             raise no_users("the model")
         return SavedEmbeddings.load_users(self.run)
+
+    @cached_property
+    def ease(self) -> Ease | None:
+        """The second head; None where the run has none."""
+        if self.embeddings.ease is not None or not self.embeddings.ranks or self.run is None:
+            return self.embeddings.ease
+        return SavedEmbeddings.load_ease(self.run)
 
     @cached_property
     def of_users(self) -> Space:

@@ -74,6 +74,7 @@ def describe_result(
         [
             f"RMSE in stars, epoch {metrics['best_epoch']} of {metrics['epochs']}",
             *(f"  {label:<12}{rmse:.4f}" for label, rmse in errors.items()),
+            *_described_ranking(metrics),
             f"{plural(metrics['epochs'], 'epoch')} in {metrics['train_seconds']:.1f} s, "
             f"{metrics['ratings_per_second']:,} ratings/s, {how}; "
             f"then {saving:.1f} s to measure and save",
@@ -81,3 +82,12 @@ def describe_result(
             f"  {program('recommend')} movie_id={most_rated} {setting('run', folder)}",
         ]
     )
+
+
+def _described_ranking(metrics: Mapping[str, Any]) -> list[str]:
+    if metrics["ndcg"] is None:
+        return []
+    lines = ["held-out ratings of 4 of 5 stars or more, ranked among all movies: nDCG, recall@10"]
+    for label, key in (("recommended", ""), ("popularity", "popularity_")):
+        lines.append(f"  {label:<12}{metrics[f'{key}ndcg']:.4f}  {metrics[f'{key}recall']:.4f}")
+    return lines

@@ -34,6 +34,7 @@ from movie_embed.training.callbacks import (
     Throughput,
     Unprofiled,
 )
+from movie_embed.training.card import model_card
 from movie_embed.training.checkpoints import (
     AtomicCheckpointIO,
     keep_checkpoints,
@@ -57,7 +58,17 @@ _MAIN_SETTINGS = (
     "optimizer.learning_rate",
     "trainer.max_epochs",
 )
-_FINAL_METRICS = ("val_rmse", "train_rmse", "bias_only_rmse", "train_seconds", "ratings_per_second")
+_FINAL_METRICS = (
+    "val_rmse",
+    "train_rmse",
+    "bias_only_rmse",
+    "ndcg",
+    "recall",
+    "popularity_ndcg",
+    "popularity_recall",
+    "train_seconds",
+    "ratings_per_second",
+)
 
 
 def train(
@@ -77,8 +88,8 @@ def train(
         All settings. With `resume` the run in the folder goes on from its last checkpoint.
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
-        ``embeddings.safetensors``, TensorBoard events and, unless ``save.figures=false``,
-        ``figures/`` and what TensorBoard's projector reads.
+        ``embeddings.safetensors``, ``README.md``, TensorBoard events and, unless
+        ``save.figures=false``, ``figures/`` and what TensorBoard's projector reads.
     data
         In place of ``RatingsDataModule(config.data, config.seed)``.
     module
@@ -156,8 +167,10 @@ def _finish(
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
+    saved, ranked = save_embeddings(config, data, module.model, module.l2, run)
+    metrics |= ranked
+    write_text(run / "README.md", model_card(config, data.triples, saved, metrics))
     _log_outcome(trainer, config, swept, metrics)
-    save_embeddings(config, data, module.model, module.l2, run)
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
     how = "compiled loops" if is_compiled(trainer.strategy.root_device) else "plain loops"

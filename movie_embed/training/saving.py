@@ -21,6 +21,7 @@ from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.threads import blas_threads
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
+from movie_embed.training.ranking import fit_head, ranking_metrics
 from movie_embed.training.report import describe_learned
 
 Floats = NDArray[np.float32]
@@ -38,10 +39,12 @@ def save_embeddings(
     model: MovieEmbedding,
     l2: float,
     run: Path,
-) -> None:
+) -> tuple[SavedEmbeddings, dict[str, float | None]]:
     """Save movies, users and what they rated into a run folder, and estimate the rare movies.
 
-    The `model`, on the CPU, was trained on `data` with a strength of `l2`.
+    The second head is fitted here too. The `model`, on the CPU, was trained on `data` with a
+    strength of `l2`. Return what was saved, without its users, and how well both heads rank
+    held-out ratings.
     """
     triples, (unseen_users, unseen_movies) = data.triples, data.unseen
     user_vectors, movie_vectors = (table.detach().numpy() for table in model.tables())
@@ -78,7 +81,10 @@ def save_embeddings(
     with blas_threads(torch.get_num_threads()):
         told = partial(tqdm, desc="rare movies", delay=5, mininterval=5)
         content = estimate_rare(embeddings, users, told)
+        embeddings = replace(embeddings, ease=fit_head(data, embeddings, config.ranking))
+        metrics = ranking_metrics(data, embeddings, users)
     replace(embeddings, content=content, users=users if with_users else None).save(run)
+    return embeddings, metrics
 
 
 def _enough(counts: Rows) -> int:

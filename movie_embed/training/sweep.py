@@ -163,7 +163,9 @@ def _report(folder: Path) -> list[dict[str, Any]]:
 
     runs = [_row(note, run, folder) for note, run in notes]
     table = pd.DataFrame(runs).convert_dtypes()
-    table = table.sort_values(Start.objective, kind="stable", na_position="last")
+    table = table.sort_values(
+        Start.objective, ascending=Start.objective != "ndcg", kind="stable", na_position="last"
+    )
     runs = [runs[row] for row in table.index]
     write_text(folder / "sweep.csv", table.to_csv(index=False))
     write_text(folder / "sweep.json", json.dumps(runs, indent=2) + "\n")

@@ -1,0 +1,125 @@
+"""The second head, fitted to who rated what, and how well both heads rank held-out ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.config import RankingConfig
+from movie_embed.data.packing import bit_width, drop_pages
+from movie_embed.embeddings.ease import Ease, fit_ease, match_scores, rating_values
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
+from movie_embed.evaluation import MovieLists, evaluate_ranking, relevant_stars
+from movie_embed.training.datamodule import RatingsDataModule
+
+Rows = NDArray[np.integer[Any]]
+Ratings = tuple[Rows, Rows, NDArray[np.float32]]
+
+_RANKED_USERS = 10_000
+
+
+def fit_head(data: RatingsDataModule, saved: SavedEmbeddings, config: RankingConfig) -> Ease | None:
+    """Fit the second head to the training ratings; None where it is switched off."""
+    if not config.enabled:
+        return None
+    return fit_ease(
+        partial(_by_users, data, _row_of(data, saved)),
+        data.triples.counts.users,
+        saved.movies.rating_counts,
+        saved.movies.embedded,
+        saved.rating_range,
+        config.l2,
+        config.movies,
+    )
+
+
+def ranking_metrics(
+    data: RatingsDataModule, saved: SavedEmbeddings, users: UserEmbeddings
+) -> dict[str, float | None]:
+    """Return nDCG@10 and recall@10 of held-out ratings that are liked, and those of popularity.
+
+    At most 10,000 users are ranked for, evenly taken from those who have such ratings. Movies are
+    ranked as `Recommender.for_user` ranks them, with the vectors that training gave the users.
+    """
+    names = ("ndcg", "recall", "popularity_ndcg", "popularity_recall")
+    users_of, movies, stars = data.triples.unpack(data.val)
+    rows = _row_of(data, saved)[movies]
+    liked = stars >= relevant_stars(saved.rating_range)
+    asked = np.unique(users_of[liked])
+    asked = asked[:: max(-(-len(asked) // _RANKED_USERS), 1)]
+    if not len(asked):
+        return dict.fromkeys(names)
+    mine = liked & np.isin(users_of, asked)
+    wanted = MovieLists.of(users_of[mine], rows[mine], len(users.ids))
+    known, values = _known(data, saved, asked)
+    counts = saved.movies.rating_counts[: data.triples.counts.movies]
+
+    def score(some: Rows) -> NDArray[np.float32]:
+        scores = np.full((len(some), len(counts)), -np.inf, np.float32)
+        parts = [slice(known.starts[user], known.starts[user + 1]) for user in some]
+        people = np.repeat(np.arange(len(some)), [part.stop - part.start for part in parts])
+        rated = np.concatenate([known.movies[part] for part in parts])
+        worth = np.concatenate([values[part] for part in parts])
+        likings = users.vectors[some] @ saved.vectors.T + saved.biases + users.biases[some, None]
+        if saved.ease:
+            likings = 1 / (1 + np.exp(-likings))
+            chosen = saved.ease.scores(people, rated, worth, len(some), len(saved.vectors))
+            likings = match_scores(chosen, likings)
+        scores[:, : len(saved.vectors)] = likings
+        return scores
+
+    found = evaluate_ranking(score, known, wanted, counts, (10,))
+    plain = evaluate_ranking(
+        lambda some: np.tile(counts.astype(np.float32), (len(some), 1)),
+        known,
+        wanted,
+        counts,
+        (10,),
+    )
+    values_of = (found["ndcg@10"], found["recall@10"], plain["ndcg@10"], plain["recall@10"])
+    return dict(zip(names, values_of, strict=True))
+
+
+def _row_of(data: RatingsDataModule, saved: SavedEmbeddings) -> Rows:
+    """Return the saved table's row of each movie of the triples, shape (movies,)."""
+    order = {movie: row for row, movie in enumerate(saved.movies.ids.tolist())}
+    ids = data.triples.movies.ids[: data.triples.counts.movies].tolist()
+    return np.array([order[movie] for movie in ids])
+
+
+def _by_users(data: RatingsDataModule, row_of: Rows, step: int) -> Iterator[Ratings]:
+    """Yield the training ratings of `step` users at a time, movies as rows of the saved table.
+
+    Training ratings lie in random order; all ratings lie sorted by user, and so do those held out.
+    """
+    triples, packed, held_out = data.triples, data.triples.packed, data.val
+    shift = bit_width(triples.counts.movies) + bit_width(len(triples.levels))
+    for first in range(0, triples.counts.users, step):
+        last = min(first + step, triples.counts.users) - 1
+        ends = np.array([first << shift, ((last + 1) << shift) - 1], packed.dtype)
+        part = packed[np.searchsorted(packed, ends[0]) : np.searchsorted(packed, ends[1], "right")]
+        out = held_out[
+            np.searchsorted(held_out, ends[0]) : np.searchsorted(held_out, ends[1], "right")
+        ]
+        users, movies, stars = triples.unpack(np.delete(part, np.searchsorted(part, out)))
+        yield users, row_of[movies], stars
+        drop_pages(packed)
+
+
+def _known(
+    data: RatingsDataModule, saved: SavedEmbeddings, asked: Rows
+) -> tuple[MovieLists, NDArray[np.float32]]:
+    """Return what some users rated in training, and the values of these ratings."""
+    is_asked = np.zeros(data.triples.counts.users, np.bool_)
+    is_asked[asked] = True
+    parts: list[Ratings] = []
+    for users, rows, stars in _by_users(data, _row_of(data, saved), 2**14):
+        mine = is_asked[users]
+        parts.append((users[mine], rows[mine], stars[mine]))
+    users, rows, stars = (np.concatenate(column) for column in zip(*parts, strict=True))
+    lists = MovieLists.of(users, rows, len(is_asked))  # sorted by user already: the order stays
+    return lists, rating_values(stars, saved.rating_range)
