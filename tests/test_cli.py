@@ -97,7 +97,7 @@ def test_a_question_by_title_and_one_about_a_rare_movie(trained: Path) -> None:
 def test_questions_about_people(trained: Path) -> None:
     user = run_script("recommend.py", "user_id=3 k=2 explain=true run=my_run", trained)
     assert "predicted stars" in user.stdout
-    assert "nearest to Group" in user.stdout
+    assert "% from Group 3" in user.stdout
     assert "shared genres: Comedy, Drama" in user.stdout
     (trained / "my.csv").write_text('title,stars\n"Group 1, The 102",5\n"Group 0, The 105",1\n')
     mine = run_script("recommend.py", "ratings=my.csv k=3 format=json run=my_run", trained)
@@ -105,8 +105,20 @@ def test_questions_about_people(trained: Path) -> None:
         "recommend.py", "'rate={102: 5, 105: 1}' k=3 format=json run=my_run", trained
     )
     assert json.loads(mine.stdout) == json.loads(rated.stdout)
-    stars = [answer["predicted_stars"] for answer in json.loads(rated.stdout)]
-    assert stars == sorted(stars, reverse=True)
+    matches = [answer["match"] for answer in json.loads(rated.stdout)]
+    assert matches == sorted(matches, reverse=True)
+    assert matches[0] == 1
+    both = run_script(
+        "recommend.py", "'ratings=[my.csv,my.csv]' k=3 format=json run=my_run", trained
+    )
+    assert json.loads(both.stdout) == json.loads(mine.stdout)
+    nobody = run_script("recommend.py", "'rate={}' run=my_run", trained)
+    assert "popular and well-liked movies, as there are no ratings" in nobody.stdout
+    (trained / "list.txt").write_text("Group 3, The 104\nGroup 2, The 107\n")
+    few = run_script(
+        "recommend.py", "'rate={102: 5}' among=list.txt format=json run=my_run", trained
+    )
+    assert {answer["movie_id"] for answer in json.loads(few.stdout)} == {104, 107}
     assert group_of(json.loads(rated.stdout)[0]["movie_id"]) == 1
     assert rated.stderr == mine.stderr == ""
 
@@ -197,7 +209,6 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
         ("user_id=one", "user_id='one'"),
         ("ratings=nowhere.csv", "nowhere.csv"),
         ("'rate={101: good}'", "rate="),
-        ("'rate={}'", "no ratings"),
         ("rate=5", "rate=5"),
         ("user_id=1 metric=dot", "asked about"),
         ("movie_id=101 new_genres=Comedy", "new_movie"),

@@ -185,6 +185,10 @@ def asked(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "my.csv").write_text("title,stars,Seen,Points\nToy Story,5,Toy Story,10\n")
     (tmp_path / "ratings.csv").write_text("Name,Year,Letterboxd URI,Rating\nToy Story,1995,,5\n")
     (tmp_path / "all.csv").write_text("user,title,stars\nann,Toy Story,5\nbob,Toy Story,4\n")
+    for name in ("me.csv", "you.csv"):
+        (tmp_path / name).write_text("title,rating\nToy Story,5\n")
+    (tmp_path / "watchlist.csv").write_text("Name,Year\nMatrix,1999\nHeat,1995\n")
+    (tmp_path / "seen.txt").write_text("Heat\n")
     return tmp_path
 
 

@@ -114,14 +114,14 @@ def test_the_reason_is_the_nearest_of_the_movies_asked_about(recommender: Recomm
             q: cosine(vector(recommender, q), vector(recommender, answer.movie_id))
             for q in (10, 20, 30)
         }
-        assert answer.reason is not None
-        assert answer.reason.nearest_id == max(cosines, key=cosines.__getitem__)
-        assert answer.reason.nearest_similarity == pytest.approx(max(cosines.values()), abs=1e-6)
-        assert answer.reason.nearest_stars is None
-        if answer.reason.nearest_id != 20:  # which has no genres
-            assert answer.reason.shared_genres == answer.genres
+        (reason,) = answer.reasons
+        assert reason.movie_id == max(cosines, key=cosines.__getitem__)
+        assert reason.similarity == pytest.approx(max(cosines.values()), abs=1e-6)
+        assert reason.stars is reason.share is None
+        if reason.movie_id != 20:  # which has no genres
+            assert reason.shared_genres == answer.genres
     rated = recommender.for_user(6, explain=True)
-    assert {(a.reason.nearest_id, a.reason.nearest_stars) for a in rated if a.reason} == {(30, 5.0)}
+    assert {(r.movie_id, r.stars) for a in rated for r in a.reasons} == {(30, 5.0)}
 
 
 def test_dot_products_are_those_of_the_vectors_as_trained(recommender: Recommender) -> None:
@@ -184,23 +184,29 @@ def test_disliked_movies_push_their_like_away(recommender: Recommender, combine:
         )
 
 
-def test_a_users_answers_are_the_unrated_movies_by_predicted_stars(
+def test_a_user_gets_what_somebody_new_with_the_same_ratings_gets(
     recommender: Recommender,
 ) -> None:
-    saved_users, movies = recommender.embeddings.users, recommender.embeddings
-    assert saved_users is not None
-    scores = movies.vectors @ saved_users.vectors[0] + movies.biases + saved_users.biases[0]
-    stars = 0.5 + 4.5 / (1 + np.exp(-scores))
-    answers = recommender.for_user(5, k=ALL, filters=Filters(include_rare=True))
+    settings = {"k": ALL, "filters": Filters(include_rare=True)}
+    answers = recommender.for_user(5, **settings)
+    assert answers == recommender.for_ratings({10: 5.0, 20: 2.0, DROPPED_ID: 0.5}, **settings)
     assert len(answers) == ALL - 3
-    assert {10, 20, DROPPED_ID}.isdisjoint(ids(answers))
-    for answer in answers:
-        if not answer.from_content:
-            predicted = stars[answer.movie_id // 10 - 1]
-            assert answer.predicted_stars == pytest.approx(predicted, abs=1e-5)
     numbers = [answer.predicted_stars for answer in answers]
     assert numbers == sorted(numbers, reverse=True)
-    assert len(recommender.for_user(7, k=ALL)) == MOVIES  # who rated nothing
+    assert recommender.for_user(7, k=ALL) == recommender.for_ratings({}, k=ALL)  # rated nothing
+    assert len(recommender.for_user(7, k=ALL)) == MOVIES
+
+
+def test_a_list_keeps_answers_to_it_and_another_leaves_them_out(recommender: Recommender) -> None:
+    every = ids(recommender.for_ratings({10: 5.0}, k=ALL))
+    among, exclude = [every[7], every[3], 10], [every[0], every[3]]
+    for filters, wanted in (
+        (Filters(among=among), [every[3], every[7]]),
+        (Filters(exclude=exclude), [i for i in every if i not in exclude]),
+        (Filters(among=among, exclude=exclude), [every[7]]),
+        (Filters(among=[]), []),
+    ):
+        assert ids(recommender.for_ratings({10: 5.0}, k=ALL, filters=filters)) == wanted
 
 
 def test_similar_users_are_those_of_the_highest_cosine(recommender: Recommender) -> None:
@@ -230,7 +236,11 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
-        (lambda r: r.for_ratings({}), "no ratings"),
+        (lambda r: r.for_people([]), "people="),
+        (lambda r: r.for_people([5, 6], together="best"), "together=best: must be one of average"),
+        (lambda r: r.for_user(5, order="best"), "order=best: must be one of match, choice, stars"),
+        (lambda r: r.for_user(5, order="match"), "no second head .ranking.enabled=false"),
+        (lambda r: r.similar(10, metric="mixed"), "no second head"),
         (lambda r: r.for_ratings({10: 5.5}), r"Movie, The 10 .*5.5 stars are off the scale"),
         (lambda r: r.for_ratings({10: 0}), "off the scale, 0.5 to 5"),
         (lambda r: r.for_ratings({10: float("nan")}), "off the scale"),
@@ -248,7 +258,10 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
         (lambda r: r.with_movie("New", ["Comdy"]), "did you mean comedy"),
         (lambda r: r.similar("nothing like it"), "no movie is called"),
         (lambda r: r.similar(""), 'no movie is called ""'),
-        (lambda r: r.similar(10, metric="euclid"), "metric=euclid: must be one of cosine, whi"),
+        (
+            lambda r: r.similar(10, metric="euclid"),
+            "metric=euclid: must be one of mixed, cosine, whi",
+        ),
         (lambda r: r.similar(10, metric="whitend"), "did you mean whitened"),
         (lambda r: r.similar(10, combine="min"), "combine=min: must be one of mean, max"),
         (lambda r: r.similar(10, diversity=5), "diversity=5: must be a number from 0 to 1"),
@@ -266,7 +279,7 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
         (lambda r: r.for_user("5"), "user_id='5': must be a whole number; did you mean 5 without"),
         (lambda r: r.for_user(-(10**30)), "nearest ids: 5, 6, 7"),
         (lambda r: r.similar_users(5, k=-1), "k=-1"),
-        (lambda r: r.for_ratings([10, 20]), "must be stars by movie"),
+        (lambda r: r.for_ratings([10, 20]), "must be a whole number"),
         (lambda r: r.for_ratings({10: "5"}), "stars of 10=5: must be a number"),
         (lambda r: r.with_movie(""), "title="),
         (lambda r: Filters(years=(2005, 1990)), "years=.*must be a year, or the first and the la"),
@@ -355,4 +368,4 @@ def test_answers_become_a_data_frame(recommender: Recommender) -> None:
     ]  # fmt: skip
     assert frame.movie_id.tolist() == ids(recommender.similar(10, k=3))
     told = recommender.for_user(6, k=3, explain=True).to_pandas()
-    assert {"predicted_stars", "nearest", "nearest_stars", "shared_genres"} <= set(told.columns)
+    assert {"predicted_stars", "reasons"} <= set(told.columns)

@@ -103,7 +103,7 @@ def test_no_cosine_leaves_its_bounds_however_long_the_vectors(size: float) -> No
     for metric in ("cosine", "whitened"):
         answers = recommender.similar(10, MOVIES, metric=metric, explain=True)  # type: ignore[arg-type]
         assert all(-1 <= answer.similarity <= 1 for answer in answers)
-        assert all(-1 <= a.reason.nearest_similarity <= 1 for a in answers if a.reason)
+        assert all(-1 <= r.similarity <= 1 for a in answers for r in a.reasons)
     assert norm(recommender.vector(20).normalised) == pytest.approx(1, abs=FLOAT32_STEP)
 
 

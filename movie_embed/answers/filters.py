@@ -34,6 +34,10 @@ class Filters:
         At least this many ratings in the data.
     include_rare
         Also movies without a learned vector, with one from content.
+    among
+        Only these movies, by id or title; by default all.
+    exclude
+        None of these movies.
 
     Raises
     ------
@@ -46,6 +50,8 @@ class Filters:
     years: SupportsIndex | Sequence[SupportsIndex] | str | None = None
     min_count: int = 0
     include_rare: bool = False
+    among: Any = None
+    exclude: Any = None
 
     def __post_init__(self) -> None:
         plain = {

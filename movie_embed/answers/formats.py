@@ -16,17 +16,18 @@ from movie_embed.answers.own_ratings import Match
 from movie_embed.answers.results import MovieVector, Reason, Recommendation, Recommendations
 from movie_embed.data.names import usual_title
 
-_NUMBERS = ("similarity", "dot_product", "predicted_stars")
+_NUMBERS = ("similarity", "dot_product", "match", "predicted_stars")
 
 
 def as_table(answers: Recommendations) -> str:
-    """Return lines as the paper prints them; the number's column says which number it is."""
+    """Return lines as the paper prints them; a number's column says which number it is."""
     width = max(len(answer.title) for answer in answers)
-    label = next(name for name in _NUMBERS if name in answers[0].to_dict())
-    lines = [f"{'rank':>4}  {'title':<{width}}  year  {label.replace('_', ' ')}  genres"]
+    labels = [name for name in _NUMBERS if name in answers[0].to_dict()]
+    heads = "".join(f"{label.replace('_', ' ')}  " for label in labels)
+    lines = [f"{'rank':>4}  {'title':<{width}}  year  {heads}genres"]
     for answer in answers:
-        lines.append(_line(answer, width, label))
-        lines += [_because(answer.reason)] if answer.reason else []
+        lines.append(_line(answer, width, labels))
+        lines += map(_because, answer.reasons)
     return "\n".join(lines)
 
 
@@ -37,9 +38,14 @@ def as_json(answers: Recommendations) -> str:
 
 def as_csv(answers: Recommendations) -> str:
     """Return a header and a row per answer; genres are joined by ``|`` as in MovieLens."""
-    rows = [answer.to_dict() for answer in answers]
-    cells = [["|".join(v) if isinstance(v, tuple) else v for v in r.values()] for r in rows]
-    return _csv(list(rows[0]), cells)
+    rows: list[dict[str, Any]] = []
+    for answer in answers:
+        row = answer.to_dict()
+        rows.append(row | {"genres": "|".join(answer.genres)})
+        if answer.reasons:
+            rows[-1]["reasons"] = "|".join(reason.title for reason in answer.reasons)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return _csv(names, [[row.get(name) for name in names] for row in rows])
 
 
 def as_letterboxd(answers: Recommendations) -> str:
@@ -122,19 +128,19 @@ def _block(vector: NDArray[Any]) -> str:
     return f"{numbers}\nnorm {norm(vector):.9f}"
 
 
-def _line(answer: Recommendation, width: int, label: str) -> str:
-    number = f"{answer.to_dict()[label]:>{len(label)}.2f}"
+def _line(answer: Recommendation, width: int, labels: Sequence[str]) -> str:
+    numbers = "".join(f"{answer.to_dict()[label]:>{len(label)}.2f}  " for label in labels)
     mark = "  (from content)" if answer.from_content else ""
     return (
-        f"{answer.rank:>4}  {answer.title:<{width}}  {answer.year or '':>4}  {number}  "
+        f"{answer.rank:>4}  {answer.title:<{width}}  {answer.year or '':>4}  {numbers}"
         f"{', '.join(answer.genres)}{mark}"
     )
 
 
 def _because(reason: Reason) -> str:
-    stars = "" if reason.nearest_stars is None else f", given {reason.nearest_stars:g} stars"
-    shared = ", ".join(reason.shared_genres) or "none"
+    shared = f"shared genres: {', '.join(reason.shared_genres) or 'none'}"
+    if reason.similarity is not None:
+        return f"{'':>6}nearest to {reason.title}: similarity {reason.similarity:.2f}, {shared}"
     return (
-        f"{'':>6}nearest to {reason.nearest}{stars}: similarity "
-        f"{reason.nearest_similarity:.2f}, shared genres: {shared}"
+        f"{'':>6}{reason.share:>4.0%} from {reason.title}, given {reason.stars:g} stars; {shared}"
     )

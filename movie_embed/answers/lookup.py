@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.answers.results import Reason
+from movie_embed.answers.results import Reason, Recommendation, Recommendations
 from movie_embed.answers.search import TitleSearch
 from movie_embed.checks import is_number, listed, require, whole
-from movie_embed.data.movies import Id, nearest_ids, split_genres
-from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.data.movies import Id, as_ids_are, nearest_ids, split_genres, split_year
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.errors import MovieEmbedError
 
 if TYPE_CHECKING:
@@ -88,18 +88,35 @@ class Lookup:
         given = [movies] if isinstance(movies, MovieId) else listed(movies)
         return [self.row(movie) for movie in given]
 
+    def user(self, users: UserEmbeddings, user_id: SupportsIndex | str) -> int:
+        """Return the row of a user.
+
+        Raises
+        ------
+        MovieEmbedError
+            There is no such user.
+        """
+        text = isinstance(user_id, str) and users.ids.dtype == object
+        wanted = as_ids_are(users.ids, str(user_id) if text else whole("user_id", user_id))
+        found = np.flatnonzero(users.ids == wanted)
+        if not len(found):
+            near = np.sort(users.ids[nearest_ids(users.ids, wanted)])
+            raise MovieEmbedError(
+                f"user_id={wanted} is not in {self.embeddings.data_name}; nearest ids: "
+                + ", ".join(map(str, near))
+            )
+        return int(found[0])
+
     def rated(self, ratings: Mapping[Any, float]) -> Asked:
         """Return the rows and stars of somebody's ratings, a dict or Series, checked.
 
         Raises
         ------
         MovieEmbedError
-            There are none, a movie is unknown or rated twice, or stars are off the scale.
+            A movie is unknown or rated twice, or stars are off the scale.
         """
         by_movie = hasattr(ratings, "items")
         require(by_movie, "ratings", ratings, "stars by movie: {1: 5, 4896: 3.5}, or a Series")
-        if not len(ratings):
-            raise MovieEmbedError("there are no ratings to recommend from")
         stars_of: dict[int, float] = {}
         for movie, stars in ratings.items():
             require(is_number(stars), f"stars of {movie}", stars, "a number")
@@ -107,7 +124,9 @@ class Lookup:
             if row in stars_of:
                 raise MovieEmbedError(f"{self.name(row)} is rated twice")
             stars_of[row] = self._checked_stars(row, stars)
-        return Asked(np.array(list(stars_of)), np.array(list(stars_of.values()), np.float32))
+        return Asked(
+            np.array(list(stars_of), np.intp), np.array(list(stars_of.values()), np.float32)
+        )
 
     def _checked_stars(self, row: int, stars: float) -> float:
         low, high = self.embeddings.rating_range
@@ -134,13 +153,47 @@ class Lookup:
             why = f"all its {count:,} ratings were held out for validation, or taught nothing"
         return f"{self.name(row)} (from content; {why})"
 
-    def reason(self, row: int, near: int, cosine: float, stars: float | None) -> Reason:
-        """Return why a row is an answer: the row it is near to, their cosine, that one's stars."""
-        genres, others = (split_genres(self.movies.genres[r]) for r in (row, near))
+    def answers(
+        self,
+        rows: Rows,
+        numbers: Mapping[str, NDArray[Any]],
+        reasons: Sequence[tuple[Reason, ...]] | None = None,
+    ) -> Recommendations:
+        """Return the answers of table rows, best first, with a column of numbers each."""
+        columns = zip(*(column.tolist() for column in numbers.values()), strict=True)
+        return Recommendations(
+            self._answer(rank, row, dict(zip(numbers, values, strict=True)), why)
+            for rank, (row, values, why) in enumerate(
+                zip(rows.tolist(), columns, reasons or [()] * len(rows), strict=True), start=1
+            )
+        )
+
+    def _answer(
+        self, rank: int, row: int, numbers: dict[str, Any], reasons: tuple[Reason, ...]
+    ) -> Recommendation:
+        title, year = split_year(self.movies.titles[row])
+        movie_id = self.movies.ids.item(row)
+        return Recommendation(
+            rank=rank,
+            movie_id=movie_id,
+            title=title or f"movie {movie_id}",
+            year=year,
+            genres=split_genres(self.movies.genres[row]),
+            from_content=row >= self.movies.embedded,
+            reasons=reasons,
+            imdb_id=self.movies.imdb_id(row),
+            tmdb_id=self.movies.tmdb_id(row),
+            **numbers,
+        )
+
+    def reason(self, row: int, other: int, **numbers: float) -> Reason:
+        """Return why a row is an answer: the row that speaks for it, and the numbers of that."""
+        genres, others = (split_genres(self.movies.genres[r]) for r in (row, other))
         return Reason(
-            nearest_id=self.movies.ids.item(near),
-            nearest=self.name(near),
-            nearest_similarity=cosine,
-            nearest_stars=stars,
+            movie_id=self.movies.ids.item(other),
+            title=self.name(other),
+            similarity=numbers.get("similarity"),
+            stars=numbers.get("stars"),
+            share=numbers.get("share"),
             shared_genres=tuple(genre for genre in genres if genre in others),
         )

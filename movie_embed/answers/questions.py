@@ -44,7 +44,8 @@ def answer(config: RecommendConfig) -> str:
         formats = {"table": vectors_as_table, "json": vectors_as_json, "csv": vectors_as_csv}
         return formats[config.format]([recommender.vector(movie) for movie in movies])
     if config.show == "matches":
-        return matches_as(config.format, _own_ratings(recommender, config).matches)
+        own = [_own_ratings(recommender, config, path) for path in config.ratings]
+        return matches_as(config.format, [match for each in own for match in each.matches])
     query, answers = ask(recommender, config)
     if not answers:
         raise MovieEmbedError(
@@ -68,18 +69,19 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
             config.years,
             config.min_count,
             config.include_rare,
+            _list(recommender, config.among),
+            _list(recommender, config.exclude),
         ),
         "diversity": config.diversity,
         "explain": config.explain,
     }
-    if config.user_id is not None:
-        return f"user {config.user_id}", recommender.for_user(config.user_id, config.k, **settings)
-    if config.ratings is not None or config.rate is not None:
-        ratings = config.rate
-        if config.ratings is not None:
-            ratings = _own_ratings(recommender, config)
-        answers = recommender.for_ratings(ratings, config.k, **settings)
-        return f"the ratings given ({len(ratings)})", answers
+    if config.user_id or config.ratings or config.rate is not None:
+        files = [_own_ratings(recommender, config, path) for path in config.ratings]
+        people = config.user_id or files or [config.rate]
+        for name in ("order", "together"):
+            settings[name] = getattr(config, name)
+        answers = recommender.for_people(people, config.k, **settings)
+        return _of_whom(config, people), answers
     recommender, movies = asked_movies(recommender, config)
     for name in ("combine", "metric", "weights", "not_like"):
         settings[name] = getattr(config, name)
@@ -99,11 +101,30 @@ def asked_movies(
     return recommender, movies
 
 
-def _own_ratings(recommender: Recommender, config: RecommendConfig) -> OwnRatings:
-    """Read the file of ``ratings=``; what is to be said of it goes to stderr."""
-    assert config.ratings is not None
+def _of_whom(config: RecommendConfig, people: list[Any]) -> str:
+    """Return for whom answers are, in words."""
+    if config.user_id:
+        return f"user{'s' * (len(people) > 1)} {' and '.join(map(str, people))}"
+    counts = list(map(len, people))
+    if not any(counts):
+        return "anybody: popular and well-liked movies, as there are no ratings"
+    return f"the ratings given ({' and '.join(f'{count:,}' for count in counts)})"
+
+
+def _list(recommender: Recommender, path: str | None) -> list[MovieId] | None:
+    """Return the movies of a list in a file; what is to be said of it goes to stderr."""
+    if path is None:
+        return None
+    listed = recommender.read_movies(path)
+    for note in listed.notes:
+        print(note, file=sys.stderr)
+    return list(listed)
+
+
+def _own_ratings(recommender: Recommender, config: RecommendConfig, path: str) -> OwnRatings:
+    """Read a file of ``ratings=``; what is to be said of it goes to stderr."""
     own = recommender.read_ratings(
-        config.ratings,
+        path,
         scale=config.scale,
         columns={k: v for k, v in vars(config.columns).items() if v},
         rated_by=config.rated_by,

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.checks import is_number, listed, require
-from movie_embed.errors import MovieEmbedError
 
 Floats = NDArray[np.floating[Any]]
 Scores = NDArray[np.float32]
@@ -85,7 +84,7 @@ def mean_query(
     Raises
     ------
     MovieEmbedError
-        The weights do not fit, or the vectors cancel out.
+        The weights do not fit.
     """
     weighed = [1] * len(liked) if weights is None else listed(weights)
     fits = len(weighed) == len(liked) and all(is_number(w) and 0 < w < np.inf for w in weighed)
@@ -94,15 +93,7 @@ def mean_query(
     query: NDArray[np.float32] = shares @ liked / shares.sum()
     if len(disliked):
         query = query - disliked.mean(axis=0) / 2
-    if not query.any():
-        raise MovieEmbedError("the movies asked about cancel out: leave one out, or combine=max")
     return query
-
-
-def greatest(candidates: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return each candidate's greatest product with a query, ``-inf`` where there is none."""
-    products: NDArray[np.float32] = (candidates @ queries.T).max(axis=1, initial=-np.inf)
-    return products
 
 
 def estimates_drawn(scores: Scores, learned: int, center: float) -> Scores:

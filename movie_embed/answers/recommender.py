@@ -12,33 +12,21 @@ from numpy.typing import NDArray
 from movie_embed.answers.filters import Catalogue, Filters, checked_shape
 from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
 from movie_embed.answers.own_ratings import ReadsFiles
-from movie_embed.answers.ranking import (
-    best_rows,
-    diverse_rows,
-    estimates_drawn,
-    greatest,
-    mean_query,
-)
-from movie_embed.answers.results import (
-    MovieVector,
-    Reason,
-    Recommendation,
-    Recommendations,
-    SimilarUser,
-)
+from movie_embed.answers.people import Order, People, Together
+from movie_embed.answers.ranking import best_rows, diverse_rows, estimates_drawn, mean_query
+from movie_embed.answers.results import MovieVector, Reason, Recommendations, SimilarUser
 from movie_embed.checks import choose, listed, names, require, whole
-from movie_embed.data.movies import Id, as_ids_are, nearest_ids, split_genres, split_year
+from movie_embed.data.movies import Id
 from movie_embed.embeddings.content import with_movie
-from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, cosines, unit
 from movie_embed.errors import MovieEmbedError
 
-Metric = Literal["cosine", "whitened", "dot"]
+Metric = Literal["mixed", "cosine", "whitened", "dot"]
 Combine = Literal["mean", "max"]
 
 _ANY = Filters()
-_LABELS = {"cosine": "similarity", "whitened": "similarity", "dot": "dot_product"}
+_MOST_REASONS = 3
 
 
 class Recommender(ReadsFiles):
@@ -85,7 +73,7 @@ class Recommender(ReadsFiles):
         k: SupportsIndex = 10,
         combine: Combine = "mean",
         *,
-        metric: Metric = "cosine",
+        metric: Metric | None = None,
         weights: Iterable[float] | None = None,
         not_like: Movie | Iterable[Movie] = (),
         filters: Filters = _ANY,
@@ -104,9 +92,11 @@ class Recommender(ReadsFiles):
             ``"mean"``: score against the mean of the query vectors. ``"max"``: against the nearest
             query vector.
         metric
-            ``"cosine"``: between normalised vectors, -1 to 1. ``"whitened"``: a cosine too, in
-            which no few directions drown the others; see `half_whitened`. ``"dot"``: of the
-            vectors as trained, unbounded, in which movies with long vectors gain.
+            ``"mixed"``, the default where the run has a second head: the mean of the whitened
+            cosine and `Ease.similarities`, -1 to 1. ``"cosine"``, else the default: between
+            normalised vectors, -1 to 1. ``"whitened"``: a cosine too, in which no few directions
+            drown the others; see `half_whitened`. ``"dot"``: of the vectors as trained, unbounded,
+            in which movies with long vectors gain.
         weights
             How much each query movie counts in the mean, above 0; by default all the same.
         not_like
@@ -118,7 +108,7 @@ class Recommender(ReadsFiles):
         diversity
             From 0, the most similar, to 1, as unlike each other as possible; see `diverse_rows`.
         explain
-            Whether each answer says which query movie it is nearest to.
+            Whether each answer says which query movie it is nearest to by cosine.
 
         Raises
         ------
@@ -128,6 +118,7 @@ class Recommender(ReadsFiles):
         """
         k, diversity = checked_shape(k, filters, diversity, explain)
         choose("combine", combine, get_args(Combine))
+        metric = metric or ("mixed" if self._spaces.ease else "cosine")
         choose("metric", metric, get_args(Metric))
         liked, disliked = self._lookup.rows(movies), self._lookup.rows(not_like)
         if not liked:
@@ -139,22 +130,43 @@ class Recommender(ReadsFiles):
             space.require_direction(row, self._lookup.name(row))
         allowed = self._allowed([*liked, *disliked], filters)
         allowed &= space.directed[: len(allowed)]
-        unit_table = space.whitened if metric == "whitened" else space.unit
-        table = space.vectors if metric == "dot" else unit_table
+        tables = {"dot": space.vectors, "cosine": space.unit}
+        table = tables.get(metric, space.whitened)
+        together = self._together([*liked, *disliked], len(allowed)) if metric == "mixed" else None
         if combine == "mean":
             query = mean_query(table[liked], table[disliked], weights)
+            if together is None and not query.any():
+                told = "the movies asked about cancel out: leave one out, or combine=max"
+                raise MovieEmbedError(told)
             scores = table[: len(allowed)] @ (query if metric == "dot" else unit(query))
+            if together is not None:
+                pulls = together[: len(liked)], together[len(liked) :]
+                scores = (scores + mean_query(*pulls, weights)) / 2
         else:
             if weights is not None:
                 raise MovieEmbedError("weights need combine=mean")
-            scores = greatest(table[: len(allowed)], table[liked])
-            allowed &= scores >= greatest(table[: len(allowed)], table[disliked])
+            products = table[[*liked, *disliked]] @ table[: len(allowed)].T
+            if together is not None:
+                products = (products + together) / 2
+            scores = products[: len(liked)].max(axis=0)
+            allowed &= scores >= products[len(liked) :].max(axis=0, initial=-np.inf)
         if metric != "dot":
             scores = np.clip(scores, -1, 1)  # which rounding passes
         scores = estimates_drawn(scores, space.learned, 0)
-        rows = diverse_rows(scores, allowed, k, unit_table, diversity)
-        asked = Asked(np.array(liked)) if explain else None
-        return self._answers(rows, _LABELS[metric], scores[rows], asked)
+        rows = diverse_rows(scores, allowed, k, space.unit, diversity)
+        label = "dot_product" if metric == "dot" else "similarity"
+        reasons = self._nearest(rows, np.array(liked)) if explain else None
+        return self._lookup.answers(rows, {label: scores[rows]}, reasons)
+
+    def _together(self, movies: Sequence[int], size: int) -> NDArray[np.float32] | None:
+        """Return `Ease.similarities` of some movies, shape (movies, size); None if it has none."""
+        ease = self._spaces.ease
+        if ease is None:
+            raise MovieEmbedError(
+                "metric=mixed: the run has no second head (ranking.enabled=false)"
+            )
+        together = np.stack([ease.similarities(movie, size) for movie in movies])
+        return together if together.any() else None
 
     def similar_each(
         self, movies: Movie | Iterable[Movie], k: SupportsIndex = 10, **settings: Any
@@ -163,33 +175,16 @@ class Recommender(ReadsFiles):
         return [self.similar(movie, k, **settings) for movie in listed(movies)]
 
     def for_user(
-        self,
-        user_id: SupportsIndex | str,
-        k: SupportsIndex = 10,
-        *,
-        filters: Filters = _ANY,
-        diversity: float = 0.0,
-        explain: bool = False,
+        self, user_id: SupportsIndex | str, k: SupportsIndex = 10, **settings: Any
     ) -> Recommendations:
-        """Return the movies with the highest predicted stars that a user has not rated.
-
-        Parameters
-        ----------
-        user_id
-            A user of the training data.
-        k, filters, diversity, explain
-            As in `similar`; an answer is explained by a movie that the user rated.
+        """Return the movies for a user of the data: `for_people` of one, from the saved ratings.
 
         Raises
         ------
         MovieEmbedError
             The user is unknown, the run saved no users, or a setting is not as described.
         """
-        k, diversity = checked_shape(k, filters, diversity, explain)
-        users, user = self._spaces.users, self._user(user_id)
-        fitted = np.append(users.vectors[user], users.biases[user])
-        asked = Asked(*users.ratings_of(user))
-        return self._for_taste(fitted, asked, k, filters, diversity, explain)
+        return self.for_people([user_id], k, **settings)
 
     def for_users(
         self,
@@ -201,33 +196,78 @@ class Recommender(ReadsFiles):
         return [self.for_user(user_id, k, **settings) for user_id in listed(user_ids)]
 
     def for_ratings(
-        self,
-        ratings: Mapping[Any, float],
-        k: SupportsIndex = 10,
-        *,
-        filters: Filters = _ANY,
-        diversity: float = 0.0,
-        explain: bool = False,
+        self, ratings: Mapping[Any, float], k: SupportsIndex = 10, **settings: Any
     ) -> Recommendations:
-        """Return the movies with the highest predicted stars for somebody new.
+        """Return the movies for somebody new: `for_people` of one.
 
         Parameters
         ----------
         ratings
-            Stars by movie, within the rating scale: a dict, or a Series indexed by movie.
-        k, filters, diversity, explain
-            As in `similar`; an answer is explained by a movie that was rated.
+            Stars by movie, within the rating scale: a dict, or a Series indexed by movie. Without
+            any, popular and well-liked movies are the answers.
+        k, settings
+            As in `for_people`.
 
         Raises
         ------
         MovieEmbedError
-            There are no ratings, a movie is unknown or rated twice, stars are off the scale, or a
-            setting is not as described.
+            A movie is unknown or rated twice, stars are off the scale, or a setting is not as
+            described.
+        """
+        return self.for_people([ratings], k, **settings)
+
+    def for_people(
+        self,
+        people: Iterable[Any],
+        k: SupportsIndex = 10,
+        *,
+        order: Order | None = None,
+        together: Together = "average",
+        filters: Filters = _ANY,
+        diversity: float = 0.0,
+        explain: bool = False,
+    ) -> Recommendations:
+        """Return the movies that match several people together, or one.
+
+        The match is the product of two predictions: how likely a person chooses a movie, from who
+        rated what, and the root of how well the person would like it, from the stars. It is told
+        as a share of the person's best match among all movies not rated yet.
+
+        Parameters
+        ----------
+        people
+            User ids or ratings. A movie that one of them rated is no answer.
+        k, filters, diversity
+            As in `similar`.
+        order
+            ``"match"``, the default where the run has a second head; ``"choice"``, how likely
+            they choose a movie; ``"stars"``, how well they would like it.
+        together
+            How the scores of several people are joined: ``"average"``, or ``"least"``, that of
+            the person whom a movie suits least.
+        explain
+            Whether each answer names the rated movies that add most to its score.
+
+        Raises
+        ------
+        MovieEmbedError
+            As `for_user` and `for_ratings`.
         """
         k, diversity = checked_shape(k, filters, diversity, explain)
-        asked = self._lookup.rated(ratings)
-        fitted = self._fitted(asked)
-        return self._for_taste(fitted, asked, k, filters, diversity, explain)
+        asked = [
+            self._lookup.rated(each) if hasattr(each, "items") else self._rated_by(each)
+            for each in people
+        ]
+        require(bool(asked), "people", people, "at least one user id or ratings")
+        group = self._people(asked, filters, together)
+        scores = group.scores(order)
+        allowed = self._allowed(group.rated, filters)
+        rows = diverse_rows(scores, allowed, k, group.space.unit, diversity)
+        numbers = {} if group.match is None else {"match": group.match[rows]}
+        reasons = self._main_parts(rows, group, order) if explain else None
+        return self._lookup.answers(
+            rows, {**numbers, "predicted_stars": group.stars[rows]}, reasons
+        )
 
     def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).
@@ -239,7 +279,8 @@ class Recommender(ReadsFiles):
         MovieEmbedError
             As `for_ratings`.
         """
-        return self._fitted(self._lookup.rated(ratings))
+        fitted: NDArray[np.float64] = self._people([self._lookup.rated(ratings)], _ANY).fitted[0]
+        return fitted
 
     def similar_users(
         self, user_id: SupportsIndex | str, k: SupportsIndex = 10
@@ -251,7 +292,7 @@ class Recommender(ReadsFiles):
         MovieEmbedError
             The user is unknown or without direction, or the run saved no users.
         """
-        user, space = self._user(user_id), self._spaces.of_users
+        user, space = self._lookup.user(self._spaces.users, user_id), self._spaces.of_users
         space.require_direction(user, f"user_id={user_id}")
         similarities = cosines(space.unit, space.unit[user])
         allowed = space.directed & (np.arange(len(space.unit)) != user)
@@ -308,78 +349,46 @@ class Recommender(ReadsFiles):
         movie_id: Id = self.embeddings.movies.ids.item(self._lookup.row(title))
         return movie_id
 
-    def _for_taste(
-        self,
-        fitted: NDArray[np.floating[Any]],
-        asked: Asked,
-        k: int,
-        filters: Filters,
-        diversity: float,
-        explain: bool,
-    ) -> Recommendations:
-        allowed = self._allowed(asked.rows, filters)
-        space = self._space([], filters)
-        taste = fitted.astype(np.float32)
-        scores = space.vectors[: len(allowed)] @ taste[:-1] + space.biases[: len(allowed)]
-        scores = estimates_drawn(scores, space.learned, scores[: space.learned].mean())
-        rows = diverse_rows(scores, allowed, k, space.unit, diversity)
-        stars = predict_stars(scores[rows] + taste[-1], self.embeddings.rating_range)
-        return self._answers(rows, "predicted_stars", stars, asked if explain else None)
+    def _people(
+        self, asked: Sequence[Asked], filters: Filters, together: Together = "average"
+    ) -> People:
+        rated = np.concatenate([each.rows for each in asked])
+        spaces = self._space(rated, _ANY), self._space([], filters)
+        return People(asked, self.embeddings, spaces, self._spaces.ease, together)
 
-    def _fitted(self, asked: Asked) -> NDArray[np.float64]:
-        space, saved = self._space(asked.rows), self.embeddings
-        assert asked.stars is not None
-        return fold_in(
-            space.vectors[asked.rows],
-            space.biases[asked.rows],
-            asked.stars,
-            saved.rating_range,
-            saved.fold_in_ridge,
-            saved.average_user.astype(np.float64),
-        )
+    def _rated_by(self, user_id: Any) -> Asked:
+        return Asked(*self._spaces.users.ratings_of(self._lookup.user(self._spaces.users, user_id)))
 
-    def _answers(
-        self, rows: Rows, label: str, numbers: NDArray[Any], asked: Asked | None
-    ) -> Recommendations:
-        reasons = self._reasons(rows, asked) if asked else [None] * len(rows)
-        ranked = enumerate(zip(rows.tolist(), numbers.tolist(), reasons, strict=True), start=1)
-        return Recommendations(
-            self._answer(rank, row, {label: number}, reason)
-            for rank, (row, number, reason) in ranked
-        )
-
-    def _answer(
-        self, rank: int, row: int, number: dict[str, Any], reason: Reason | None
-    ) -> Recommendation:
-        table = self.embeddings.movies
-        title, year = split_year(table.titles[row])
-        movie_id = table.ids.item(row)
-        return Recommendation(
-            rank=rank,
-            movie_id=movie_id,
-            title=title or f"movie {movie_id}",
-            year=year,
-            genres=split_genres(table.genres[row]),
-            from_content=row >= table.embedded,
-            reason=reason,
-            imdb_id=table.imdb_id(row),
-            tmdb_id=table.tmdb_id(row),
-            **number,
-        )
-
-    def _reasons(self, rows: Rows, asked: Asked) -> list[Reason | None]:
-        unit = self._space([*rows, *asked.rows]).unit
-        alike = cosines(unit[rows], unit[asked.rows])
-        best = alike.argmax(axis=1)
-        stars = [None] * len(rows) if asked.stars is None else asked.stars[best].tolist()
-        most = alike.max(axis=1).tolist()
-        found = zip(rows.tolist(), asked.rows[best].tolist(), most, stars, strict=True)
+    def _nearest(self, rows: Rows, liked: Rows) -> list[tuple[Reason, ...]]:
+        """Return for each answer the movie asked about that is nearest to it by cosine."""
+        unit = self._space([*rows, *liked]).unit
+        alike = cosines(unit[rows], unit[liked])
+        found = zip(rows.tolist(), alike.argmax(axis=1), alike.max(axis=1).tolist(), strict=True)
         # A vector without direction is nearest to nothing.
-        return [self._lookup.reason(*parts) if parts[2] else None for parts in found]
+        return [
+            (self._lookup.reason(row, int(liked[near]), similarity=cosine),) if cosine else ()
+            for row, near, cosine in found
+        ]
+
+    def _main_parts(
+        self, rows: Rows, people: People, order: Order | None
+    ) -> list[tuple[Reason, ...]]:
+        """Return for each answer the ratings that add most to its score, at most three."""
+        rated, stars, shares = people.shares(rows, order)
+        return [
+            tuple(
+                self._lookup.reason(row, int(rated[i]), stars=float(stars[i]), share=float(mine[i]))
+                for i in np.argsort(-mine, kind="stable")[:_MOST_REASONS]
+                if mine[i] > 0
+            )
+            for row, mine in zip(rows.tolist(), shares, strict=True)
+        ]
 
     def _allowed(self, excluded: Sequence[int] | Rows, filters: Filters) -> NDArray[np.bool_]:
         allowed = self._catalogue.allowed(filters)
-        rows = np.asarray(excluded, dtype=np.intp)
+        if filters.among is not None:
+            allowed &= np.isin(np.arange(len(allowed)), self._lookup.rows(filters.among))
+        rows = np.append(excluded, self._lookup.rows(filters.exclude)).astype(np.intp)
         allowed[rows[rows < len(allowed)]] = False
         return allowed
 
@@ -387,15 +396,3 @@ class Recommender(ReadsFiles):
         """Return the learned space, or the one with rare movies where a row or filter needs it."""
         rare = filters.include_rare or max(rows, default=0) >= self.embeddings.movies.embedded
         return self._spaces.whole if rare else self._spaces.learned
-
-    def _user(self, user_id: SupportsIndex | str) -> int:
-        ids = self._spaces.users.ids
-        text = isinstance(user_id, str) and ids.dtype == object
-        wanted = as_ids_are(ids, str(user_id) if text else whole("user_id", user_id))
-        found = np.flatnonzero(ids == wanted)
-        if not len(found):
-            raise MovieEmbedError(
-                f"user_id={wanted} is not in {self.embeddings.data_name}; nearest ids: "
-                + ", ".join(map(str, np.sort(ids[nearest_ids(ids, wanted)])))
-            )
-        return int(found[0])

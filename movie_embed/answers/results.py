@@ -16,31 +16,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reason:
-    """Which of the movies asked about, or rated, an answer is nearest to.
+    """A movie asked about, or rated, that speaks for an answer.
 
     Attributes
     ----------
-    nearest_id
-        Its MovieLens id.
-    nearest
+    movie_id
+        Its id.
+    title
         Its title with the year.
-    nearest_similarity
-        Cosine of the two movies' vectors, between -1 and 1.
-    nearest_stars
-        What the user gave it; None where the question was not about a user.
+    similarity
+        Cosine of the vectors of both, -1 to 1; None where the question was about a person.
+    stars
+        What the person gave it; None where the question was about movies.
+    share
+        How much of all that speaks for the answer is due to this rating, 0 to 1; None where the
+        question was about movies.
     shared_genres
         Genres that both have.
     """
 
-    nearest_id: Id
-    nearest: str
-    nearest_similarity: float
-    nearest_stars: float | None
+    movie_id: Id
+    title: str
+    similarity: float | None
+    stars: float | None
+    share: float | None
     shared_genres: tuple[str, ...]
 
 
 class Recommendation(NamedTuple):
-    """One answer; it has one of three numbers, and the other two are None.
+    """One answer; numbers that it does not have are None.
 
     Attributes
     ----------
@@ -58,13 +62,15 @@ class Recommendation(NamedTuple):
         Cosine between -1 and 1.
     dot_product
         Of the vectors as trained; it grows with their lengths and has no bounds.
+    match
+        The score as a share of the person's best among all movies not rated yet, 0 to 1.
     predicted_stars
         Within the rating scale.
     from_content
         Whether the movie's vector was estimated from genres, tags, year and title, and the few
         ratings it has, because it has too few to learn one.
-    reason
-        None unless asked for.
+    reasons
+        What speaks most for the answer; empty unless asked for.
     imdb_id
         ``"tt0111161"``, None where the data has no ``links.csv``.
     tmdb_id
@@ -78,23 +84,24 @@ class Recommendation(NamedTuple):
     genres: tuple[str, ...]
     similarity: float | None = None
     dot_product: float | None = None
+    match: float | None = None
     predicted_stars: float | None = None
     from_content: bool = False
-    reason: Reason | None = None
+    reasons: tuple[Reason, ...] = ()
     imdb_id: str | None = None
     tmdb_id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer by column name, flat, without numbers that it does not have."""
+        """Return the answer by column name, without numbers and reasons that it does not have."""
         columns = self._asdict()
-        reason = columns.pop("reason")
-        for name in ("similarity", "dot_product", "predicted_stars"):
+        for name in ("similarity", "dot_product", "match", "predicted_stars"):
             if columns[name] is None:
                 del columns[name]
-        columns |= vars(reason) if reason else {}
-        if columns.get("nearest_stars", 0) is None:
-            del columns["nearest_stars"]
-        return columns
+        reasons = [
+            {name: value for name, value in vars(reason).items() if value is not None}
+            for reason in columns.pop("reasons")
+        ]
+        return columns | ({"reasons": reasons} if reasons else {})
 
 
 class Recommendations(list[Recommendation]):

@@ -1,0 +1,179 @@
+"""What people would choose and like, from their ratings; users of the data are people too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from movie_embed.answers.lookup import Asked, Rows
+from movie_embed.answers.ranking import estimates_drawn
+from movie_embed.checks import choose
+from movie_embed.embeddings.ease import Ease, match_scores, rating_values
+from movie_embed.embeddings.fold_in import fold_in, predict_stars, rating_parts
+from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import Space
+from movie_embed.errors import MovieEmbedError
+
+Order = Literal["match", "choice", "stars"]
+Together = Literal["average", "least"]
+Floats = NDArray[np.floating[Any]]
+
+
+class People:
+    """One person or several, and their scores of the first movies of a space.
+
+    Parameters
+    ----------
+    asked
+        The ratings of each.
+    saved
+        The saved embeddings.
+    spaces
+        The space with all rated movies, and the one with the movies that may be answers.
+    ease
+        The second head, or None.
+    together
+        How the scores of several people become one: ``"average"``, or ``"least"``, that of the
+        person whom a movie suits least.
+    """
+
+    def __init__(
+        self,
+        asked: Sequence[Asked],
+        saved: SavedEmbeddings,
+        spaces: tuple[Space, Space],
+        ease: Ease | None,
+        together: Together = "average",
+    ) -> None:
+        choose("together", together, get_args(Together))
+        self.asked, self.saved, self.ease, self.together = asked, saved, ease, together
+        self.of_ratings, self.space = spaces
+
+    @cached_property
+    def rated(self) -> Rows:
+        """The table rows that anybody has rated."""
+        return np.concatenate([each.rows for each in self.asked])
+
+    def scores(self, order: Order | None) -> Floats:
+        """Return by what answers are ranked, shape (movies,).
+
+        Raises
+        ------
+        MovieEmbedError
+            There is no such order, or it needs a second head and there is none.
+        """
+        order = order or ("match" if self.ease else "stars")
+        choose("order", order, get_args(Order))
+        if order == "stars":
+            return self.stars
+        if self.ease is None:
+            raise MovieEmbedError(
+                f"order={order}: the run has no second head (ranking.enabled=false), only stars"
+            )
+        return self._joined(self._relative(self._matches if order == "match" else self._choices))
+
+    @cached_property
+    def stars(self) -> Floats:
+        """Predicted stars, shape (movies,)."""
+        return self._joined(predict_stars(self._likings, self.saved.rating_range))
+
+    @cached_property
+    def match(self) -> Floats | None:
+        """The match as a share of the best, 0 to 1, shape (movies,); None without second head."""
+        if self.ease is None:
+            return None
+        return np.clip(self._joined(self._relative(self._matches)), 0, 1)
+
+    def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:
+        """Return how much of some movies' scores each rating is responsible for.
+
+        Returns
+        -------
+        tuple of array
+            Table rows of the movies rated and their stars, shape (ratings,), and of all that
+            speaks for a movie the share of each rating, shape (movies, ratings).
+        """
+        parts: list[Floats] = []
+        mine: Floats
+        for person, each in enumerate(self.asked):
+            assert each.stars is not None
+            if self.ease is None or order == "stars":
+                of = self.of_ratings
+                mine, rest = rating_parts(
+                    (of.vectors[each.rows], of.biases[each.rows], each.stars),
+                    self.saved.rating_range,
+                    self.saved.fold_in_ridge,
+                    (self.fitted[person], self.saved.average_user.astype(np.float64)),
+                    self.space.vectors[movies],
+                )
+            else:
+                values = rating_values(each.stars, self.saved.rating_range)
+                mine = self.ease.parts(each.rows, values, movies)
+                rest = self._choices[person][movies] - mine.sum(axis=1)
+            mine = np.maximum(mine, 0)
+            parts.append(mine / (mine.sum(axis=1) + np.maximum(rest, 0) + 1e-9)[:, None])
+        stars = np.concatenate([each.stars for each in self.asked if each.stars is not None])
+        return self.rated, stars, np.concatenate(parts, axis=1) / len(self.asked)
+
+    @cached_property
+    def fitted(self) -> Floats:
+        """Vector, then bias, of each person, shape (people, dim + 1)."""
+        saved, of = self.saved, self.of_ratings
+        return np.stack(
+            [
+                fold_in(
+                    of.vectors[each.rows],
+                    of.biases[each.rows],
+                    np.zeros(0) if each.stars is None else each.stars,
+                    saved.rating_range,
+                    saved.fold_in_ridge,
+                    saved.average_user.astype(np.float64),
+                )
+                for each in self.asked
+            ]
+        )
+
+    @cached_property
+    def _likings(self) -> Floats:
+        """Scores before the sigmoid, shape (people, movies)."""
+        fitted = self.fitted.astype(np.float32)
+        products = fitted[:, :-1] @ self.space.vectors.T + self.space.biases
+        learned = self.space.learned
+        for each in products:
+            estimates_drawn(each, learned, each[:learned].mean())
+        likings: Floats = products + fitted[:, -1:]
+        return likings
+
+    @cached_property
+    def _choices(self) -> Floats:
+        """How likely people choose movies, shape (people, movies)."""
+        assert self.ease is not None
+        sizes = [len(each.rows) for each in self.asked]
+        people = np.repeat(np.arange(len(sizes)), sizes)
+        stars = np.concatenate([each.stars for each in self.asked if each.stars is not None])
+        values = rating_values(stars, self.saved.rating_range)
+        size = len(self.space.vectors)
+        choices: Floats = self.ease.scores(people, self.rated, values, len(sizes), size)
+        return choices
+
+    @cached_property
+    def _matches(self) -> Floats:
+        low, high = self.saved.rating_range
+        likings = (predict_stars(self._likings, self.saved.rating_range) - low) / (high - low)
+        matches: Floats = match_scores(self._choices, likings)
+        return matches
+
+    def _relative(self, scores: Floats) -> Floats:
+        """Return scores as shares of each person's best among the movies that nobody has rated."""
+        unrated = np.ones(scores.shape[1], np.bool_)
+        unrated[self.rated[self.rated < len(unrated)]] = False
+        best = scores.max(axis=1, where=unrated, initial=np.finfo(np.float32).tiny)
+        return np.asarray(scores / best[:, None])
+
+    def _joined(self, scores: Floats) -> Floats:
+        joined: Floats = scores.mean(axis=0) if self.together == "average" else scores.min(axis=0)
+        return joined

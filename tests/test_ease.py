@@ -1,0 +1,206 @@
+"""The second head against its definition, and the answers that it gives with the first."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from embedded import DIM, MOVIES, random_vectors, saved
+
+from movie_embed import Recommender
+from movie_embed.data.demo import draw_ratings
+from movie_embed.embeddings.ease import Ease, fit_ease, match_scores, rating_values
+from movie_embed.embeddings.fold_in import fold_in, rating_parts
+from movie_embed.embeddings.saved import SavedEmbeddings
+
+RANGE, L2 = (0.5, 5.0), 3.0
+
+
+def ratings(users: int = 60, movies: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users, movies and stars of about a third of all pairs, sorted by user."""
+    rng = np.random.default_rng(0)
+    who, what = np.nonzero(rng.random((users, movies)) < np.linspace(0.2, 0.5, movies))
+    return who, what, rng.integers(1, 11, len(who)).astype(np.float32) / 2
+
+
+def fitted(step: int | None = None, most: int = 12, embedded: int = 12) -> Ease:
+    who, what, stars = ratings()
+
+    def blocks(users: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for first in range(0, 60, step or users):
+            mine = (who >= first) & (who < first + (step or users))
+            yield who[mine], what[mine], stars[mine]
+
+    counts = np.bincount(what, minlength=12)
+    return fit_ease(blocks, 60, counts, embedded, RANGE, L2, most)
+
+
+def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others() -> None:
+    who, what, stars = ratings()
+    matrix = np.zeros((60, 12))
+    matrix[who, what] = rating_values(stars, RANGE)
+    gram = matrix.T @ matrix
+    penalties = L2 + np.diag(gram) * 0.2 / 0.8
+    ease = fitted()
+    found = ease.partial.astype(float) * ease.scales[:, None] / ease.scales
+    for movie in range(12):
+        others = np.delete(np.arange(12), movie)
+        inside = gram[np.ix_(others, others)] + np.diag(penalties[others])
+        expected = np.linalg.solve(inside, gram[others, movie])
+        np.testing.assert_allclose(found[others, movie], expected, atol=2e-3)
+    assert np.diag(ease.partial).tolist() == [0] * 12
+    np.testing.assert_allclose(ease.means, matrix.mean(axis=0), atol=1e-6)
+
+
+def test_blocks_change_nothing_and_only_the_most_rated_movies_are_items() -> None:
+    whole, parts = fitted(), fitted(step=7)
+    np.testing.assert_allclose(
+        whole.partial.astype(float), parts.partial.astype(float), atol=1e-3, rtol=1e-3
+    )
+    few = fitted(most=4, embedded=11)
+    counts = np.bincount(ratings()[1])[:11]
+    assert few.rows.tolist() == sorted(np.argsort(-counts, kind="stable")[:4].tolist())
+    scores = few.scores(np.zeros(2, int), np.array([0, few.rows[0]]), np.ones(2), 1, 11)[0]
+    no_item = np.setdiff1d(np.arange(11), few.rows)
+    # A movie that is no item has its popularity only.
+    assert np.argsort(scores[no_item]).tolist() == np.argsort(few.means[no_item]).tolist()
+
+
+def test_a_score_is_popularity_and_the_parts_of_the_ratings() -> None:
+    ease, rated = fitted(), np.array([3, 8, 5])
+    values = rating_values(np.array([5.0, 0.5, 3.5]), RANGE)
+    alone = ease.scores(np.zeros(3, int), rated, values, 1, 12)[0]
+    nobody = ease.scores(np.zeros(0, int), np.zeros(0, int), np.zeros(0), 1, 12)[0]
+    parts = ease.parts(rated, values, np.arange(12))
+    np.testing.assert_allclose(parts.sum(axis=1) + nobody * 20 / 23, alone, atol=1e-6)
+    assert (nobody > 0).all()
+    two = ease.scores(np.array([1, 0, 1, 1]), np.array([1, *rated])[[1, 0, 2, 3]],
+                      np.array([1, *values])[[1, 0, 2, 3]], 2, 12)  # fmt: skip
+    np.testing.assert_allclose(two[1], alone, atol=1e-6)
+    disliked = ease.parts(rated[:1], rating_values(np.array([0.5]), RANGE), np.arange(12))
+    assert (np.sign(disliked) == -np.sign(parts[:, :1])).all()
+
+
+def test_similarities_are_bounded_and_symmetric_and_one_of_a_movie_to_itself() -> None:
+    ease = fitted()
+    table = np.stack([ease.similarities(movie, 12) for movie in range(12)])
+    assert np.diag(table).tolist() == [1] * 12
+    assert np.abs(table).max() == 1
+    np.testing.assert_allclose(table, table.T, atol=2e-3)
+
+
+def test_a_score_of_stars_is_the_prior_and_the_parts_of_the_ratings() -> None:
+    vectors, biases = random_vectors(), np.linspace(-1, 1, MOVIES)
+    rated, stars, prior = np.array([4, 90, 17]), np.array([5, 0.5, 3.5]), np.full(DIM + 1, 0.1)
+    given = vectors[rated], biases[rated], stars
+    taste = fold_in(*given, RANGE, 2.0, prior)
+    parts, rest = rating_parts(given, RANGE, 2.0, (taste, prior), vectors)
+    scores = vectors @ taste[:-1] + taste[-1]
+    np.testing.assert_allclose(parts.sum(axis=1) + rest, scores, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def recommender(demo_folder: Path) -> Recommender:
+    """The demo's recommender, its second head fitted to as many users as the demo has."""
+    embeddings = SavedEmbeddings.load(demo_folder / "run")
+    drawn = draw_ratings(6_000)
+    rows = np.array([embeddings.movies.row_of(movie) for movie in range(drawn.movie.max() + 1)])
+    what = rows[drawn.movie].astype(int)
+    counts = np.bincount(what, minlength=len(embeddings.movies))
+
+    def blocks(users: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        yield drawn.user - 1, what, drawn.rating
+
+    ease = fit_ease(blocks, 6_000, counts, embeddings.movies.embedded, RANGE, 400, 1_005)
+    return Recommender(dataclasses.replace(embeddings, ease=ease), demo_folder / "run")
+
+
+def test_two_movies_of_a_series_bring_the_third_unless_disliked(recommender: Recommender) -> None:
+    first = [a.movie_id for a in recommender.for_ratings({4896: 5, 5816: 5}, k=2)]
+    assert recommender.movie_id("harry potter prisoner of azkaban") in first
+    disliked = recommender.for_ratings({4896: 0.5, 5816: 0.5})
+    assert not [answer for answer in disliked if "Potter" in answer.title]
+
+
+def test_a_match_is_the_product_of_choice_and_liking(recommender: Recommender) -> None:
+    answers = recommender.for_ratings({1: 5, 2571: 4.5, 260: 2}, k=50)
+    chosen = {a.movie_id: a for a in recommender.for_ratings({1: 5, 2571: 4.5, 260: 2}, k=2000)}
+    matches = [answer.match for answer in answers]
+    assert matches[0] == 1
+    assert matches == sorted(matches, reverse=True)
+    by_stars = recommender.for_ratings({1: 5, 2571: 4.5, 260: 2}, k=50, order="stars")
+    stars = [answer.predicted_stars for answer in by_stars]
+    assert stars == sorted(stars, reverse=True)
+    assert all(chosen[answer.movie_id].match == answer.match for answer in by_stars)
+    assert match_scores(np.array([0.5, -1]), np.array([0.25, 0.25])).tolist() == [0.25, -1]
+
+
+def test_reasons_are_shares_of_the_score(recommender: Recommender) -> None:
+    rated = {4896: 5, 5816: 4, 2571: 0.5}
+    for order in ("match", "stars"):
+        for answer in recommender.for_ratings(rated, order=order, explain=True):
+            shares = [reason.share for reason in answer.reasons]
+            assert shares == sorted(shares, reverse=True)
+            assert 0 <= sum(shares) <= 1
+            assert all(rated[reason.movie_id] == reason.stars for reason in answer.reasons)
+    best = recommender.for_ratings({4896: 5, 5816: 5}, explain=True)[0]
+    assert sum(reason.share for reason in best.reasons) > 0.5
+
+
+def test_together_is_the_average_or_the_least(recommender: Recommender) -> None:
+    people = [{4896: 5, 5816: 5}, {2571: 5, 260: 4}]
+    seen = {movie for each in people for movie in each}
+    alone = [{a.movie_id: a for a in recommender.for_ratings(each, k=2000)} for each in people]
+    for together, joined in (("average", np.mean), ("least", np.min)):
+        answers = recommender.for_people(people, k=30, together=together)
+        assert seen.isdisjoint(answer.movie_id for answer in answers)
+        for answer in answers:
+            each = [a[answer.movie_id].predicted_stars for a in alone]
+            assert answer.predicted_stars == pytest.approx(joined(each), abs=1e-5)
+    assert recommender.for_people([1, 2]) != recommender.for_people([1])
+
+
+def test_neighbours_are_mixed_where_there_is_a_second_head(recommender: Recommender) -> None:
+    mixed = recommender.similar(4896)
+    assert mixed == recommender.similar(4896, metric="mixed")
+    assert mixed != recommender.similar(4896, metric="whitened")
+    assert sum("Harry Potter" in answer.title for answer in mixed) >= 1
+    assert all(-1 <= answer.similarity <= 1 for answer in recommender.similar([1, 4896], k=2000))
+    far = recommender.similar(4896, k=2000, combine="max", not_like=5816)
+    assert 5816 not in [answer.movie_id for answer in far]
+
+
+def test_the_head_is_saved_and_left_out_on_demand(tmp_path: Path) -> None:
+    plain = saved(random_vectors())
+    ease = Ease(
+        np.array([0, 5], np.int32),
+        np.array([[0, 0.25], [0.25, 0]], np.float16),
+        np.array([0.1, 0.2], np.float32),
+        np.linspace(0, 1, MOVIES + 2).astype(np.float32),
+    )
+    dataclasses.replace(plain, ease=ease).save(tmp_path)
+    again = SavedEmbeddings.load_ease(tmp_path)
+    for column in dataclasses.fields(Ease):
+        np.testing.assert_array_equal(getattr(again, column.name), getattr(ease, column.name))
+    assert Recommender.load(tmp_path).for_ratings({10: 5})[0].match == 1
+    plain.save(tmp_path)
+    assert Recommender.load(tmp_path).for_ratings({10: 5})[0].match is None
+
+
+def test_a_run_leaves_a_model_card(demo_folder: Path) -> None:
+    card = (demo_folder / "run" / "README.md").read_text(encoding="utf-8")
+    _, block, text = card.split("---\n", 2)
+    assert yaml.safe_load(block)["library_name"] == "movie_embed"
+    measured = dict(re.findall(r"^\| (.+) \| ([\d.]+) \|$", text, re.MULTILINE))
+    metrics = json.loads((demo_folder / "run" / "metrics.json").read_text())
+    assert float(measured["RMSE of held-out ratings, in stars"]) == round(metrics["val_rmse"], 4)
+    ndcg = measured["nDCG@10 of held-out ratings of 4 of 5 stars or more"]
+    assert float(ndcg) == round(metrics["ndcg"], 4)
+    assert metrics["ndcg"] > metrics["popularity_ndcg"]
+    assert {"sequels among the ten nearest", "nearest movies that share a genre"} < measured.keys()
