@@ -184,6 +184,21 @@ def test_the_title_decides_against_an_id_and_it_is_said(
     assert [match.how for match in own.matches] == ["IMDb id and year", "IMDb id and title"]
 
 
+def test_ids_alone_are_told_for_what_they_are_taken(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    own = read(tmp_path, recommender, "movieId,rating\n10,5\n")
+    assert own.notes[0].endswith("for those of this run: 10 is Toy Story (1995)")
+    own = read(tmp_path, recommender, "movieId,rating\n862,5\n603,4\n194,3\n")
+    assert own.notes[0].endswith(
+        "for TMDB ids, of which 3 of 3 are known; as ids of this run 2 would be"
+    )
+    bare = replace(recommender.embeddings.movies, links=None)
+    unlinked = Recommender(replace(recommender.embeddings, movies=bare))
+    with pytest.raises(MovieEmbedError, match="line 2: tt0113277: it needs links"):
+        read(tmp_path, unlinked, "imdbId,rating\ntt0113277,5\n")
+
+
 def test_columns_and_users_can_be_named(recommender: Recommender, tmp_path: Path) -> None:
     text = "Seen,Points,user\nHeat,5,ann\n300,4,bob\n"
     named = {"title": "seen", "rating": "Points"}

@@ -80,12 +80,22 @@ class Matcher:
         }
         best = max(known, key=known.__getitem__)
         if best == "movie" or not given:
-            return "movie", []
+            return "movie", self._own_ids(file)
         return best, [
             f"{file.name}: its movie ids are taken for {_OWNERS[best]} ids, of which "
             f"{known[best]:,} of {len(given):,} are known; as ids of this run {known['movie']:,} "
             "would be"
         ]
+
+    def _own_ids(self, file: OwnFile) -> list[str]:
+        """Return a word on ids that nothing confirms: one of them with its title."""
+        if file.source.name == "MovieLens" or any(row.title for row in file.rows):
+            return []
+        for text in (row.movie for row in file.rows):
+            if (row := self._by_own_id(text)) is not None:
+                said = f"its movie ids are taken for those of this run: {text} is {self._name(row)}"
+                return [f"{file.name}: {said}"]
+        return []
 
     @cached_property
     def _readings(self) -> dict[str, Callable[[str], int | None]]:
@@ -139,6 +149,8 @@ class Matcher:
         if by_id:
             place, owner, _ = by_id[0]
             return Found(None, f"its {owner} id is that of {self._name(place)}")
+        if not row.title and self.movies.links is None and (row.imdb or row.tmdb):
+            return Found(None, "it needs links.csv, which the data of this run did not have")
         return Found(None, f"not in {len(self.movies):,} movies")
 
     def _one(self, rows: list[int], own: OwnRow, how: str) -> Found:
