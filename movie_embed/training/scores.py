@@ -43,7 +43,7 @@ def pair_scores(
         Row indices, int32 or int64, shape (batch,). On a CPU it is fastest if users ascend. One
         beyond its table is an IndexError.
     """
-    if is_compiled(users.device) and bool((users[1:] >= users[:-1]).all()):
+    if is_compiled(users.device) and _ascend(users.numpy()):
         scores: Tensor = _Scores.apply(*vectors, *biases, users, movies)  # type: ignore[no-untyped-call]
         return scores
     return plain_pair_scores(vectors, biases, users, movies)
@@ -191,6 +191,10 @@ def _parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     between = [rows[len(rows) * part // count] for part in range(1, count)]
     firsts = np.array([0, *between, user_count], dtype=rows.dtype)
     return [torch.from_numpy(edges) for edges in (firsts, np.searchsorted(rows, firsts))]
+
+
+def _ascend(rows: NDArray[Any]) -> bool:
+    return bool((rows[1:] >= rows[:-1]).all())
 
 
 def _check(rows: Tensor, size: int) -> None:
