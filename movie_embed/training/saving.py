@@ -33,6 +33,10 @@ _KNOWN = 20  # ratings from which a vector of one's own is worth more: docs/cold
 _LEAST_SPREAD = 1e-3  # of the score before the sigmoid: a thousandth of a star, of five
 
 
+class _Progress(tqdm):  # type: ignore[type-arg]
+    monitor_interval = 0  # no thread of its own, which would stay
+
+
 def save_embeddings(
     config: TrainConfig,
     data: RatingsDataModule,
@@ -79,7 +83,7 @@ def save_embeddings(
         min_learned=least,
     )
     with blas_threads(torch.get_num_threads()):
-        told = partial(tqdm, desc="rare movies", delay=5, mininterval=5)
+        told = partial(_Progress, desc="rare movies", delay=5, mininterval=5)
         content = estimate_rare(embeddings, users, told)
         embeddings = replace(embeddings, ease=fit_head(data, embeddings, config.ranking))
         metrics = ranking_metrics(data, embeddings, users)
