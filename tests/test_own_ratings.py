@@ -275,6 +275,11 @@ def test_matches_and_importable_answers_are_written(
     assert [king[name] for name in ("Year", "Const", "imdbID", "tmdbID")] == [
         "1994", "tt0110357", "tt0110357", "8587",
     ]  # fmt: skip
+    (tmp_path / "watched.csv").write_text("Name,Year,Letterboxd URI\nHeat,,u\n")
+    (tmp_path / "watchlist.csv").write_text("Name,Year,Letterboxd URI\nHeat,,u\nSplit,,u\n")
+    lists = {"among": str(tmp_path), "exclude": str(tmp_path), **asked}
+    assert "Split" in (listed := questions.answer(RecommendConfig(**lists)))
+    assert "Heat" not in listed
     answers = json.loads(questions.answer(RecommendConfig(format="json", **asked)))
     assert {answer["imdb_id"] for answer in answers} >= {"tt0110357"}
 

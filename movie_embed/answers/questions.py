@@ -70,7 +70,7 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
             config.min_count,
             config.include_rare,
             _list(recommender, config.among),
-            _list(recommender, config.exclude),
+            _list(recommender, config.exclude, seen=True),
         ),
         "diversity": config.diversity,
         "explain": config.explain,
@@ -111,11 +111,11 @@ def _of_whom(config: RecommendConfig, people: list[Any]) -> str:
     return f"the ratings given ({' and '.join(f'{count:,}' for count in counts)})"
 
 
-def _list(recommender: Recommender, path: str | None) -> list[MovieId] | None:
+def _list(recommender: Recommender, path: str | None, seen: bool = False) -> list[MovieId] | None:
     """Return the movies of a list in a file; what is to be said of it goes to stderr."""
     if path is None:
         return None
-    listed = recommender.read_movies(path)
+    listed = recommender.read_movies(path, seen=seen)
     for note in listed.notes:
         print(note, file=sys.stderr)
     return list(listed)
