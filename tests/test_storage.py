@@ -100,11 +100,11 @@ def read_or_refuse(path: Path) -> bool:
 def test_no_changed_byte_changes_what_is_read(path: Path, flip: int) -> None:
     whole = path.read_bytes()
     harmless = 0
-    for position in range(len(whole)):
+    for position in range(flip % 2, len(whole), 2):
         changed = whole[:position] + bytes([whole[position] ^ flip]) + whole[position + 1 :]
         path.write_bytes(changed)
         harmless += read_or_refuse(path)
-    assert harmless < 20
+    assert harmless < 10
 
 
 def test_a_cut_file_is_refused(path: Path) -> None:
