@@ -146,18 +146,17 @@ def test_a_movie_that_goes_by_its_imdb_number_has_it(tmp_path: Path) -> None:
     assert triples.movies.links[triples.movies.row_of("tt0111161")].tolist() == [111161, 0]
 
 
-def test_a_doubtful_scale_is_said(tmp_path: Path) -> None:
-    stars = [1, 2, 3, 4, 5, 55]
+@pytest.mark.parametrize(
+    ("stars", "told"),
+    [
+        ([1, 2, 3, 4, 5, 55], "1 ratings of 55; if they are none: 'data.rating_range=[1,5]'"),
+        ([0, 0, *range(1, 11)], "2 ratings of 0; if they are none: 'data.rating_range=[1,10]'"),
+    ],
+)
+def test_a_doubtful_scale_is_said(stars: list[int], told: str, tmp_path: Path) -> None:
     rows = [(user, 10, star, 0) for user, star in enumerate(stars)]
     write_folder(tmp_path, {"ratings.csv": table("user,movie,rating,time", rows)})
-    assert "because of 1 ratings of 55; if they are none: 'data.rating_range=[1,5]'" in str(
-        load(tmp_path, None).notes
-    )
-    rows = [(user, 10, max(star, 0), 0) for user, star in enumerate([*range(1, 11), -1, -1])]
-    write_folder(tmp_path, {"ratings.csv": table("user,movie,rating,time", rows)})
-    assert "of 2 ratings of 0; if they are none: 'data.rating_range=[1,10]'" in str(
-        load(tmp_path, None).notes
-    )
+    assert f"because of {told}" in str(load(tmp_path, None).notes)
 
 
 def test_a_query_reads_what_no_layout_does(tmp_path: Path) -> None:

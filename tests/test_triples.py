@@ -116,21 +116,6 @@ def test_more_than_65536_levels_move_to_the_nearest_of_a_grid(levels: int) -> No
     assert (found.min(), found.max()) == (-1, 1)
 
 
-def test_small_ids_are_packed_as_large_ones_are() -> None:
-    rng = np.random.default_rng(0)
-    users, movies = (3 * rng.integers(1, size, 400_000) for size in (9_000, 5_000))
-    values = rng.choice(np.arange(1, 11, dtype=np.float32) / 2, len(users))
-    small = pack(users, movies, values, min_ratings=80)
-    large = pack(users + 2**40, movies + 2**40, values, min_ratings=80)
-    np.testing.assert_array_equal(small.packed, large.packed)
-    np.testing.assert_array_equal(small.rare, large.rare)
-    np.testing.assert_array_equal(small.user_ids + 2**40, large.user_ids)
-    np.testing.assert_array_equal(small.movies.ids + 2**40, large.movies.ids)
-    assert (small.counts, small.before) == (large.counts, large.before)
-    assert small.before.users == len(np.unique(users))
-    assert 0 < len(small.rare) < len(small)
-
-
 def test_a_pair_repeated_where_blocks_meet() -> None:
     rows = np.arange(BLOCK + 500)
     users, movies, values = rows // 40, rows % 40, (rows % 10 / 2 + 0.5).astype(np.float32)
