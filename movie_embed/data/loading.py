@@ -209,7 +209,7 @@ def _write_cache(folder: Path, triples: Triples) -> None:
         "arrays": {name: (a.dtype.str, a.size, digest_of(a)) for name, a in arrays.items()},
     }
     columns |= triples.movies.to_columns()
-    # What a power cut spoils is built again.
+    # `atomic_folder` flushes it.
     write_columns(folder / _COLUMNS, "triples", columns, about, durable=False)
 
 
