@@ -83,7 +83,7 @@ class Ease:
         weights = np.zeros((count, len(used)), np.float32)
         weights[people[known], places] = values[known] * self.scales[items[known]]
         within = self.rows < size
-        sums = weights @ self.partial[used].astype(np.float32)
+        sums = weights @ self._wide[used]
         sums *= self._per_movie(ratings)
         scores[:, self.rows[within]] += sums[:, within]
         return scores
@@ -94,7 +94,7 @@ class Ease:
         to, of = self._items_of(movies), self._items_of(rated)
         known = np.ix_(to >= 0, of >= 0)
         to, of = to[to >= 0], of[of >= 0]
-        between = self.partial[np.ix_(to, of)].astype(np.float32) * self.scales[of]
+        between = self._wide[np.ix_(to, of)] * self.scales[of]
         per_movie = self._per_movie(np.array([[len(rated)]]))[0, to]
         parts[known] = between * per_movie[:, None]
         return np.asarray(parts * values.astype(np.float32))
@@ -109,7 +109,7 @@ class Ease:
         (item,) = self._items_of(np.array([movie]))
         if item >= 0:
             within = self.rows < size
-            alike = np.tanh(self.partial[item].astype(np.float32) / (_SPREADS * self._spread))
+            alike = np.tanh(self._wide[item] / (_SPREADS * self._spread))
             similarities[self.rows[within]] = alike[within]
             similarities[movie] = 1
         return similarities
@@ -129,8 +129,13 @@ class Ease:
     @cached_property
     def _spread(self) -> float:
         """The standard deviation of partial correlations, of some 256 movies with all others."""
-        some = self.partial[:: max(len(self.partial) // 256, 1)].astype(np.float32)
+        some = self._wide[:: max(len(self.partial) // 256, 1)]
         return max(float(some.std()), 1e-6)
+
+    @cached_property
+    def _wide(self) -> NDArray[np.float32]:
+        """The correlations as NumPy is fast with: half precision is for the disk."""
+        return self.partial.astype(np.float32)
 
     def _items_of(self, rows: Rows) -> NDArray[np.intp]:
         """Return the items of table rows, -1 for a movie that is none."""
