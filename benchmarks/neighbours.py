@@ -4,7 +4,8 @@
 
 FOLDER is any MovieLens folder or zip. Each experiment is trained as a user would; the baseline
 is the cosine of raw rating columns, the traditional vectors the paper starts from (section II.C).
-Each is looked at by `metric=cosine`, as the paper does, and by `metric=whitened`.
+Each is looked at by `metric=cosine`, as the paper does, by `metric=whitened`, and by `metric=mixed`
+where it has a second head.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from movie_embed.data.loading import load_triples
 from movie_embed.data.movies import MovieTable
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import SavedEmbeddings
-from movie_embed.embeddings.spaces import Space, unit
+from movie_embed.embeddings.spaces import Space, Spaces, unit
 from movie_embed.evaluation import coverage, genre_precision, sequel_pairs, sequel_recall, top_rows
 
 # The paper saves its last epoch; the others, as by default, the best on held-out ratings.
@@ -34,9 +35,8 @@ EXPERIMENTS = {
 K = 10
 
 
-def measures(movies: MovieTable, unit: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Return sequel recall, genre precision and coverage of the ten nearest by cosine."""
-    similarities = unit @ unit.T
+def measures(movies: MovieTable, similarities: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Return sequel recall, genre precision and coverage of the ten most similar."""
     np.fill_diagonal(similarities, -np.inf)
     top = top_rows(similarities, K)
     neighbours, pairs = dict(enumerate(top)), sequel_pairs(movies.titles[: movies.embedded])
@@ -52,26 +52,35 @@ def co_rating_vectors(triples: Triples) -> NDArray[np.float32]:
     return columns
 
 
-def measured(*settings: str) -> list[tuple[float, ...]]:
-    """Train as a user would; return validation RMSE and the measures, for both metrics."""
+def measured(*settings: str) -> dict[str, tuple[float, ...]]:
+    """Train as a user would; return validation RMSE and the measures by metric."""
     with tempfile.TemporaryDirectory() as run:
         rmse = trained(Path(run), *settings)["val_rmse"]
         saved = SavedEmbeddings.load(Path(run))
-    space = Space(saved.vectors, saved.biases, len(saved.vectors))
-    return [(rmse, *measures(saved.movies, table)) for table in (space.unit, space.whitened)]
+        ease = Spaces(saved, Path(run)).ease
+    size = len(saved.vectors)
+    space = Space(saved.vectors, saved.biases, size)
+    cosine, whitened = (table @ table.T for table in (space.unit, space.whitened))
+    tables = {"cosine": cosine, "whitened": whitened}
+    if ease:
+        together = np.stack([ease.similarities(movie, size) for movie in range(size)])
+        tables["mixed"] = (whitened + together) / 2
+    return {name: (rmse, *measures(saved.movies, table)) for name, table in tables.items()}
 
 
 def measure(source: Path, min_ratings: int = 300, seeds: int = 5) -> None:
     """Train the experiments and write the table."""
     path = str(source.resolve())
     triples = load_triples(DataConfig("files", path=path, min_ratings=min_ratings))
-    raw = measures(triples.movies, unit(co_rating_vectors(triples)))
+    columns = unit(co_rating_vectors(triples))
+    raw = measures(triples.movies, columns @ columns.T)
     rows = [("raw co-ratings", "cosine", "", *(f"{value:.3f}" for value in raw))]
     where = ["data=files", f"data.path={path}", f"data.min_ratings={min_ratings}"]
     where.append("data.val_fraction=0.05")
     for label, chosen in EXPERIMENTS.items():
-        runs = np.array([measured(*chosen, *where, f"seed={seed}") for seed in range(seeds)])
-        for metric, part in zip(("cosine", "whitened"), runs.swapaxes(0, 1), strict=True):
+        runs = [measured(*chosen, *where, f"seed={seed}") for seed in range(seeds)]
+        for metric in runs[0]:
+            part = np.array([run[metric] for run in runs])
             rows.append((label, metric, *(spread(column, 3) for column in part.T)))
             print(rows[-1], flush=True)
     heading = ("", "metric", "val. RMSE", "sequel recall@10", "genre precision@10", "coverage")

@@ -12,7 +12,7 @@ Vector = NDArray[np.float64]
 
 _STEPS = 50
 _HALVINGS = 30
-_PRECISION = 1e-7
+_PRECISION = 1e-8
 
 
 def predict_stars(scores: Floats, rating_range: tuple[float, float]) -> Floats:
