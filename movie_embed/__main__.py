@@ -5,7 +5,7 @@ import signal
 import sys
 from types import FrameType
 
-USAGE = """usage: movie-embed train|recommend|export|plot KEY=VALUE ...
+USAGE = """usage: movie-embed train|recommend|export|plot|serve KEY=VALUE ...
 
   movie-embed train --help      each command lists its settings"""
 
@@ -15,8 +15,8 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h"):
         sys.exit(print(USAGE))
-    if name not in ("train", "recommend", "export", "plot"):
-        sys.exit(f"error: {name}: must be one of train, recommend, export, plot")
+    if name not in ("train", "recommend", "export", "plot", "serve"):
+        sys.exit(f"error: {name}: must be one of train, recommend, export, plot, serve")
     del sys.argv[1]
     run(name)
 

@@ -1,4 +1,4 @@
-"""What the commands do: train, answer, export, draw."""
+"""What the commands do: train, answer, export, draw, serve."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from movie_embed.config import (
     ExportConfig,
     PlotConfig,
     RecommendConfig,
+    ServeConfig,
     TrainConfig,
     register_schemas,
 )
@@ -37,7 +38,8 @@ def run(name: str) -> None:
         around = table_at_the_end()
     with one_line_errors(SCHEMAS[name]), around:
         expand_home(sys.argv)
-        job = {"train": train, "recommend": recommend, "export": export, "plot": plot}[name]
+        jobs = (train, recommend, export, plot, serve)
+        (job,) = (job for job in jobs if job.__name__ == name)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
 
 
@@ -107,3 +109,15 @@ def plot(cfg: DictConfig) -> None:
 
     for path in show_run(Path(config.run)):
         print(path)
+
+
+@one_line_errors(ServeConfig)
+def serve(cfg: DictConfig) -> None:
+    """Answer over HTTP until a signal ends it."""
+    config = read_settings(cfg)
+    try:
+        from movie_embed.web.server import serve
+    except ModuleNotFoundError as error:
+        way = "pip install 'movie_embed[web]', or in a clone: pip install -e '.[web]'"
+        raise MovieEmbedError(f"the server needs {error.name}: {way}") from error
+    serve(config)

@@ -370,11 +370,22 @@ class PlotConfig:
     run: str = "outputs/latest"
 
 
+@dataclass
+class ServeConfig(Checked):
+    """All settings of `serve.py`."""
+
+    run: str = "outputs/latest"
+    host: str = "127.0.0.1"
+    port: Annotated[int, must(lambda port: 0 < port < 2**16, "from 1 to 65535")] = 8000
+    workers: Annotated[int, must(lambda n: 0 < n <= 64, "from 1 to 64")] = 1
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "recommend": RecommendConfig,
     "export": ExportConfig,
     "plot": PlotConfig,
+    "serve": ServeConfig,
 }
 
 

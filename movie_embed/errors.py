@@ -50,7 +50,7 @@ def plural(count: float | None, noun: str) -> str:
 
 def program(command: str) -> str:
     """Return how a command is started: as the script or as the program that runs now."""
-    scripts = ("train.py", "recommend.py", "export.py", "plot.py")
+    scripts = ("train.py", "recommend.py", "export.py", "plot.py", "serve.py")
     by_script = Path(sys.argv[0]).name in scripts
     return f"python {command}.py" if by_script else f"movie-embed {command}"
 

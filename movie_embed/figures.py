@@ -16,18 +16,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
-from sklearn.manifold import TSNE
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from threadpoolctl import threadpool_limits
 
 from movie_embed.data.movies import split_genres
 from movie_embed.embeddings.export import export_tsv
+from movie_embed.embeddings.layout import MOST_FITTED, Points, embed_in_plane, save_layout
 from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
 from movie_embed.embeddings.spaces import unit
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import atomic_path, write_text
-
-MOST_MOVIES = 2_000  # in the map
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 # https://jfly.uni-koeln.de/color/
@@ -41,12 +38,12 @@ _PROJECTOR = (
     'embeddings { tensor_name: "movies" tensor_path: "projector/vectors.tsv" '
     'metadata_path: "projector/metadata.tsv" }\n'
 )
-Points = NDArray[np.float32]
 
 
 def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write ``figures/*.png``, the same for TensorBoard's image tab, and its projector's files.
+    """Write ``figures/*.png``, the same for TensorBoard, its projector's files, and the map.
 
+    The map of all movies is kept for the server.
     What an earlier call wrote is replaced. A figure whose data the folder lacks is left out, and a
     line on stderr says why.
 
@@ -73,13 +70,14 @@ def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
     except OSError as error:
         raise MovieEmbedError(f"{folder} is no whole run: {error}") from error
     saved = SavedEmbeddings.load(folder)
+    points = save_layout(folder, saved, metrics["seed"])
     from torch.utils.tensorboard import SummaryWriter  # a run that is not there is told at once
 
     earlier = list(folder.glob("events.out.tfevents.*.figures"))
     with SummaryWriter(str(folder), filename_suffix=".figures") as writer:
         for name, plot in FIGURES.items():
             try:
-                canvas = FigureCanvasAgg(plot(folder, saved, metrics))
+                canvas = FigureCanvasAgg(plot(folder, saved, {**metrics, "points": points}))
             except MovieEmbedError as error:
                 print(f"no figure {name}: {error}", file=sys.stderr)
                 continue
@@ -190,7 +188,9 @@ def plot_losses(
     return figure
 
 
-def plot_genre_map(saved: SavedEmbeddings, seed: int, movies: int = MOST_MOVIES) -> Figure:
+def plot_genre_map(
+    saved: SavedEmbeddings, seed: int, movies: int = MOST_FITTED, points: Points | None = None
+) -> Figure:
     """Draw the t-SNE of the normalised vectors, coloured by genre (paper, section IV).
 
     Parameters
@@ -199,6 +199,8 @@ def plot_genre_map(saved: SavedEmbeddings, seed: int, movies: int = MOST_MOVIES)
         The embeddings; the seed of t-SNE.
     movies
         How many of the learned movies to draw at most; the most rated.
+    points
+        What `save_layout` placed by t-SNE, shape (learned movies, 2); by default computed here.
 
     Raises
     ------
@@ -209,7 +211,10 @@ def plot_genre_map(saved: SavedEmbeddings, seed: int, movies: int = MOST_MOVIES)
     rows = np.argsort(-saved.movies.rating_counts[:learned], kind="stable")[:movies]
     named = [split_genres(saved.movies.genres[row]) for row in rows]
     largest, genres = largest_genres(named, len(_GENRE_COLORS))
-    points = embed_in_plane(unit(saved.vectors[rows]), seed)
+    if points is None or len(points) < 4:
+        points = embed_in_plane(unit(saved.vectors[rows]), seed)
+    else:
+        points = points[rows]
     which = "all" if len(rows) == learned else f"the {len(rows):,} most rated of"
     figure, axes = _figure(
         "Movies by genre",
@@ -240,30 +245,6 @@ def largest_genres(
     rank = {genre: place for place, genre in enumerate(largest)}
     own = [[genre for genre in genres if genre in rank] for genres in named]
     return largest, [max(genres, key=lambda g: rank[g], default=None) for genres in own]
-
-
-def embed_in_plane(vectors: Points, seed: int) -> Points:
-    """Return a t-SNE of normalised vectors, of shape (movies, 2).
-
-    Between vectors of length 1 the squared Euclidean distance, which it takes, is 2 - 2 cosine.
-
-    Raises
-    ------
-    MovieEmbedError
-        There are fewer than four vectors.
-    """
-    if len(vectors) < 4:
-        raise MovieEmbedError(f"a map of {len(vectors)} movies shows nothing: 4 are needed")
-    tsne = TSNE(
-        perplexity=min(30, (len(vectors) - 1) / 3),
-        init="pca" if vectors.shape[1] > 1 else "random",
-        max_iter=500,  # 1,000 lower the divergence by less than a hundredth in twice the time
-        random_state=seed,
-    )
-    # On one thread, since on several the order of sums, hence the map, differs from run to run.
-    with threadpool_limits(1):
-        points: Points = tsne.fit_transform(vectors)
-    return points
 
 
 def losses_of(folder: Path) -> dict[str, dict[int, float]]:
@@ -307,5 +288,7 @@ FIGURES: dict[str, Callable[[Path, SavedEmbeddings, Mapping[str, Any]], Figure]]
     "loss": lambda folder, _, metrics: plot_losses(
         losses_of(folder), metrics["best_epoch"], metrics["bias_only_rmse"]
     ),
-    "genre_map": lambda _, saved, metrics: plot_genre_map(saved, metrics["seed"]),
+    "genre_map": lambda _, saved, metrics: plot_genre_map(
+        saved, metrics["seed"], points=metrics["points"]
+    ),
 }

@@ -264,7 +264,7 @@ def test_answering_leaves_nothing_behind(trained: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
-@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py", "plot.py"])
+@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py", "plot.py", "serve.py"])
 def test_help_lists_settings_and_examples(tmp_path: Path, script: str) -> None:
     shown = run_script(script, "--help", tmp_path).stdout
     assert f"python {script}" in shown

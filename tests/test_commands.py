@@ -30,7 +30,7 @@ from movie_embed.embeddings.saved import name_latest
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-SCRIPTS = ("train.py", "recommend.py", "export.py", "plot.py")
+SCRIPTS = ("train.py", "recommend.py", "export.py", "plot.py", "serve.py")
 OTHERS = {"tensorboard", "ray", "torchrun", "pipx", ".ci/run"}
 STARTS = re.compile(
     r"(?:[A-Z_]+=\S+ )*(?:python|movie-embed|make|pip|tensorboard|ray|torchrun|pipx|\.ci/run) ?"

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from movie_embed import MovieEmbedError
 from movie_embed.config import ModelConfig, SaveConfig, TrainConfig
+from movie_embed.embeddings.layout import place, read_layout
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.figures import (
     FIGURES,
@@ -53,7 +54,7 @@ def texts(figure: Figure) -> str:
 def test_training_leaves_every_figure_in_the_folder_and_in_tensorboard(run: Path) -> None:
     events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
     assert events.Tags()["images"] == [f"figures/{name}" for name in FIGURES]
-    assert {path.stem for path in (run / "figures").iterdir()} == set(FIGURES)
+    assert {path.stem for path in (run / "figures").iterdir()} == {*FIGURES, "map"}
     for name in FIGURES:
         png = (run / "figures" / f"{name}.png").read_bytes()
         (image,) = events.Images(f"figures/{name}")
@@ -65,13 +66,14 @@ def test_training_leaves_every_figure_in_the_folder_and_in_tensorboard(run: Path
 
 def test_drawing_again_replaces_what_was_drawn(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "copy")
-    before = {path.name: path.read_bytes() for path in (copy / "figures").iterdir()}
+    before = {path.name: path.read_bytes() for path in (copy / "figures").glob("*.png")}
+    assert read_layout(copy, SavedEmbeddings.load(copy)).shape == (MOVIES, 2)
     result = run_script("plot.py", "run=copy", tmp_path)
     assert result.returncode == 0, result.stderr
     written = [*(f"figures/{name}.png" for name in FIGURES), "projector/vectors.tsv"]
     written += ["projector/metadata.tsv", "projector_config.pbtxt"]
     assert result.stdout.split() == [f"copy/{name}" for name in written]
-    assert before == {path.name: path.read_bytes() for path in (copy / "figures").iterdir()}
+    assert before == {path.name: path.read_bytes() for path in (copy / "figures").glob("*.png")}
     assert len(list(copy.glob("events*.figures"))) == 1
     missing = run_script("plot.py", "run=nowhere", tmp_path)
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
@@ -103,7 +105,7 @@ def test_a_figure_whose_data_are_gone_is_left_out_and_named(
         path.unlink()
     shutil.rmtree(copy / "figures")
     show_run(copy)
-    assert {path.stem for path in (copy / "figures").iterdir()} == set(FIGURES) - {"loss"}
+    assert {path.stem for path in (copy / "figures").iterdir()} == {*FIGURES, "map"} - {"loss"}
     assert capsys.readouterr().err.startswith("no figure loss: ")
     (copy / "metrics.json").unlink()
     with pytest.raises(MovieEmbedError, match=r"no whole run.*metrics\.json"):
@@ -226,3 +228,17 @@ def test_tensorboards_own_plugin_serves_the_projector(run: Path) -> None:
         assert [int(row[0]) for row in rows] == movies.ids[:MOVIES].tolist()
         assert rows[0][1:4] == ["Group 0, The 101", "1999", "Comedy|Drama"]
         assert [int(row[4]) for row in rows] == movies.rating_counts[:MOVIES].tolist()
+
+
+def test_movies_beyond_those_of_t_sne_lie_by_those_like_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("movie_embed.embeddings.layout.MOST_FITTED", 60)
+    centers = random_vectors(3) * 10
+    group = np.arange(240) % 3
+    vectors = centers[group] + random_vectors(240, seed=1)
+    points = place(vectors, np.arange(240)[::-1], seed=0)
+    middles = np.stack([points[:60][group[:60] == g].mean(axis=0) for g in range(3)])
+    distances = np.linalg.norm(points[60:, None] - middles, axis=2)
+    assert (distances.argmin(axis=1) == group[60:]).all()
+    assert place(vectors[:2], np.ones(2, np.int64), seed=0).shape == (2, 2)

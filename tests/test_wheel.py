@@ -66,8 +66,8 @@ def test_the_program_does_without_the_clone(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("", "usage: movie-embed train|recommend|export|plot KEY=VALUE"),
-        ("trian", "error: trian: must be one of train, recommend, export, plot"),
+        ("", "usage: movie-embed train|recommend|export|plot|serve KEY=VALUE"),
+        ("trian", "error: trian: must be one of train, recommend, export, plot, serve"),
         ("recommend movie_id=1 run=x", "no trained model in x: make one with: movie-embed train"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The HTTP API over `Recommender`, and the page that it serves."""

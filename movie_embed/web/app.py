@@ -1,0 +1,305 @@
+"""The routes: each a question to `Recommender`, and its answer as JSON."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any
+
+import fastapi_swagger.resources
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+
+from movie_embed import __version__
+from movie_embed.answers.filters import Filters
+from movie_embed.answers.lookup import MovieId
+from movie_embed.answers.recommender import Recommender
+from movie_embed.answers.results import Recommendations
+from movie_embed.answers.suggest import Suggestions
+from movie_embed.data.movies import Id, split_genres, split_year
+from movie_embed.errors import MovieEmbedError
+from movie_embed.web.map import map_json
+from movie_embed.web.models import (
+    RESPONSES,
+    Answer,
+    ForRatings,
+    ForUser,
+    Health,
+    IdText,
+    Movie,
+    MovieMap,
+    ReadFile,
+    Settings,
+    SimilarTo,
+)
+from movie_embed.web.safety import Guard
+
+STATIC = Path(__file__).parent / "static"
+_ANY_FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+InAddress = Annotated[IdText, InPath()]
+
+
+class Answers:
+    """What the routes ask: a Recommender, and what is made from it once.
+
+    Parameters
+    ----------
+    recommender
+        The Recommender.
+    run
+        The run folder, which may hold the map.
+    """
+
+    def __init__(self, recommender: Recommender, run: Path | None) -> None:
+        self.recommender, self.run = recommender, run
+        self.movies = recommender.embeddings.movies
+        self._map, self._drawing = b"", Lock()
+        self.suggestions = Suggestions(self.movies)
+        years = [split_year(title)[1] for title in self.movies.titles[: self.movies.embedded]]
+        known = [year for year in years if year]
+        self.health = Health(
+            version=__version__,
+            data_name=recommender.embeddings.data_name,
+            movies=self.movies.embedded,
+            rating_range=list(recommender.embeddings.rating_range),
+            genres=sorted({g for text in set(self.movies.genres) for g in split_genres(text)}),
+            years=[min(known), max(known)] if known else [],
+            orders=["match", "choice", "stars"] if recommender.embeddings.ranks else ["stars"],
+        )
+
+    def ids(self, texts: list[str]) -> list[MovieId]:
+        """Return the movies of ids; an unknown one is a 404."""
+        found = [MovieId(_id(text, self.movies.ids.dtype == object)) for text in texts]
+        for movie in found:
+            if self.movies.row_of(movie.id) is None:
+                raise HTTPException(404, self._told(movie))
+        return found
+
+    def _told(self, movie: MovieId) -> str:
+        try:
+            return self.recommender.title(movie)
+        except MovieEmbedError as error:
+            return one_line(error)
+
+    def settings(self, asked: Settings) -> dict[str, Any]:
+        """Return what every question may set, as `Recommender` takes it."""
+        filters = Filters(
+            asked.genres,
+            asked.exclude_genres,
+            asked.years,
+            asked.min_count,
+            asked.include_rare,
+            self.ids(asked.among) or None,
+            self.ids(asked.exclude),
+        )
+        return {
+            "k": asked.k,
+            "filters": filters,
+            "diversity": asked.diversity,
+            "explain": asked.explain,
+        }
+
+    def stars(self, ratings: Mapping[str, float]) -> dict[MovieId, float]:
+        """Return somebody's ratings, as `Recommender` takes them."""
+        return dict(zip(self.ids(list(ratings)), ratings.values(), strict=True))
+
+    def movie(self, row: int) -> dict[str, Any]:
+        """Return one row of the table."""
+        title, year = split_year(self.movies.titles[row])
+        movie_id = self.movies.ids.item(row)
+        return {
+            "movie_id": movie_id,
+            "title": title or f"movie {movie_id}",
+            "year": year,
+            "genres": split_genres(self.movies.genres[row]),
+            "ratings": int(self.movies.rating_counts[row]),
+            "from_content": row >= self.movies.embedded,
+            "imdb_id": self.movies.imdb_id(row),
+            "tmdb_id": self.movies.tmdb_id(row),
+        }
+
+    def map(self) -> bytes:
+        """Return the map as JSON, made once."""
+        with self._drawing:
+            self._map = self._map or map_json(self.recommender.embeddings, self.run)
+        return self._map
+
+
+def create_app(
+    recommender: Recommender, run: Path | None = None, host: str = "127.0.0.1"
+) -> FastAPI:
+    """Return the server's application.
+
+    Parameters
+    ----------
+    recommender
+        What answers.
+    run
+        Its run folder.
+    host
+        The address that it will listen at; requests in other names are refused.
+    """
+    app = FastAPI(
+        title="movie_embed",
+        version=__version__,
+        summary="Movie recommendations from learned embeddings",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses=RESPONSES,
+    )
+    app.add_middleware(Guard, host=host)
+    app.add_exception_handler(MovieEmbedError, lambda _, error: _failure(422, error))
+    app.add_exception_handler(RequestValidationError, lambda _, error: _failure(422, error))
+    app.add_exception_handler(HTTPException, lambda _, error: _failure(None, error))
+    app.add_exception_handler(Exception, lambda _, __: _failure(500, "the server has a bug"))
+    _add_routes(app, Answers(recommender, run))
+    pages = {"/": "index.html", "/docs": "docs.html"}
+    for path, name in pages.items():
+        app.get(path, include_in_schema=False)(_page(STATIC / name))
+    swagger = resources.files(fastapi_swagger.resources)
+    app.mount("/static/swagger", StaticFiles(directory=str(swagger)))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def _add_routes(app: FastAPI, known: Answers) -> None:
+    recommender = known.recommender
+    answers: dict[str, Any] = {"response_model": list[Answer], "response_model_exclude_unset": True}
+
+    @app.get("/api/health")
+    async def health() -> Health:
+        """Say that the server answers, and what it answers from."""
+        return known.health
+
+    @app.get("/api/search", response_model=list[Movie])
+    def search(q: Annotated[str, Query(max_length=200)] = "") -> Any:
+        """Return at most ten movies whose titles have words that begin as those typed."""
+        return [known.movie(row) for row in known.suggestions.rows(q)]
+
+    @app.get("/api/movies/{movie_id}", response_model=Movie)
+    def movie(movie_id: InAddress) -> Any:
+        """Return one movie."""
+        (found,) = known.ids([movie_id])
+        row = known.movies.row_of(found.id)
+        assert row is not None
+        return known.movie(row)
+
+    @app.get("/api/similar", **answers)
+    def similar(asked: Annotated[SimilarTo, Query()]) -> Any:
+        """Return the movies most like one movie, or several together."""
+        return _dicts(
+            recommender.similar(
+                known.ids(asked.movie_id),
+                combine=asked.combine,
+                metric=asked.metric,
+                weights=asked.weights,
+                not_like=known.ids(asked.not_like),
+                **known.settings(asked),
+            )
+        )
+
+    @app.post("/api/recommendations", **answers)
+    def recommendations(asked: ForRatings) -> Any:
+        """Return the movies for somebody's ratings, or for several people together."""
+        people = asked.ratings if isinstance(asked.ratings, list) else [asked.ratings]
+        return _dicts(
+            recommender.for_people(
+                [known.stars(each) for each in people],
+                order=asked.order,
+                together=asked.together,
+                **known.settings(asked),
+            )
+        )
+
+    @app.get("/api/users/{user_id}", **answers)
+    def user(user_id: InAddress, asked: Annotated[ForUser, Query()]) -> Any:
+        """Return the movies for a user of the data."""
+        settings = known.settings(asked)
+        # Where ids are numbers, text is none; where they are text, "007" is not 7.
+        number = re.fullmatch(r"0|-?[1-9][0-9]{0,17}", user_id)
+        ids: list[Id] = [user_id, int(user_id)] if number else [user_id]
+        for wanted in ids:
+            try:
+                return _dicts(recommender.for_user(wanted, order=asked.order, **settings))
+            except MovieEmbedError as error:
+                told = error
+        raise HTTPException(404 if "user" in str(told) else 422, one_line(told))
+
+    @app.post("/api/read", openapi_extra={"requestBody": {"content": _ANY_FILE}})
+    def read(
+        content: Annotated[bytes, Depends(_body)],
+        name: Annotated[str, Query(max_length=200)] = "ratings.csv",
+    ) -> ReadFile:
+        """Read a file of somebody's ratings, a service's export or a table; nothing is kept."""
+        plain = re.sub(r"[^\w. -]", "_", name.rpartition("/")[2])[-100:].lstrip(".") or "ratings"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / plain
+            path.write_bytes(content)
+            try:
+                own = recommender.read_ratings(path)
+            except MovieEmbedError as error:
+                raise MovieEmbedError(str(error).replace(f"{folder}/", "")) from error
+            notes = [note.replace(f"{folder}/", "") for note in own.notes]
+        return ReadFile(
+            ratings={str(movie.id): stars for movie, stars in own.items()},
+            matches=[asdict(match) for match in own.matches],
+            notes=notes,
+        )
+
+    @app.get("/api/map", response_model=MovieMap)
+    def movie_map() -> Response:
+        """Return every movie with a learned vector and its place on the map."""
+        return Response(known.map(), media_type="application/json")
+
+
+def one_line(error: object) -> str:
+    """Return an error as the command line tells it, in one line."""
+    if isinstance(error, HTTPException):
+        return str(error.detail)
+    if not isinstance(error, RequestValidationError):
+        return " ".join(str(error).split())
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
+    return " ".join(f"{where or 'the request'}: {first['msg']}".split())[:500]
+
+
+def _failure(status: int | None, error: object) -> JSONResponse:
+    headers = None
+    if isinstance(error, HTTPException):
+        status, headers = error.status_code, error.headers
+    return JSONResponse({"error": one_line(error)}, status or 500, headers)
+
+
+def _dicts(answers: Recommendations) -> list[dict[str, Any]]:
+    return [answer.to_dict() for answer in answers]
+
+
+def _id(text: str, texts: bool) -> Id:
+    """Return an id as the data has them, text or numbers; one of another form is unknown."""
+    if texts:
+        return text
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise HTTPException(404, f"id={text}: the data has whole numbers as ids")
+    return int(text)
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+def _page(path: Path) -> Any:
+    async def page(_: Request) -> FileResponse:
+        return FileResponse(path, headers={"cache-control": "no-cache"})
+
+    return page

@@ -1,0 +1,165 @@
+"""What the API takes and returns, typed and bounded; answers are the command line's JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MovieKey = Annotated[str | int, Field(description="A movie's id, a number or text")]
+IdText = Annotated[str, Field(min_length=1, max_length=100)]
+Stars = dict[IdText, Annotated[float, Field(allow_inf_nan=False)]]
+Weight = Annotated[float, Field(gt=1e-6, lt=1e6)]
+_IDS = Field(default_factory=list, max_length=1_000)
+_GENRES = Field(default_factory=list, max_length=50)
+
+
+class Settings(BaseModel):
+    """What every question may set, by the names of `recommend.py`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: Annotated[int, Field(ge=1, le=1_000)] = 10
+    genres: Annotated[list[IdText], _GENRES]
+    exclude_genres: Annotated[list[IdText], _GENRES]
+    years: Annotated[str, Field(pattern=r"^[0-9]{1,4}(-[0-9]{1,4})?$")] | None = None
+    min_count: Annotated[int, Field(ge=0, le=2**53)] = 0
+    include_rare: bool = False
+    among: Annotated[list[IdText], _IDS]
+    exclude: Annotated[list[IdText], _IDS]
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    explain: bool = False
+
+
+class SimilarTo(Settings):
+    """Movies like others."""
+
+    movie_id: Annotated[list[IdText], Field(min_length=1, max_length=1_000)]
+    not_like: Annotated[list[IdText], _IDS]
+    weights: Annotated[list[Weight], Field(max_length=1_000)] | None = None
+    combine: Literal["mean", "max"] = "mean"
+    metric: Literal["mixed", "cosine", "whitened", "dot"] | None = None
+
+
+class ForUser(Settings):
+    """Movies for a user of the data."""
+
+    order: Literal["match", "choice", "stars"] | None = None
+
+
+class ForRatings(ForUser):
+    """Movies for somebody's ratings, or for several people's."""
+
+    ratings: (
+        Annotated[Stars, Field(max_length=10_000)]
+        | Annotated[
+            list[Annotated[Stars, Field(max_length=10_000)]], Field(min_length=1, max_length=20)
+        ]
+    ) = Field(description="Stars by movie id, or a list of that, an entry a person")
+    together: Literal["average", "least"] = "average"
+
+
+class Because(BaseModel):
+    """A movie that speaks for an answer."""
+
+    movie_id: MovieKey
+    title: str
+    similarity: float | None = None
+    stars: float | None = None
+    share: float | None = None
+    shared_genres: list[str]
+
+
+class Answer(BaseModel):
+    """One answer, as `Recommendation.to_dict` has it."""
+
+    rank: int
+    movie_id: MovieKey
+    title: str
+    year: int | None
+    genres: list[str]
+    similarity: float | None = None
+    dot_product: float | None = None
+    match: float | None = None
+    predicted_stars: float | None = None
+    from_content: bool
+    imdb_id: str | None
+    tmdb_id: int | None
+    reasons: list[Because] | None = None
+
+
+class Movie(BaseModel):
+    """A movie of the data."""
+
+    movie_id: MovieKey
+    title: str
+    year: int | None
+    genres: list[str]
+    ratings: int = Field(description="How many ratings it has in the data")
+    from_content: bool
+    imdb_id: str | None
+    tmdb_id: int | None
+
+
+class MatchedRow(BaseModel):
+    """What one row of a file was taken for."""
+
+    line: int
+    title: str
+    rating: str
+    movie_id: MovieKey | None
+    taken_for: str | None
+    stars: float | None
+    how: str
+
+
+class ReadFile(BaseModel):
+    """The ratings of a file."""
+
+    ratings: dict[str, float]
+    matches: list[MatchedRow]
+    notes: list[str]
+
+
+class MovieMap(BaseModel):
+    """Every movie with a learned vector, a column each; places lie between -1 and 1."""
+
+    movie_id: list[MovieKey]
+    x: list[float]
+    y: list[float]
+    title: list[str]
+    year: list[int | None]
+    genres: list[list[int]] = Field(description="Indices in `genre_names`, the largest genre first")
+    ratings: list[int]
+    genre_names: list[str] = Field(description="The genre of most movies first")
+
+
+class Health(BaseModel):
+    """That the server answers, and what it answers from."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+    data_name: str
+    movies: int
+    rating_range: list[float]
+    genres: list[str]
+    years: list[int]
+    orders: list[str]
+
+
+class Failure(BaseModel):
+    """What went wrong, in one line."""
+
+    error: str
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": told}
+    for status, told in (
+        (400, "The request is not one this server takes"),
+        (404, "There is no such movie or user"),
+        (408, "The request took too long to arrive"),
+        (413, "The request is too large"),
+        (422, "A value is not as described"),
+    )
+}

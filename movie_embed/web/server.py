@@ -1,0 +1,72 @@
+"""`movie-embed serve`: the server, in one process or several."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from movie_embed.answers import search
+from movie_embed.answers.recommender import Recommender
+from movie_embed.config import ServeConfig
+from movie_embed.embeddings.saved import folder_of
+from movie_embed.errors import MovieEmbedError, program
+from movie_embed.web.app import create_app
+
+_RUN, _HOST = "MOVIE_EMBED_SERVE_RUN", "MOVIE_EMBED_SERVE_HOST"
+
+
+def serve(config: ServeConfig) -> None:
+    """Answer until a signal ends the server.
+
+    Raises
+    ------
+    MovieEmbedError
+        There is no trained model, or the address cannot be had.
+    """
+    run = folder_of(Path(config.run)).resolve()
+    # How the workers, which are new processes, know what they serve.
+    os.environ |= {_RUN: str(run), _HOST: config.host}
+    _check_free(config)
+    alone = config.workers == 1
+    shown = f"[{config.host}]" if ":" in config.host else config.host
+    shown = "localhost" if config.host in ("0.0.0.0", "::") else shown  # noqa: S104
+    app: FastAPI | str = _from_environment() if alone else f"{__name__}:_from_environment"
+    print(f"http://{shown}:{config.port}  (Ctrl-C ends it; /docs describes the API)", flush=True)
+    uvicorn.run(
+        app,
+        factory=not alone,
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=1_000,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _from_environment() -> FastAPI:
+    logging.getLogger(search.__name__).setLevel(logging.ERROR)  # what a title is taken for is seen
+    run = Path(os.environ[_RUN])
+    return create_app(Recommender.load(run), run, os.environ[_HOST])
+
+
+def _check_free(config: ServeConfig) -> None:
+    """Refuse an address that cannot be had, in one line; uvicorn would tell it in several."""
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((config.host, config.port))
+    except OSError as error:
+        raise MovieEmbedError(
+            f"cannot listen at {config.host}, port {config.port}: {error.strerror or error}; "
+            f"try another: {program('serve')} port={config.port + 1}"
+        ) from error
