@@ -12,7 +12,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
@@ -38,7 +37,15 @@ REQUIREMENTS = {
     "lenskit": [_TORCH, "lenskit"],
     "fastai": [_TORCH, "fastai"],
     "cornac": ["cornac"],
+    "implicit": ["implicit"],
 }
+# The peak that Linux tells of a process is at least that of the one which started it.
+_MEASURED = """
+import os, sys
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+print(f"\\n{usage.ru_maxrss}")
+sys.exit(abs(os.waitstatus_to_exitcode(status)))
+"""
 _TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool}
 
 
@@ -68,21 +75,18 @@ def command_line(doc: str | None, *actions: Callable[..., None]) -> None:
 
 def run_child(command: Sequence[str | Path], **environment: str) -> tuple[str, float]:
     """Run a command to its end and return its output and peak memory in MB."""
-    with tempfile.TemporaryFile("w+") as output:
-        child = subprocess.Popen(
-            [str(part) for part in command],
-            stdout=output,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    if child.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} exited with {child.returncode}")
-    return text, usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} exited with {done.returncode}")
+    text, _, memory = done.stdout.rstrip().rpartition("\n")
+    return text, int(memory) / 1024
 
 
 def trained(run: Path, *settings: str) -> dict[str, Any]:
@@ -142,12 +146,12 @@ def run_peer(name: str, script: str, folder: Path, *arguments: str | Path) -> di
     return result | {"memory": memory}
 
 
-def export(triples: Triples, train: Any, val: Any, path: Path) -> Path:
+def export(triples: Triples, train: Sequence[Any], val: Sequence[Any], path: Path) -> Path:
     """Write users, movies and stars of both splits where a peer can read them."""
     columns: dict[str, Any] = {}
-    for split, packed in (("train", train), ("val", val)):
+    for split, part in (("train", train), ("val", val)):
         names = (f"{split}_{name}" for name in ("users", "movies", "stars"))
-        columns |= dict(zip(names, triples.unpack(packed), strict=True))
+        columns |= dict(zip(names, part, strict=True))
     (low, high), counts = triples.rating_range, triples.counts
     np.savez(path, **columns, users=counts.users, movies=counts.movies, low=low, high=high)
     return path

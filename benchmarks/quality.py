@@ -59,7 +59,7 @@ def beside(source: Path, peers: Path = Path(".peers"), seeds: int = 5) -> None:
     with tempfile.TemporaryDirectory() as name:
         for seed in range(seeds):
             train, val = triples.split(HELD_OUT, seed)
-            data = export(triples, train, val, Path(name, "data.npz"))
+            data = export(triples, *map(triples.unpack, (train, val)), Path(name, "data.npz"))
             curves: dict[str, Curve] = {}
             for chosen in EXPERIMENTS:
                 run = Path(name, f"{chosen}-{seed}")

@@ -58,7 +58,9 @@ def measure(peers: Path = Path(".peers"), rounds: int = 2) -> None:
     runs: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         triples = load_triples(DataConfig(users=USERS, min_ratings=50))
-        data = export(triples, *triples.split(0.05, seed=0), Path(name, "data.npz"))
+        data = export(
+            triples, *map(triples.unpack, triples.split(0.05, seed=0)), Path(name, "data.npz")
+        )
         for _ in range(rounds):
             for label, size, result in contenders(Path(name), data, peers):
                 print(label, size, result["ratings_per_second"], flush=True)
