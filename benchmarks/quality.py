@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py beside FOLDER_OF_ML_1M [--peers FOLDER] [--seeds 5]
     python benchmarks/quality.py folds FOLDER_OF_ML_100K FOLDER_OF_ML_1M
+    python benchmarks/quality.py published FOLDER_OF_ML_100K FOLDER_OF_ML_1M
 
 `beside`: all movies of ML-1M, a random 90/10 split per seed, the same one for everybody; RMSE is
 clipped to the scale and of the best epoch where a library shows its epochs. Seconds are of
@@ -11,6 +12,9 @@ is a process of its own; settings of the peers are in `benchmarks/peers/`.
 
 `folds`: those of scikit-surprise's README, ``KFold(n_splits=5, random_state=0, shuffle=True)`` over
 its loader's order, which is the order of the file. All settings come from one experiment.
+
+`published`: the splits of GLocal-K (Han et al. 2021, arXiv 2108.12184). A run on nine tenths of the
+training ratings tells by the others which epoch is best, and one on all is tested after that.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from movie_embed.evaluation import errors
 EXPERIMENTS = ("paper", "fast", "best")
 KERAS = "Keras 3, the paper's network"
 NEAR, HELD_OUT, FOLDS = 0.002, 0.1, 5
+U1_ROWS = 20_000
 PEERS = {
     KERAS: ("keras", "keras_quality.py"),
     "scikit-surprise SVD": ("surprise", "surprise_svd.py"),
@@ -97,51 +102,86 @@ def of_ours(experiment: str, source: Path, seed: int, run: Path) -> Curve:
 
 def folds(ml_100k: Path, ml_1m: Path) -> None:
     """Train on scikit-surprise's folds."""
-    from movie_embed.training.datamodule import RatingsDataModule
-
     rows = []
     for name, source in (("ml-100k", ml_100k), ("ml-1m", ml_1m)):
         held_out = folds_of_triples(source)
-
-        class FoldModule(RatingsDataModule):
-            """Ratings split by fold instead of by chance."""
-
-            fold: int
-
-            def setup(self, stage: str | None = None) -> None:
-                """Load the triples and hold the fold out."""
-                super().setup(stage)
-                mine = held_out == self.fold  # noqa: B023
-                train, self.val = self.triples.packed[~mine], self.triples.packed[mine]
-                self.train = np.random.default_rng(self.seed).permutation(train)
-
         where = [f"data={name}", f"data.path={source.resolve()}", "data.min_ratings=1"]
         where += ["data.val_fraction=0.2", "save.epoch=last"]
         for experiment in EXPERIMENTS:
             rmses, settings = [], [f"experiment={experiment}", *where]
-            for FoldModule.fold in range(FOLDS):
+            for fold in range(FOLDS):
+                split = split_as(held_out != fold, held_out == fold)
                 with tempfile.TemporaryDirectory() as run:
-                    found = trained_as_changed(Path(run, "run"), settings, data=FoldModule)
+                    found = trained_as_changed(Path(run, "run"), settings, data=split)
                 rmses.append(found["val_rmse"])
             rows.append((name, f"experiment={experiment}", spread(rmses, 4)))
             print(*rows[-1], flush=True)
     write_table("five_folds", "", ("", "", "RMSE, mean of five folds"), rows)
 
 
-def folds_of_triples(source: Path) -> NDArray[np.int64]:
-    """Return in which fold each packed rating is held out: they are sorted by user, then movie."""
+def published(ml_100k: Path, ml_1m: Path) -> None:
+    """Compare with the errors of GLocal-K's paper, on its splits."""
+    first = file_order(ml_100k) < U1_ROWS
+    size = len(file_order(ml_1m))
+    drawn = [np.random.default_rng(seed).random(size) < HELD_OUT for seed in range(5)]
+    plans = (
+        ("ml-100k", ml_100k, [first] * 3, "u1: the first 20,000 rows of u.data", "0.8889"),
+        ("ml-1m", ml_1m, drawn, "a random tenth", "0.8227"),
+    )
+    rows = []
+    for name, source, tests, protocol, theirs in plans:
+        where = [f"data={name}", f"data.path={source.resolve()}", "data.min_ratings=1"]
+        where += [f"data.val_fraction={HELD_OUT}", "experiment=best", "ranking.enabled=false"]
+        rmses = [tested(test, [*where, f"seed={seed}"], seed) for seed, test in enumerate(tests)]
+        rows.append((name, protocol, len(tests), spread(rmses, 4), theirs))
+        print(*rows[-1], flush=True)
+    heading = ("", "tested on", "seeds", "RMSE, experiment=best", "GLocal-K's paper")
+    write_table("published_errors", "", heading, rows)
+
+
+def tested(test: NDArray[np.bool_], settings: list[str], seed: int) -> float:
+    """Return the test RMSE after as many epochs as are best on a part of the training ratings."""
+    part = ~test & (np.random.default_rng([seed, 1]).random(len(test)) < HELD_OUT)
+    with tempfile.TemporaryDirectory() as folder:
+        trained_as_changed(Path(folder, "part"), settings, data=split_as(~test & ~part, part))
+        trained_as_changed(Path(folder, "all"), settings, data=split_as(~test, test))
+        return curve(Path(folder, "all"))[int(np.argmin(curve(Path(folder, "part"))))]
+
+
+def split_as(train: NDArray[np.bool_], val: NDArray[np.bool_]) -> type:
+    """Return a data module of chosen packed ratings in place of a random split."""
+    from movie_embed.training.datamodule import RatingsDataModule
+
+    class Split(RatingsDataModule):
+        def setup(self, stage: str | None = None) -> None:
+            super().setup(stage)
+            packed = self.triples.packed
+            self.train = np.random.default_rng(self.seed).permutation(packed[train])
+            self.val = packed[val]
+
+    return Split
+
+
+def file_order(source: Path) -> NDArray[np.int64]:
+    """Return each packed rating's row in the file: they are sorted by user, then movie."""
     separators = {"u.data": "\t", "ratings.csv": ",", "ratings.dat": "::"}
     name = next(name for name in separators if (source / name).exists())
     with (source / name).open() as file:
         lines = [line.split(separators[name])[:2] for line in file if line[0].isdigit()]
     users, movies = np.array(lines, np.int64).T
-    order = np.arange(len(users))
+    return np.lexsort((movies, users))
+
+
+def folds_of_triples(source: Path) -> NDArray[np.int64]:
+    """Return in which fold each packed rating is held out."""
+    rows = file_order(source)
+    order = np.arange(len(rows))
     np.random.RandomState(0).shuffle(order)
     sizes = [len(part) for part in np.array_split(order, FOLDS)]
     folds = np.empty_like(order)
     folds[order] = np.repeat(np.arange(FOLDS), sizes)
-    return folds[np.lexsort((movies, users))]
+    return folds[rows]
 
 
 if __name__ == "__main__":
-    command_line(__doc__, beside, folds)
+    command_line(__doc__, beside, folds, published)
