@@ -25,6 +25,7 @@ from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
 from movie_embed.embeddings.spaces import unit
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import atomic_path, write_text
+from movie_embed.web.map import map_page
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 # https://jfly.uni-koeln.de/color/
@@ -43,7 +44,7 @@ _PROJECTOR = (
 def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
     """Write ``figures/*.png``, the same for TensorBoard, its projector's files, and the map.
 
-    The map of all movies is kept for the server.
+    The map of all movies is kept for the server, and ``figures/map.html`` shows it without one.
     What an earlier call wrote is replaced. A figure whose data the folder lacks is left out, and a
     line on stderr says why.
 
@@ -90,7 +91,9 @@ def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
         path.unlink()
     config = folder / "projector_config.pbtxt"
     write_text(config, _PROJECTOR)
-    return [*paths, *export_tsv(saved, folder / "projector"), config]
+    page = folder / "figures" / "map.html"
+    write_text(page, map_page(saved, points))
+    return [*paths, page, *export_tsv(saved, folder / "projector"), config]
 
 
 def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:

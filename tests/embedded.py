@@ -1,5 +1,7 @@
 """Saved embeddings made by hand, for questions whose answers can be worked out."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from movie_embed.data.movies import MovieTable
@@ -54,3 +56,15 @@ def saved(vectors: np.ndarray) -> SavedEmbeddings:
             weights=np.arange(3 * (DIM + 1), dtype=np.float32).reshape(3, DIM + 1),
         ),
     )
+
+
+HOSTILE = "<img src=x onerror=\"alert(1)\"> & 'quotes' </script> (1999)"
+
+
+def hostile() -> SavedEmbeddings:
+    """Saved embeddings of which the first title is markup, and two are those of movies."""
+    made = saved(random_vectors())
+    titles = [HOSTILE, "Alien (1979)", "Aliens (1986)", *made.movies.titles[3:]]
+    counts = made.movies.rating_counts.copy()
+    counts[2] = 900
+    return replace(made, movies=replace(made.movies, titles=titles, rating_counts=counts))

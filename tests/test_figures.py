@@ -70,8 +70,8 @@ def test_drawing_again_replaces_what_was_drawn(run: Path, tmp_path: Path) -> Non
     assert read_layout(copy, SavedEmbeddings.load(copy)).shape == (MOVIES, 2)
     result = run_script("plot.py", "run=copy", tmp_path)
     assert result.returncode == 0, result.stderr
-    written = [*(f"figures/{name}.png" for name in FIGURES), "projector/vectors.tsv"]
-    written += ["projector/metadata.tsv", "projector_config.pbtxt"]
+    written = [*(f"figures/{name}.png" for name in FIGURES), "figures/map.html"]
+    written += ["projector/vectors.tsv", "projector/metadata.tsv", "projector_config.pbtxt"]
     assert result.stdout.split() == [f"copy/{name}" for name in written]
     assert before == {path.name: path.read_bytes() for path in (copy / "figures").glob("*.png")}
     assert len(list(copy.glob("events*.figures"))) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from embedded import MOVIES, random_vectors, saved
+from embedded import HOSTILE, MOVIES, hostile, random_vectors, saved
 
 pytest.importorskip("fastapi", reason="needs the extra [web]")
 import schemathesis
@@ -26,22 +26,9 @@ from schemathesis.specs.openapi.checks import (
 from movie_embed import Filters, Recommendation, Recommender
 from movie_embed.answers.own_ratings import Match
 from movie_embed.answers.results import Reason
-from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.web import models
 from movie_embed.web.app import create_app
 from movie_embed.web.safety import MOST_BYTES, MOST_FILE_BYTES, Guard
-
-HOSTILE = "<img src=x onerror=\"alert(1)\"> & 'quotes' </script> (1999)"
-
-
-def hostile() -> SavedEmbeddings:
-    """Saved embeddings of which the first title is markup."""
-    made = saved(random_vectors())
-    titles = [HOSTILE, "Alien (1979)", "Aliens (1986)", *made.movies.titles[3:]]
-    counts = made.movies.rating_counts.copy()
-    counts[2] = 900
-    return replace(made, movies=replace(made.movies, titles=titles, rating_counts=counts))
-
 
 RECOMMENDER = Recommender(hostile())
 APP = create_app(RECOMMENDER)
@@ -180,7 +167,7 @@ def test_only_our_own_names_are_answered() -> None:
     assert not Guard(APP, "0.0.0.0").is_ours("evil.example")
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/api/health", "/api/nothing", "/static/docs.js"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/api/health", "/api/nothing", "/static/app.js"])
 def test_every_answer_has_the_headers(path: str) -> None:
     headers = CLIENT.get(path, headers={"origin": "http://evil.example"}).headers
     assert "default-src 'self'" in headers["content-security-policy"]

@@ -1,4 +1,4 @@
-"""The map of all movies as the page draws it."""
+"""The map of all movies as the page draws it, and as one file that opens without a server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 from movie_embed.data.movies import split_genres, split_year
 from movie_embed.embeddings.layout import Points, place, read_layout
 from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
+
+STATIC = Path(__file__).parent / "static"
 
 
 def map_columns(saved: SavedEmbeddings, points: Points) -> dict[str, list[Any]]:
@@ -48,6 +50,20 @@ def map_json(saved: SavedEmbeddings, run: Path | None) -> bytes:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             points = pool.submit(place, saved.vectors, counts, 0).result()
     return _compact(map_columns(saved, points)).encode()
+
+
+def map_page(saved: SavedEmbeddings, points: Points) -> str:
+    """Return the map as an HTML file that needs nothing else."""
+    parts = {
+        "style": (STATIC / "style.css").read_text("utf-8"),
+        "map": (STATIC / "map.js").read_text("utf-8").replace("export ", ""),
+        # No title may end the element that it is in.
+        "data": _compact(map_columns(saved, points)).replace("<", "\\u003c"),
+    }
+    page = (STATIC / "map.html").read_text("utf-8")
+    for name, text in parts.items():
+        page = page.replace(f"/*{name}*/", text, 1)
+    return page
 
 
 def _compact(columns: dict[str, list[Any]]) -> str:
