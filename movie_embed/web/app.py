@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -17,6 +18,7 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
@@ -46,6 +48,7 @@ from movie_embed.web.safety import Guard
 
 STATIC = Path(__file__).parent / "static"
 _ANY_FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_SMALL, _FEW = 20_000, 50
 InAddress = Annotated[IdText, InPath()]
 
 
@@ -128,6 +131,20 @@ class Answers:
             "tmdb_id": self.movies.tmdb_id(row),
         }
 
+    async def answer(
+        self, ask: Callable[..., Recommendations], asked: Settings, movies: int = _FEW
+    ) -> Response:
+        """Return the answer to a question about so many movies.
+
+        A question that takes a millisecond is answered at once, as a thread would cost as much;
+        others leave the server free meanwhile.
+        """
+        question = partial(ask, **self.settings(asked))
+        small = self.movies.embedded <= _SMALL and asked.k <= _FEW and movies < _FEW
+        quick = small and not (asked.diversity or asked.include_rare)
+        answers = question() if quick else await run_in_threadpool(question)
+        return JSONResponse([answer.to_dict() for answer in answers])
+
     def map(self) -> bytes:
         """Return the map as JSON, made once."""
         with self._drawing:
@@ -175,7 +192,7 @@ def create_app(
 
 def _add_routes(app: FastAPI, known: Answers) -> None:
     recommender = known.recommender
-    answers: dict[str, Any] = {"response_model": list[Answer], "response_model_exclude_unset": True}
+    answers: dict[str, Any] = {"response_model": list[Answer]}
 
     @app.get("/api/health")
     async def health() -> Health:
@@ -196,42 +213,36 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         return known.movie(row)
 
     @app.get("/api/similar", **answers)
-    def similar(asked: Annotated[SimilarTo, Query()]) -> Any:
+    async def similar(asked: Annotated[SimilarTo, Query()]) -> Response:
         """Return the movies most like one movie, or several together."""
-        return _dicts(
-            recommender.similar(
-                known.ids(asked.movie_id),
-                combine=asked.combine,
-                metric=asked.metric,
-                weights=asked.weights,
-                not_like=known.ids(asked.not_like),
-                **known.settings(asked),
-            )
+        ask = partial(
+            recommender.similar,
+            known.ids(asked.movie_id),
+            combine=asked.combine,
+            metric=asked.metric,
+            weights=asked.weights,
+            not_like=known.ids(asked.not_like),
         )
+        return await known.answer(ask, asked, len(asked.movie_id) + len(asked.not_like))
 
     @app.post("/api/recommendations", **answers)
-    def recommendations(asked: ForRatings) -> Any:
+    async def recommendations(asked: ForRatings) -> Response:
         """Return the movies for somebody's ratings, or for several people together."""
         people = asked.ratings if isinstance(asked.ratings, list) else [asked.ratings]
-        return _dicts(
-            recommender.for_people(
-                [known.stars(each) for each in people],
-                order=asked.order,
-                together=asked.together,
-                **known.settings(asked),
-            )
-        )
+        stars = [known.stars(each) for each in people]
+        ask = partial(recommender.for_people, stars, order=asked.order, together=asked.together)
+        return await known.answer(ask, asked, sum(map(len, stars)))
 
     @app.get("/api/users/{user_id}", **answers)
-    def user(user_id: InAddress, asked: Annotated[ForUser, Query()]) -> Any:
+    async def user(user_id: InAddress, asked: Annotated[ForUser, Query()]) -> Response:
         """Return the movies for a user of the data."""
-        settings = known.settings(asked)
         # Where ids are numbers, text is none; where they are text, "007" is not 7.
         number = re.fullmatch(r"0|-?[1-9][0-9]{0,17}", user_id)
         ids: list[Id] = [user_id, int(user_id)] if number else [user_id]
         for wanted in ids:
+            ask = partial(recommender.for_user, wanted, order=asked.order)
             try:
-                return _dicts(recommender.for_user(wanted, order=asked.order, **settings))
+                return await known.answer(ask, asked)
             except MovieEmbedError as error:
                 told = error
         raise HTTPException(404 if "user" in str(told) else 422, one_line(told))
@@ -279,10 +290,6 @@ def _failure(status: int | None, error: object) -> JSONResponse:
     if isinstance(error, HTTPException):
         status, headers = error.status_code, error.headers
     return JSONResponse({"error": one_line(error)}, status or 500, headers)
-
-
-def _dicts(answers: Recommendations) -> list[dict[str, Any]]:
-    return [answer.to_dict() for answer in answers]
 
 
 def _id(text: str, texts: bool) -> Id:

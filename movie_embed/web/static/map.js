@@ -44,7 +44,7 @@ export class MovieMap {
     this.byRatings = [...columns.ratings.keys()].sort((a, b) => columns.ratings[b] - columns.ratings[a]);
     this.shown = new Float32Array(this.size).fill(1);
     this.marks = { focus: null, near: [], rated: [], recommended: [] };
-    this.view = { x: 0, y: 0, zoom: 0.94 };
+    this.view = { x: 0, y: 0, zoom: 0.9 };
     this.hovered = null;
     this.budget = this.size;
     this.widths = new Map();
@@ -131,7 +131,7 @@ export class MovieMap {
     const away = this.marks.near.map((other) => Math.hypot(x[other] - x[row], y[other] - y[row])).sort((a, b) => a - b);
     const reach = away[Math.floor(away.length * 0.7)] ?? 0.25;
     const middle = (of) => this.marks.near.reduce((sum, other) => sum + of[other], of[row]) / (away.length + 1);
-    const to = { x: (x[row] + middle(x)) / 2, y: (y[row] + middle(y)) / 2, zoom: bounded(0.85 / (reach + 0.01), 0.94, 8) };
+    const to = { x: (x[row] + middle(x)) / 2, y: (y[row] + middle(y)) / 2, zoom: bounded(0.85 / (reach + 0.01), 0.9, 8) };
     const start = performance.now();
     const far = Math.hypot(to.x - from.x, to.y - from.y) * from.zoom > 0.3;
     this.flight = (now) => {
