@@ -194,13 +194,13 @@ def test_divergence_stops_with_advice_and_keeps_the_last_good_checkpoint(
     told = r"diverged in epoch 1, batch 2 \(step 2\).*rate of 1e\+30; lower optimizer.learning_rate"
     with pytest.raises(MovieEmbedError, match=told):
         train(config, tmp_path / "at once")
-    forward = MovieEmbedding.forward
+    stars = MovieEmbedding.stars
     calls = iter(range(10**6))
 
-    def exploding(self: MovieEmbedding, *indices: torch.Tensor) -> torch.Tensor:
-        return forward(self, *indices) * (float("nan") if next(calls) == 50 else 1)
+    def exploding(self: MovieEmbedding, scores: torch.Tensor) -> torch.Tensor:
+        return stars(self, scores) * (float("nan") if next(calls) == 50 else 1)
 
-    monkeypatch.setattr(MovieEmbedding, "forward", exploding)
+    monkeypatch.setattr(MovieEmbedding, "stars", exploding)
     with pytest.raises(MovieEmbedError, match=r"diverged in epoch 3.*earlier epochs are kept"):
         train(settings(board), tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)

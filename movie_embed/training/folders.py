@@ -28,8 +28,9 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # where Lightning looks, in its
 # Other settings would make it another run. The data may lie at another place: their fingerprint
 # is compared.
 _MAY_CHANGE = re.compile(
-    r"data\.(path|cache_dir|download)|objective|save\..+|trainer\.(accelerator|devices|"
-    r"early_stopping|enable_progress_bar|max_epochs|num_nodes|profiler|strategy|threads)"
+    r"data\.(path|cache_dir|download)|objective|optimizer\.one_pass|ranking\..+|save\..+|"
+    r"trainer\.(accelerator|devices|early_stopping|enable_progress_bar|max_epochs|num_nodes|"
+    r"profiler|strategy|threads)"
 )
 
 

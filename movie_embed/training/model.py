@@ -117,8 +117,12 @@ class MovieEmbedding(nn.Module):
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:
         """Return stars within the range, of indices, int32 or int64; all of shape (batch,)."""
+        return self.stars(self.score(users, movies))
+
+    def stars(self, scores: Tensor) -> Tensor:
+        """Return the stars of scores, of any shape."""
         low, high = self.rating_range
-        stars: Tensor = low + (high - low) * torch.sigmoid(self.score(users, movies))
+        stars: Tensor = low + (high - low) * torch.sigmoid(scores)
         return stars
 
     def score(self, users: Tensor, movies: Tensor) -> Tensor:

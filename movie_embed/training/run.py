@@ -174,6 +174,7 @@ def _finish(
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
     how = "compiled loops" if is_compiled(trainer.strategy.root_device) else "plain loops"
+    how = "users stepped in one pass" if module.steps_in_one_pass else how
     how += f", {plural(torch.get_num_threads(), 'CPU thread')}"
     how += " in a forked process (a spawned one may have more)" if is_forked() else ""
     saving = time.perf_counter() - began

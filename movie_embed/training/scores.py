@@ -43,7 +43,7 @@ def pair_scores(
         Row indices, int32 or int64, shape (batch,). On a CPU it is fastest if users ascend. One
         beyond its table is an IndexError.
     """
-    if is_compiled(users.device) and _ascend(users.numpy()):
+    if is_compiled(users.device) and ascend(users.numpy()):
         scores: Tensor = _Scores.apply(*vectors, *biases, users, movies)  # type: ignore[no-untyped-call]
         return scores
     return plain_pair_scores(vectors, biases, users, movies)
@@ -75,22 +75,22 @@ class _Scores(torch.autograd.Function):
         _check(users, len(user_vectors))
         _check(movies, len(movie_vectors))
         scores = user_biases.new_empty(len(users))
-        _run(_fill_scores, *tensors, scores)
+        run(_fill_scores, *tensors, scores)
         return scores
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         of_user, of_movie, users, _ = ctx.saved_tensors
-        firsts, starts = _parts(users, len(of_user), len(of_movie))
+        firsts, starts = user_parts(users, len(of_user), len(of_movie))
         # A user's rows are one part's alone; a movie's are not, so each part has sums of its own.
         shape = len(firsts) - 1, *of_movie.shape
         of_users = [of_user.new_empty(size) for size in (of_user.shape, len(of_user))]
         of_movies = [of_movie.new_zeros(size) for size in (shape, shape[:2])]
-        _run(_fill_gradients, *ctx.saved_tensors, *gradients, firsts, starts, *of_users, *of_movies)
+        run(_fill_gradients, *ctx.saved_tensors, *gradients, firsts, starts, *of_users, *of_movies)
         return of_users[0], of_movies[0].sum(0), of_users[1], of_movies[1].sum(0), None, None
 
 
-def _run(loop: Callable[..., None], *tensors: Tensor) -> None:
+def run(loop: Callable[..., None], *tensors: Tensor) -> None:
     """Run a compiled loop on the tensors' memory and as many threads as torch has."""
     threads, before = torch.get_num_threads(), get_num_threads()
     if torch.get_num_threads() != threads:  # numba has just started, and set OpenMP to all cores
@@ -100,7 +100,7 @@ def _run(loop: Callable[..., None], *tensors: Tensor) -> None:
     set_num_threads(before)
 
 
-def _compiled(loop: _Loop) -> _Loop:
+def compiled(loop: _Loop) -> _Loop:
     """Have a loop compiled when it first runs; the outcome is kept on disk, where that can be."""
     if njit is None:
         return loop
@@ -111,7 +111,7 @@ def _compiled(loop: _Loop) -> _Loop:
     except RuntimeError:  # no folder to keep it in
         ready = njit(**options)(loop)
 
-    def run(*arrays: NDArray[Any]) -> None:
+    def tried(*arrays: NDArray[Any]) -> None:
         nonlocal ready
         try:
             ready(*arrays)
@@ -120,7 +120,7 @@ def _compiled(loop: _Loop) -> _Loop:
             ready = njit(**options)(loop)
             ready(*arrays)
 
-    return run
+    return tried
 
 
 @cache
@@ -128,7 +128,7 @@ def _tell_uncached(reason: str) -> None:
     _log.warning("compiled loops cannot be kept (%s): every run compiles them", reason)
 
 
-@_compiled
+@compiled
 def _fill_scores(
     user_vectors: NDArray[Any],
     movie_vectors: NDArray[Any],
@@ -146,7 +146,7 @@ def _fill_scores(
         scores[pair] = score
 
 
-@_compiled
+@compiled
 def _fill_gradients(
     user_vectors: NDArray[Any],
     movie_vectors: NDArray[Any],
@@ -178,7 +178,63 @@ def _fill_gradients(
             user_bias_sums[user] = 0
 
 
-def _parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
+@compiled
+def step_users(
+    users: NDArray[Any],
+    movies: NDArray[Any],
+    weights: NDArray[Any],
+    firsts: NDArray[Any],
+    starts: NDArray[Any],
+    vectors: NDArray[Any],
+    biases: NDArray[Any],
+    means: NDArray[Any],
+    squares: NDArray[Any],
+    bias_means: NDArray[Any],
+    bias_squares: NDArray[Any],
+    movie_vectors: NDArray[Any],
+    movie_sums: NDArray[Any],
+    movie_bias_sums: NDArray[Any],
+    rates: NDArray[Any],
+) -> None:
+    """Sum each user's gradient over the user's pairs and take Adam's step of the row at once.
+
+    The gradient of movies is summed for each part on its own. `rates` are the weight decay, both
+    betas, the learning rate over the first moment's correction, the root of the second's, and eps.
+    """
+    one = np.float32(1)  # Python's 1.0 would make float64 of all that it meets
+    for part in prange(len(starts) - 1):
+        decay, beta1, beta2, rate, root, eps = (
+            rates[0], rates[1], rates[2], rates[3], rates[4], rates[5]
+        )  # fmt: skip
+        gradient = np.empty(vectors.shape[1], vectors.dtype)
+        pair, last = starts[part], starts[part + 1]
+        for user in range(firsts[part], firsts[part + 1]):
+            row, mean, square = vectors[user], means[user], squares[user]
+            for d in range(len(gradient)):
+                gradient[d] = decay * row[d]
+            bias_gradient = np.float32(0)
+            while pair < last and users[pair] == user:
+                movie, weight = movies[pair], weights[pair]
+                movie_row, movie_sum = movie_vectors[movie], movie_sums[part, movie]
+                for d in range(len(gradient)):
+                    gradient[d] += weight * movie_row[d]
+                    movie_sum[d] += weight * row[d]  # of the row before its step
+                bias_gradient += weight
+                movie_bias_sums[part, movie] += weight
+                pair += 1
+            for d in range(len(gradient)):
+                slope = gradient[d]
+                mean[d] = beta1 * mean[d] + (one - beta1) * slope
+                square[d] = beta2 * square[d] + (one - beta2) * slope * slope
+                row[d] -= rate * mean[d] / (np.sqrt(square[d]) / root + eps)
+            # Biases have no decay; the rest is the same.
+            bias_mean = beta1 * bias_means[user] + (one - beta1) * bias_gradient
+            bias_square = beta2 * bias_squares[user] + (one - beta2) * bias_gradient**2
+            bias_means[user], bias_squares[user] = bias_mean, bias_square
+            biases[user] -= rate * bias_mean / (np.sqrt(bias_square) / root + eps)
+
+
+def user_parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     """Divide pairs by users: return where each part's users and pairs begin, and the last end.
 
     The partition does not depend on the number of threads, so neither do the sums. The parts'
@@ -193,7 +249,8 @@ def _parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     return [torch.from_numpy(edges) for edges in (firsts, np.searchsorted(rows, firsts))]
 
 
-def _ascend(rows: NDArray[Any]) -> bool:
+def ascend(rows: NDArray[Any]) -> bool:
+    """Whether each row is at least the one before, as the compiled loops need it."""
     return bool((rows[1:] >= rows[:-1]).all())
 
 
