@@ -247,10 +247,9 @@ class TrainConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.data.val_fraction == 0:
-            best, stop = self.save.epoch == "best", self.trainer.early_stopping
-            require(not best, "save.epoch", "best", "auto or last when data.val_fraction=0")
-            allowed = "left out when data.val_fraction=0"
-            require(stop is None, "trainer.early_stopping", stop, allowed)
+            stop, why = self.trainer.early_stopping, "data.val_fraction=0"
+            require(self.save.epoch != "best", "save.epoch", "best", f"auto or last when {why}")
+            require(stop is None, "trainer.early_stopping", stop, f"left out when {why}")
 
     def check_sweep(self) -> None:
         """Refuse what a sweep's runs cannot have: resume, processes, errors on nothing held out."""
