@@ -7,11 +7,13 @@ numbers and cannot run code when it is read.
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -128,12 +130,13 @@ def write_columns(
 
 
 def read_columns(
-    path: Path, kind: str, names: Iterable[str] | None = None
+    path: Path, kind: str, names: Iterable[str] | None = None, mapped: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read columns that `write_columns` wrote and check each against its digest.
 
     Of the file, which must be of a `kind`, only the columns of these `names` are read, by default
-    all. Returned are the columns by name, arrays or lists of strings, and the metadata.
+    all. Returned are the columns by name, arrays or lists of strings, and the metadata. Of `mapped`
+    arrays all processes that read the file share the memory, and none can write to it.
 
     Raises
     ------
@@ -144,7 +147,8 @@ def read_columns(
         with safe_open(path, framework="np") as file:
             header = _checked_header(path, kind, file.metadata() or {})
             wanted = list(header["digests"]) if names is None else list(names)
-            arrays = {name: file.get_tensor(name) for name in wanted}
+            read = _mapped(path) if mapped else file.get_tensor
+            arrays = {name: read(name) for name in wanted}
     except (OSError, SafetensorError) as error:
         raise MovieEmbedError(f"{path} cannot be read as {kind}: {error}") from error
     for name, array in arrays.items():
@@ -155,6 +159,25 @@ def read_columns(
     texts = set(header["texts"])
     columns = {name: _as_texts(a) if name in texts else a for name, a in arrays.items()}
     return columns, header["metadata"]
+
+
+def _mapped(path: Path) -> Callable[[str], NDArray[Any]]:
+    """Return what gives an array of a safetensors file as it lies there, not to be written to."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        places = json.loads(file.read(length))
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def array(name: str) -> NDArray[Any]:
+        if name not in places:
+            raise SafetensorError(f"it has no {name}")
+        place = places[name]
+        dtype = np.dtype(
+            re.sub(r"(\d+)$", lambda bits: str(int(bits[1]) // 8), place["dtype"].lower())
+        )
+        return np.ndarray(place["shape"], dtype, pages, 8 + length + place["data_offsets"][0])
+
+    return array
 
 
 def _checked_header(path: Path, kind: str, signed: Mapping[str, str]) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def test_columns_round_trip_all_or_those_asked_for(path: Path) -> None:
     assert read_columns(path, "test", ()) == ({}, METADATA)
     with pytest.raises(MovieEmbedError, match="absent"):
         read_columns(path, "test", ["absent"])
+    with pytest.raises(MovieEmbedError, match="absent"):
+        read_columns(path, "test", ["absent"], mapped=True)
 
 
 NUMBERS = st_np.arrays(
@@ -73,6 +75,11 @@ def test_any_columns_round_trip(
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     write_columns(path, "test", columns, {})
     assert_same(read_columns(path, "test")[0], columns)
+    mapped, _ = read_columns(path, "test", mapped=True)
+    assert_same(mapped, columns)
+    assert not any(
+        array.flags.writeable for array in mapped.values() if not isinstance(array, list)
+    )
 
 
 def test_columns_in_any_memory_order(tmp_path: Path) -> None:

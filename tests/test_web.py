@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import replace
@@ -154,6 +155,23 @@ def test_bodies_are_bounded_and_may_be_broken() -> None:
     for body in (b"{", b"\xff", b"[]", b'{"ratings": {"10": NaN}}', b'{"ratings": {"10": 9}}'):
         assert CLIENT.post("/api/recommendations", content=body).status_code == 422
     assert CLIENT.delete("/api/health").json() == {"error": "Method Not Allowed"}
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("movie_embed.web.safety._SECONDS", 0.01)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(5)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"9")]
+    scope = {"type": "http", "method": "POST", "path": "/api/read", "headers": headers}
+    asyncio.run(Guard(APP, "127.0.0.1")(scope, receive, send))
+    assert sent[0]["status"] == 408
 
 
 def test_only_our_own_names_are_answered() -> None:

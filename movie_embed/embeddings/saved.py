@@ -258,7 +258,7 @@ def _described(run: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _columns(file: Path, names: Iterable[str]) -> dict[str, Any]:
-    return read_columns(file, "embeddings", names)[0]
+    return read_columns(file, "embeddings", names, mapped=True)[0]
 
 
 def folder_of(run: Path) -> Path:
