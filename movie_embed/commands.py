@@ -118,6 +118,6 @@ def serve(cfg: DictConfig) -> None:
     try:
         from movie_embed.web.server import serve
     except ModuleNotFoundError as error:
-        way = "pip install 'movie_embed[web]', or in a clone: pip install -e '.[web]'"
+        way = "pip install fastapi fastapi-swagger uvicorn"
         raise MovieEmbedError(f"the server needs {error.name}: {way}") from error
     serve(config)

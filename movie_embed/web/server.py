@@ -46,7 +46,7 @@ def serve(config: ServeConfig) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        limit_concurrency=1_000,
+        limit_concurrency=256,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
