@@ -93,7 +93,7 @@ def test_without_room_for_compiled_loops_training_goes_on(
             numbers[place] *= 2
 
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
-    loop, numbers = scores._compiled(double), np.ones(3)
+    loop, numbers = scores.compiled(double), np.ones(3)
     for _ in range(2):
         with room_for(1_000):
             loop(numbers)
