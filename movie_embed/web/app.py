@@ -38,6 +38,7 @@ from movie_embed.web.models import (
     ForUser,
     Health,
     IdText,
+    MatchedRow,
     Movie,
     MovieMap,
     ReadFile,
@@ -264,7 +265,7 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
             notes = [note.replace(f"{folder}/", "") for note in own.notes]
         return ReadFile(
             ratings={str(movie.id): stars for movie, stars in own.items()},
-            matches=[asdict(match) for match in own.matches],
+            matches=[MatchedRow(**asdict(match)) for match in own.matches],
             notes=notes,
         )
 

@@ -10,8 +10,8 @@ MovieKey = Annotated[str | int, Field(description="A movie's id, a number or tex
 IdText = Annotated[str, Field(min_length=1, max_length=100)]
 Stars = dict[IdText, Annotated[float, Field(allow_inf_nan=False)]]
 Weight = Annotated[float, Field(gt=1e-6, lt=1e6)]
-_IDS = Field(default_factory=list, max_length=1_000)
-_GENRES = Field(default_factory=list, max_length=50)
+_IDS: Any = Field(default_factory=list, max_length=1_000)
+_GENRES: Any = Field(default_factory=list, max_length=50)
 
 
 class Settings(BaseModel):
