@@ -162,9 +162,7 @@ class People:
 
     @cached_property
     def _matches(self) -> Floats:
-        low, high = self.saved.rating_range
-        likings = (predict_stars(self._likings, self.saved.rating_range) - low) / (high - low)
-        matches: Floats = match_scores(self._choices, likings)
+        matches: Floats = match_scores(self._choices, predict_stars(self._likings, (0, 1)))
         return matches
 
     def _relative(self, scores: Floats) -> Floats:

@@ -210,8 +210,8 @@ class SavedEmbeddings:
         file, metadata = _described(run)
         if not metadata["users"]:
             raise no_users(file)
-        columns = _columns(file, [f"user_{column.name}" for column in fields(UserEmbeddings)])
-        return UserEmbeddings(ids_of(columns.pop("user_ids")), *columns.values())
+        ids, *columns = _part(file, "user", UserEmbeddings)
+        return UserEmbeddings(ids_of(ids), *columns)
 
     @staticmethod
     def load_content(run: Path) -> ContentVectors:
@@ -222,9 +222,7 @@ class SavedEmbeddings:
         MovieEmbedError
             The file is damaged.
         """
-        file, _ = _described(run)
-        columns = _columns(file, [f"content_{column.name}" for column in fields(ContentVectors)])
-        return ContentVectors(*columns.values())
+        return ContentVectors(*_part(_described(run)[0], "content", ContentVectors))
 
     @staticmethod
     def load_ease(run: Path) -> Ease:
@@ -235,9 +233,7 @@ class SavedEmbeddings:
         MovieEmbedError
             The file is damaged.
         """
-        file, _ = _described(run)
-        columns = _columns(file, [f"ease_{column.name}" for column in fields(Ease)])
-        return Ease(*columns.values())
+        return Ease(*_part(_described(run)[0], "ease", Ease))
 
 
 def no_users(source: object) -> MovieEmbedError:
@@ -255,6 +251,13 @@ def _described(run: Path) -> tuple[Path, dict[str, Any]]:
     if metadata.get("layout") not in _READABLE:
         raise MovieEmbedError(f"{file} was made by another version of movie_embed: train again")
     return file, metadata
+
+
+def _part(file: Path, prefix: str, kind: Any) -> list[Any]:
+    """Return the columns of one of the dataclasses above, in the order of its fields."""
+    names = [f"{prefix}_{column.name}" for column in fields(kind)]
+    columns = _columns(file, names)
+    return [columns[name] for name in names]
 
 
 def _columns(file: Path, names: Iterable[str]) -> dict[str, Any]:

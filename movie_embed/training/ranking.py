@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from movie_embed.config import RankingConfig
 from movie_embed.data.packing import bit_width, drop_pages
 from movie_embed.embeddings.ease import Ease, fit_ease, match_scores, rating_values
+from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.evaluation import MovieLists, evaluate_ranking, relevant_stars
 from movie_embed.training.datamodule import RatingsDataModule
@@ -22,12 +23,17 @@ Ratings = tuple[Rows, Rows, NDArray[np.float32]]
 _RANKED_USERS = 10_000
 
 
-def fit_head(data: RatingsDataModule, saved: SavedEmbeddings, config: RankingConfig) -> Ease | None:
-    """Fit the second head to the training ratings; None where it is switched off."""
+def fit_head(
+    data: RatingsDataModule, saved: SavedEmbeddings, row_of: Rows, config: RankingConfig
+) -> Ease | None:
+    """Fit the second head to the training ratings; None where it is switched off.
+
+    `row_of` gives the saved table's row of each movie of the triples, shape (movies,).
+    """
     if not config.enabled:
         return None
     return fit_ease(
-        partial(_by_users, data, _row_of(data, saved)),
+        partial(_by_users, data, row_of),
         data.triples.counts.users,
         saved.movies.rating_counts,
         saved.movies.embedded,
@@ -38,7 +44,7 @@ def fit_head(data: RatingsDataModule, saved: SavedEmbeddings, config: RankingCon
 
 
 def ranking_metrics(
-    data: RatingsDataModule, saved: SavedEmbeddings, users: UserEmbeddings
+    data: RatingsDataModule, saved: SavedEmbeddings, row_of: Rows, users: UserEmbeddings
 ) -> dict[str, float | None]:
     """Return nDCG@10 and recall@10 of held-out ratings that are liked, and those of popularity.
 
@@ -47,7 +53,7 @@ def ranking_metrics(
     """
     names = ("ndcg", "recall", "popularity_ndcg", "popularity_recall")
     users_of, movies, stars = data.triples.unpack(data.val)
-    rows = _row_of(data, saved)[movies]
+    rows = row_of[movies]
     liked = stars >= relevant_stars(saved.rating_range)
     asked = np.unique(users_of[liked])
     asked = asked[:: max(-(-len(asked) // _RANKED_USERS), 1)]
@@ -55,7 +61,7 @@ def ranking_metrics(
         return dict.fromkeys(names)
     mine = liked & np.isin(users_of, asked)
     wanted = MovieLists.of(users_of[mine], rows[mine], len(users.ids))
-    known, values = _known(data, saved, asked)
+    known, values = _known(data, saved, row_of, asked)
     counts = saved.movies.rating_counts[: data.triples.counts.movies]
 
     def score(some: Rows) -> NDArray[np.float32]:
@@ -66,7 +72,7 @@ def ranking_metrics(
         worth = np.concatenate([values[part] for part in parts])
         likings = users.vectors[some] @ saved.vectors.T + saved.biases + users.biases[some, None]
         if saved.ease:
-            likings = 1 / (1 + np.exp(-likings))
+            likings = predict_stars(likings, (0, 1))
             chosen = saved.ease.scores(people, rated, worth, len(some), len(saved.vectors))
             likings = match_scores(chosen, likings)
         scores[:, : len(saved.vectors)] = likings
@@ -82,13 +88,6 @@ def ranking_metrics(
     )
     values_of = (found["ndcg@10"], found["recall@10"], plain["ndcg@10"], plain["recall@10"])
     return dict(zip(names, values_of, strict=True))
-
-
-def _row_of(data: RatingsDataModule, saved: SavedEmbeddings) -> Rows:
-    """Return the saved table's row of each movie of the triples, shape (movies,)."""
-    order = {movie: row for row, movie in enumerate(saved.movies.ids.tolist())}
-    ids = data.triples.movies.ids[: data.triples.counts.movies].tolist()
-    return np.array([order[movie] for movie in ids])
 
 
 def _by_users(data: RatingsDataModule, row_of: Rows, step: int) -> Iterator[Ratings]:
@@ -111,13 +110,13 @@ def _by_users(data: RatingsDataModule, row_of: Rows, step: int) -> Iterator[Rati
 
 
 def _known(
-    data: RatingsDataModule, saved: SavedEmbeddings, asked: Rows
+    data: RatingsDataModule, saved: SavedEmbeddings, row_of: Rows, asked: Rows
 ) -> tuple[MovieLists, NDArray[np.float32]]:
     """Return what some users rated in training, and the values of these ratings."""
     is_asked = np.zeros(data.triples.counts.users, np.bool_)
     is_asked[asked] = True
     parts: list[Ratings] = []
-    for users, rows, stars in _by_users(data, _row_of(data, saved), 2**14):
+    for users, rows, stars in _by_users(data, row_of, 2**14):
         mine = is_asked[users]
         parts.append((users[mine], rows[mine], stars[mine]))
     users, rows, stars = (np.concatenate(column) for column in zip(*parts, strict=True))

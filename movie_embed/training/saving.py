@@ -67,7 +67,8 @@ def save_embeddings(
     # Without users only the ratings of movies left out are wanted, and of these there are few.
     first = 0 if with_users else len(learned)
     user_vectors = _only(user_vectors, _telling(user_vectors, movie_vectors[learned]))
-    users = _users(triples, user_vectors, biases, np.argsort(order), first)
+    row_of = np.argsort(order)
+    users = _users(triples, user_vectors, biases, row_of, first)
     embeddings = SavedEmbeddings(
         vectors=_only(movie_vectors, telling)[learned],
         biases=model.movie_biases.detach().numpy()[learned],
@@ -85,8 +86,8 @@ def save_embeddings(
     with blas_threads(torch.get_num_threads()):
         told = partial(_Progress, desc="rare movies", delay=5, mininterval=5)
         content = estimate_rare(embeddings, users, told)
-        embeddings = replace(embeddings, ease=fit_head(data, embeddings, config.ranking))
-        metrics = ranking_metrics(data, embeddings, users)
+        embeddings = replace(embeddings, ease=fit_head(data, embeddings, row_of, config.ranking))
+        metrics = ranking_metrics(data, embeddings, row_of, users)
     replace(embeddings, content=content, users=users if with_users else None).save(run)
     return embeddings, metrics
 

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from movie_embed import __version__
-from movie_embed.answers.filters import Filters
+from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import Recommendations
@@ -76,7 +76,7 @@ class Answers:
             data_name=recommender.embeddings.data_name,
             movies=self.movies.embedded,
             rating_range=list(recommender.embeddings.rating_range),
-            genres=sorted({g for text in set(self.movies.genres) for g in split_genres(text)}),
+            genres=Catalogue(self.movies).genre_names,
             years=[min(known), max(known)] if known else [],
             orders=["match", "choice", "stars"] if recommender.embeddings.ranks else ["stars"],
         )
