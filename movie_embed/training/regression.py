@@ -17,15 +17,10 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from movie_embed.config import ModelConfig, OptimizerConfig
 from movie_embed.errors import MovieEmbedError
-from movie_embed.training.adam import Adam, Pairs
+from movie_embed.training.adam import step_users
 from movie_embed.training.datamodule import Batch, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.scores import ascend, is_compiled
-
-# One pass saves the traffic of a table that no cache holds; where the pairs are more work than the
-# rows, or the table is small, torch's Adam beside the gradients' loop is as fast or faster.
-_LARGE = 2**22  # numbers of the users' table
-_MOST_PAIRS = 0.5  # of a batch, by the number of users
 
 
 class RatingRegression(pl.LightningModule):
@@ -50,10 +45,9 @@ class RatingRegression(pl.LightningModule):
     warmup
         The share of the steps over which the rate rises; by default none, with one cycle 0.3.
     one_pass
-        Whether the users' rows take their step in one pass over a batch's pairs (`Adam`),
-        where that can be and is faster: on a CPU, with 32-bit weights, one process, many users
-        and no implicit vectors, and where nothing clips or accumulates gradients. Users then have
-        no ``grad``.
+        Whether the users' rows take their step in one pass over a batch's pairs (`step_users`),
+        where that can be: on a CPU, with 32-bit weights, one process and no implicit vectors, and
+        where nothing clips or accumulates gradients. Users then have no ``grad``.
     """
 
     def __init__(
@@ -148,8 +142,7 @@ class RatingRegression(pl.LightningModule):
         plain = trainer.precision == "32-true" and model.user_vectors.dtype == torch.float32
         alone = trainer.world_size == 1 and is_compiled(trainer.strategy.root_device)
         whole = trainer.accumulate_grad_batches == 1 and not trainer.gradient_clip_val
-        large = model.user_vectors.numel() >= _LARGE
-        return plain and alone and whole and large and self.hparams["implicit"] == "none"
+        return plain and alone and whole and self.hparams["implicit"] == "none"
 
     def _ratings(self) -> RatingsDataModule | None:
         """Return the Trainer's data, unless it was given other loaders."""
@@ -164,7 +157,7 @@ class RatingRegression(pl.LightningModule):
         ]
         # Dense, since the decay moves every row at every step, as Keras' does. Fused, a step over
         # 7 million parameters takes 5 ms on two cores; torch's plain one takes 40.
-        self._adam = adam = Adam(groups, self.learning_rate, self.model)
+        self._adam = adam = torch.optim.Adam(groups, self.learning_rate, fused=True)
         if self.schedule == "constant" and self.warmup is None:
             return adam
         return [adam], [{"scheduler": self._scheduler(adam), "interval": "step"}]
@@ -215,9 +208,12 @@ class RatingRegression(pl.LightningModule):
     def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
         """Return the batch's mean squared error, in stars squared."""
         users, movies, stars, *total = batch
-        predicted = self._predicted(users, movies)
-        squared_error = mse_loss(predicted, stars.float(), reduction="sum")
         ratings: Any = total[0] if total else len(users) * self._processes
+        if self.steps_in_one_pass and ascend(users.numpy()):
+            batch = users, movies, stars.float()
+            squared_error = step_users(self._adam, self.model, *batch, 1 / ratings)
+        else:
+            squared_error = mse_loss(self.model(users, movies), stars.float(), reduction="sum")
         self._squared_error += squared_error.detach()
         self._trained += ratings
         # Processes that share a batch average their gradients.
@@ -236,17 +232,6 @@ class RatingRegression(pl.LightningModule):
                 f"{self.learning_rate:g}; checkpoints of earlier epochs are kept"
             )
         return loss
-
-    def _predicted(self, users: Tensor, movies: Tensor) -> Tensor:
-        """Return stars whose graph ends at the tables, or at scores for `Adam`."""
-        few = len(users) <= _MOST_PAIRS * len(self.model.user_biases)
-        if not (self.steps_in_one_pass and few and ascend(users.numpy())):
-            stars: Tensor = self.model(users, movies)
-            return stars
-        with torch.no_grad():
-            scores = self.model.score(users, movies)
-        self._adam.pairs = Pairs(users, movies, scores.requires_grad_())
-        return self.model.stars(scores)
 
     def _learning_rate_now(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])

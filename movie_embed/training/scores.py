@@ -20,9 +20,10 @@ from torch import Tensor
 from movie_embed.threads import is_forked
 
 try:
-    from numba import config, get_num_threads, njit, prange, set_num_threads
+    from numba import config, get_num_threads, njit, set_num_threads
+    from numba import prange as prange  # for other loops too
 except ImportError:  # there is none for this machine, or for its NumPy
-    njit = None
+    njit, prange = None, range
 
 _Loop = Callable[..., None]
 _log = logging.getLogger(__name__)
@@ -72,8 +73,8 @@ class _Scores(torch.autograd.Function):
     def forward(ctx: Any, *tensors: Tensor) -> Tensor:
         user_vectors, movie_vectors, user_biases, _, users, movies = tensors
         ctx.save_for_backward(user_vectors, movie_vectors, users, movies)
-        _check(users, len(user_vectors))
-        _check(movies, len(movie_vectors))
+        check_rows(users, len(user_vectors))
+        check_rows(movies, len(movie_vectors))
         scores = user_biases.new_empty(len(users))
         run(_fill_scores, *tensors, scores)
         return scores
@@ -178,62 +179,6 @@ def _fill_gradients(
             user_bias_sums[user] = 0
 
 
-@compiled
-def step_users(
-    users: NDArray[Any],
-    movies: NDArray[Any],
-    weights: NDArray[Any],
-    firsts: NDArray[Any],
-    starts: NDArray[Any],
-    vectors: NDArray[Any],
-    biases: NDArray[Any],
-    means: NDArray[Any],
-    squares: NDArray[Any],
-    bias_means: NDArray[Any],
-    bias_squares: NDArray[Any],
-    movie_vectors: NDArray[Any],
-    movie_sums: NDArray[Any],
-    movie_bias_sums: NDArray[Any],
-    rates: NDArray[Any],
-) -> None:
-    """Sum each user's gradient over the user's pairs and take Adam's step of the row at once.
-
-    The gradient of movies is summed for each part on its own. `rates` are the weight decay, both
-    betas, the learning rate over the first moment's correction, the root of the second's, and eps.
-    """
-    one = np.float32(1)  # Python's 1.0 would make float64 of all that it meets
-    for part in prange(len(starts) - 1):
-        decay, beta1, beta2, rate, root, eps = (
-            rates[0], rates[1], rates[2], rates[3], rates[4], rates[5]
-        )  # fmt: skip
-        gradient = np.empty(vectors.shape[1], vectors.dtype)
-        pair, last = starts[part], starts[part + 1]
-        for user in range(firsts[part], firsts[part + 1]):
-            row, mean, square = vectors[user], means[user], squares[user]
-            for d in range(len(gradient)):
-                gradient[d] = decay * row[d]
-            bias_gradient = np.float32(0)
-            while pair < last and users[pair] == user:
-                movie, weight = movies[pair], weights[pair]
-                movie_row, movie_sum = movie_vectors[movie], movie_sums[part, movie]
-                for d in range(len(gradient)):
-                    gradient[d] += weight * movie_row[d]
-                    movie_sum[d] += weight * row[d]  # of the row before its step
-                bias_gradient += weight
-                movie_bias_sums[part, movie] += weight
-                pair += 1
-            for d in range(len(gradient)):
-                slope = gradient[d]
-                mean[d] = beta1 * mean[d] + (one - beta1) * slope
-                square[d] = beta2 * square[d] + (one - beta2) * slope * slope
-                row[d] -= rate * mean[d] / (np.sqrt(square[d]) / root + eps)
-            # Biases have no decay; the rest is the same.
-            bias_mean = beta1 * bias_means[user] + (one - beta1) * bias_gradient
-            bias_square = beta2 * bias_squares[user] + (one - beta2) * bias_gradient**2
-            bias_means[user], bias_squares[user] = bias_mean, bias_square
-            biases[user] -= rate * bias_mean / (np.sqrt(bias_square) / root + eps)
-
-
 def user_parts(users: Tensor, user_count: int, movie_count: int) -> list[Tensor]:
     """Divide pairs by users: return where each part's users and pairs begin, and the last end.
 
@@ -254,7 +199,8 @@ def ascend(rows: NDArray[Any]) -> bool:
     return bool((rows[1:] >= rows[:-1]).all())
 
 
-def _check(rows: Tensor, size: int) -> None:
+def check_rows(rows: Tensor, size: int) -> None:
+    """Refuse a row index that is beyond a table: compiled loops would write there."""
     numbers = rows.numpy()
     if len(numbers) and not 0 <= numbers.min() <= numbers.max() < size:
         raise IndexError(f"index out of range: the table has {size:,} rows")
