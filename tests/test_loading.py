@@ -17,7 +17,7 @@ import torch
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.storage import FORMAT_VERSION, read_columns, write_columns
-from movie_embed.training.checkpoints import AtomicCheckpointIO
+from movie_embed.training.checkpoints import AtomicCheckpointIO, BackgroundCheckpointIO
 from movie_embed.training.regression import RatingRegression
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
@@ -183,3 +183,20 @@ def test_a_version_1_checkpoint_predicts_as_ever() -> None:
     stars = module.model(torch.tensor([0, 1, 239]), torch.tensor([0, 5, 39]))
     assert [round(star, 3) for star in stars.tolist()] == [1.447, 1.780, 1.347]
     assert state["optimizer_states"][0]["state"][0]["exp_avg"].shape == (240, 4)
+
+
+def test_a_checkpoint_is_a_copy_and_its_failure_is_told_next(tmp_path: Path) -> None:
+    state = AtomicCheckpointIO().load_checkpoint(GOLDEN / "last.ckpt")
+    table = state["state_dict"]["model.user_vectors"]
+    expected = table.clone()
+    io = BackgroundCheckpointIO()
+    io.save_checkpoint(state, tmp_path / "last.ckpt")
+    table.zero_()
+    written = io.load_checkpoint(tmp_path / "last.ckpt")
+    assert torch.equal(written["state_dict"]["model.user_vectors"], expected)
+    (tmp_path / "file").touch()
+    for tell in (lambda: io.save_checkpoint(state, tmp_path / "best.ckpt"), io.teardown):
+        io.save_checkpoint(state, tmp_path / "file" / "last.ckpt")
+        with pytest.raises(MovieEmbedError, match="cannot write"):
+            tell()
+    assert not (tmp_path / "best.ckpt").exists()

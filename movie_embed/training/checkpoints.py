@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,37 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
         _check_content(path, checkpoint)
         return dict(checkpoint)
+
+
+class BackgroundCheckpointIO(AtomicCheckpointIO):
+    """Checkpoints written while training goes on, from a copy.
+
+    Unlike Lightning's ``AsyncCheckpointIO``, no more than one waits: on a slow disk, copies would
+    fill the memory. The next save, load or the end of training tells that one could not be written.
+    """
+
+    def __init__(self) -> None:
+        self._pending: Future[None] | None = None
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Begin to save a checkpoint, once the one before is written."""
+        self.teardown()
+        writer = ThreadPoolExecutor(1)
+        self._pending = writer.submit(super().save_checkpoint, deepcopy(checkpoint), path)
+        writer.shutdown(wait=False)  # its thread ends with the file
+
+    def load_checkpoint(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Load a checkpoint, once the last is written."""
+        self.teardown()
+        return super().load_checkpoint(*arguments, **options)
+
+    def teardown(self) -> None:
+        """Wait until the last checkpoint is written."""
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
 
 
 def _check_content(path: str | Path, checkpoint: Any) -> None:

@@ -36,7 +36,7 @@ from movie_embed.training.callbacks import (
 )
 from movie_embed.training.card import model_card
 from movie_embed.training.checkpoints import (
-    AtomicCheckpointIO,
+    BackgroundCheckpointIO,
     keep_checkpoints,
     restore_epoch,
     resumed_step,
@@ -245,7 +245,7 @@ def _trainer(
         **settings,
         callbacks=callbacks,
         logger=logger,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[BackgroundCheckpointIO()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
     )
