@@ -1,10 +1,10 @@
 """Our step without Lightning: `bare_loop.py DATA.npz BATCH EPOCHS`."""
 
 from split import Clock, arguments
-from torch.nn.functional import mse_loss
 
 from movie_embed.config import DataConfig
 from movie_embed.data.loading import load_triples
+from movie_embed.training.adam import step_users
 from movie_embed.training.datamodule import Batches
 from movie_embed.training.regression import RatingRegression
 
@@ -16,9 +16,10 @@ module = RatingRegression(*shape, learning_rate=1e-3, l2=1e-6, seed=0)
 adam, clock = module.configure_optimizers(), Clock()
 for epoch in range(epochs):
     for batch in Batches(triples, train, batch_size, (0, epoch)):
-        loss = mse_loss(module.model(batch.users, batch.movies), batch.ratings)
+        share = 1 / len(batch.ratings)
+        error = step_users(adam, module.model, batch.users, batch.movies, batch.ratings, share)
         adam.zero_grad()
-        loss.backward()
+        (error * share).backward()
         adam.step()
         clock.tick()
 clock.tell(epochs * len(train) - batch_size)
