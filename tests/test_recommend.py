@@ -1,6 +1,7 @@
 """Answers against a full argsort, and the promises about them."""
 
 import csv
+import html
 import json
 import re
 import subprocess
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, saved
+from embedded import DIM, DROPPED_ID, HOSTILE, MOVIES, UNTRAINED_ID, hostile, saved
 
-from movie_embed import MovieEmbedError, Recommender
+from movie_embed import MovieEmbedError, Recommendations, Recommender
 from movie_embed.answers.formats import norm, vectors_as_csv, vectors_as_json, vectors_as_table
 from movie_embed.answers.ranking import best_rows
 from movie_embed.answers.recommender import Metric
@@ -113,6 +114,16 @@ def test_answers_carry_title_year_and_genres(recommender: Recommender) -> None:
     assert answers[10].year == 1960
     assert answers[10].genres == ("Comedy", "Drama")
     assert answers[40].genres == ()
+
+
+def test_a_notebook_shows_a_table_in_which_titles_are_text() -> None:
+    answers = Recommender(hostile()).similar([20, 30], MOVIES, explain=True)
+    shown = answers._repr_html_()
+    assert "<img" not in shown
+    assert html.escape(HOSTILE.removesuffix(" (1999)")) in shown
+    assert shown.count("<tr>") == 1 + len(answers) + sum(len(a.reasons) for a in answers)
+    assert f"<td>{answers[0].similarity:.2f}</td>" in shown
+    assert Recommendations()._repr_html_().count("<tr>") == 1  # no answers are no error
 
 
 def test_a_movie_left_out_says_why_its_vector_is_from_content(recommender: Recommender) -> None:

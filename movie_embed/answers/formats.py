@@ -7,13 +7,14 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.answers.own_ratings import Match
-from movie_embed.answers.results import MovieVector, Reason, Recommendation, Recommendations
+from movie_embed.answers.results import MovieVector, Reason, Recommendations
 from movie_embed.data.names import usual_title
 
 _NUMBERS = ("similarity", "dot_product", "match", "predicted_stars")
@@ -22,13 +23,26 @@ _NUMBERS = ("similarity", "dot_product", "match", "predicted_stars")
 def as_table(answers: Recommendations) -> str:
     """Return lines as the paper prints them; a number's column says which number it is."""
     width = max(len(answer.title) for answer in answers)
-    labels = [name for name in _NUMBERS if name in answers[0].to_dict()]
-    heads = "".join(f"{label.replace('_', ' ')}  " for label in labels)
-    lines = [f"{'rank':>4}  {'title':<{width}}  year  {heads}genres"]
-    for answer in answers:
-        lines.append(_line(answer, width, labels))
-        lines += map(_because, answer.reasons)
+    heads, *rows = _cells(answers)
+    numbers = "".join(f"{{:>{len(head)}}}  " for head in heads[3:-1])
+    line = f"{{:>4}}  {{:<{width}}}  {{:>4}}  {numbers}{{}}"
+    lines = [line.format(*heads)]
+    for answer, row in zip(answers, rows, strict=True):
+        lines.append(line.format(*row))
+        lines += (f"{'':>6}{_because(reason)}" for reason in answer.reasons)
     return "\n".join(lines)
+
+
+def as_html(answers: Recommendations) -> str:
+    """Return the same table for a notebook, with every text escaped."""
+    heads, *rows = ([escape(cell) for cell in cells] for cells in _cells(answers))
+    lines = [f"<tr><th>{'</th><th>'.join(heads)}</th></tr>"]
+    for answer, row in zip(answers, rows, strict=True):
+        lines.append(f"<tr><td>{'</td><td>'.join(row)}</td></tr>")
+        for reason in answer.reasons:
+            text = escape(_because(reason).strip())
+            lines.append(f'<tr><td></td><td colspan="{len(heads) - 1}">{text}</td></tr>')
+    return f"<table>{''.join(lines)}</table>"
 
 
 def as_json(answers: Recommendations) -> str:
@@ -128,19 +142,20 @@ def _block(vector: NDArray[Any]) -> str:
     return f"{numbers}\nnorm {norm(vector):.9f}"
 
 
-def _line(answer: Recommendation, width: int, labels: Sequence[str]) -> str:
-    numbers = "".join(f"{answer.to_dict()[label]:>{len(label)}.2f}  " for label in labels)
-    mark = "  (from content)" if answer.from_content else ""
-    return (
-        f"{answer.rank:>4}  {answer.title:<{width}}  {answer.year or '':>4}  {numbers}"
-        f"{', '.join(answer.genres)}{mark}"
-    )
+def _cells(answers: Recommendations) -> list[list[str]]:
+    """Return the heads of a table's columns, then each answer's cells."""
+    columns = [answer.to_dict() for answer in answers]
+    labels = [name for name in _NUMBERS if columns and name in columns[0]]
+    table = [["rank", "title", "year", *(label.replace("_", " ") for label in labels), "genres"]]
+    for answer, row in zip(answers, columns, strict=True):
+        genres = ", ".join(answer.genres) + "  (from content)" * answer.from_content
+        numbers = (f"{row[label]:.2f}" for label in labels)
+        table.append([str(answer.rank), answer.title, str(answer.year or ""), *numbers, genres])
+    return table
 
 
 def _because(reason: Reason) -> str:
     shared = f"shared genres: {', '.join(reason.shared_genres) or 'none'}"
     if reason.similarity is not None:
-        return f"{'':>6}nearest to {reason.title}: similarity {reason.similarity:.2f}, {shared}"
-    return (
-        f"{'':>6}{reason.share:>4.0%} from {reason.title}, given {reason.stars:g} stars; {shared}"
-    )
+        return f"nearest to {reason.title}: similarity {reason.similarity:.2f}, {shared}"
+    return f"{reason.share:>4.0%} from {reason.title}, given {reason.stars:g} stars; {shared}"

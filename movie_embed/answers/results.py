@@ -105,13 +105,18 @@ class Recommendation(NamedTuple):
 
 
 class Recommendations(list[Recommendation]):
-    """Answers, best first."""
+    """Answers, best first; a notebook shows them as a table."""
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a DataFrame with a row an answer and the columns of `Recommendation.to_dict`."""
         import pandas as pd
 
         return pd.DataFrame([answer.to_dict() for answer in self])
+
+    def _repr_html_(self) -> str:
+        from movie_embed.answers.formats import as_html  # which needs this class
+
+        return as_html(self)
 
 
 @dataclass(frozen=True)
