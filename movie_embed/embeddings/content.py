@@ -1,4 +1,4 @@
-"""Vectors for movies with too few ratings to learn one: from content, and from what they have."""
+"""Vectors for rare movies: from content, and from the few ratings that they have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 
-MAP_RIDGE = 5.0  # between 3 and 10 benchmarks/newcomers.py finds no difference
+MAP_RIDGE = 5.0  # L2 strength; between 3 and 10 benchmarks/newcomers.py finds no difference
 _FEATURES = 2_000
 _BLOCK = 4_096
 
@@ -55,7 +55,7 @@ class ContentMap:
         targets
             Vectors with the bias last, shape (embedded movies, dim + 1).
         ridge
-            Strength of the regularisation of the weights, which draws to the mean movie.
+            L2 strength of the weights; a stronger one gives vectors nearer to the mean movie's.
         """
         size = len(targets)
         named = [_features(movies, row) for row in range(size)]
@@ -82,10 +82,10 @@ class ContentMap:
 def estimate_rare(
     embeddings: SavedEmbeddings, users: UserEmbeddings, progress: Progress = iter
 ) -> ContentVectors:
-    """Estimate the movies left out: from content, and drawn from there by the ratings they have.
+    """Estimate the rare movies: from content, then by a fold-in of the ratings they have.
 
-    A rating draws as strongly as one did in training, and the L2 penalty is the training's too,
-    but towards what content says instead of towards 0.
+    The fold-in has the training's loss and L2 strength, but its prior is the estimate from content
+    instead of 0: without ratings the estimate stays, and with many it no longer matters.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def estimate_rare(
     users
         The learned users with all their ratings.
     progress
-        Passes on the numbers of the movies that have ratings, and may tell how far it is.
+        Wraps the numbers of the movies that have ratings, as tqdm does.
     """
     movies = embeddings.movies
     content = ContentMap.fit(movies, np.column_stack([embeddings.vectors, embeddings.biases]))
@@ -121,11 +121,11 @@ def with_movie(
     Parameters
     ----------
     embeddings, content
-        What a run saved.
+        Of a run.
     title
         With the year in brackets, if known.
     genres
-        As the data set names them.
+        By the data set's names.
     """
     table = embeddings.movies
     movies = MovieTable(

@@ -1,4 +1,4 @@
-"""Which movies a person would choose, from who rated what: the second head beside the stars.
+"""The second head: which movies a person would choose, from implicit feedback.
 
 EASE (Steck 2019, arXiv 1905.03375) predicts every column of the matrix of ratings from all others
 by one ridge regression in closed form. `docs/ranking.md` has the measurements behind each number.
@@ -18,8 +18,8 @@ Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 Ratings = tuple[Rows, Rows, Floats]  # users, table rows and stars, each of shape (ratings,)
 
-# What a rating says of a choice, by its place on the scale. Even a middling one was chosen; the
-# lowest ones push movies like it away.
+# The value of a rating by its place on the scale: even a movie rated in the middle was chosen, and
+# the lowest ratings push similar movies away.
 _PLACES, _VALUES = (0.0, 0.25, 1.0), (-0.3, 0.5, 1.2)
 _DROPOUT = 0.2  # as if a fifth of the ratings were hidden at random (Steck 2020, EDLAE)
 _PRIOR, _PRIOR_RATINGS = 0.08, 20
@@ -40,7 +40,7 @@ class Ease:
     rows
         The table rows of the items, ascending, int32, shape (items,).
     partial
-        Partial correlations of who rated what, 0 on the diagonal, float16, shape (items, items).
+        Partial correlations between movies, 0 on the diagonal, float16, shape (items, items).
         Dense: keeping the 200 greatest of each movie costs 3% of nDCG.
     scales
         float32, shape (items,).
@@ -89,7 +89,7 @@ class Ease:
         return scores
 
     def parts(self, rated: Rows, values: Floats, movies: Rows) -> NDArray[np.float32]:
-        """Return what each rating adds to the scores of some movies, shape (movies, ratings)."""
+        """Return the part of each rating in the scores of some movies, shape (movies, ratings)."""
         parts = np.zeros((len(movies), len(rated)), np.float32)
         to, of = self._items_of(movies), self._items_of(rated)
         known = np.ix_(to >= 0, of >= 0)
@@ -100,7 +100,7 @@ class Ease:
         return np.asarray(parts * values.astype(np.float32))
 
     def similarities(self, movie: int, size: int) -> NDArray[np.float32]:
-        """Return how much more than chance the same people rated a movie and others.
+        """Return how much more often than by chance the same people rated a movie and others.
 
         Partial correlations, of which all but the greatest are small, spread over -1 to 1: 1 for
         the movie itself, 0 where one is no item; shape (size,).
@@ -115,7 +115,7 @@ class Ease:
         return similarities
 
     def _per_movie(self, ratings: Rows) -> NDArray[np.float32]:
-        """Return what each item's sum is multiplied by, shape (people, items).
+        """Return the factor of each item's sum, shape (people, items).
 
         EASE divides by the scale: it predicts a probability, which the most popular movies lead.
         A power of the scale gives some of this back to rarer movies, which ranks better; much of
@@ -134,24 +134,24 @@ class Ease:
 
     @cached_property
     def _wide(self) -> NDArray[np.float32]:
-        """The correlations as NumPy is fast with: half precision is for the disk."""
+        """The correlations in single precision: NumPy multiplies half precision very slowly."""
         return self.partial.astype(np.float32)
 
     def _items_of(self, rows: Rows) -> NDArray[np.intp]:
-        """Return the items of table rows, -1 for a movie that is none."""
+        """Return the item of each table row, -1 for a movie that is no item."""
         places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
         return np.where(self.rows[places] == rows, places, -1)
 
 
 def rating_values(stars: Floats, rating_range: tuple[float, float]) -> NDArray[np.float32]:
-    """Return what ratings say of a choice, -0.3 to 1.2, in the shape of the stars."""
+    """Return the values of ratings as choices, -0.3 to 1.2, in the shape of the stars."""
     low, high = rating_range
     places = (np.asarray(stars, np.float32) - low) / (high - low)
     return np.asarray(np.interp(places, _PLACES, _VALUES), np.float32)
 
 
 def match_scores(choice: Floats, likings: Floats) -> NDArray[np.float32]:
-    """Return how well movies match a person: would choose it, times the root of would like it.
+    """Return how well movies match a person: choice times the square root of liking.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Learned vectors and titles for other tools: the projector, Parquet, word2vec text, FAISS."""
+"""Export of learned vectors and titles: the projector, Parquet, word2vec text, FAISS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vector and bias for somebody new, fitted to a few ratings with everything else frozen."""
+"""Fold-in: a vector and bias for a new user or movie, fitted with all others frozen."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def fold_in(
     rating_range
         The lowest and highest star of the scale.
     ridge
-        Strength of the pull to the prior, in stars squared; above 0.
+        L2 strength, in stars squared; above 0.
     prior
-        Where the pull goes: vector, then bias, shape (dim + 1,).
+        The vector and bias that L2 pulls to, shape (dim + 1,).
 
     Returns
     -------
@@ -79,7 +79,7 @@ def rating_parts(
     fitted: tuple[Vector, Vector],
     targets: Floats,
 ) -> tuple[Vector, Vector]:
-    """Return what each rating adds to the scores of some movies, and what the prior adds.
+    """Return the part of each rating in the scores of some movies, and the prior's part.
 
     At the minimum of `fold_in` the gradient is zero, so the fit is the prior plus
     ``sum_i jacobian_i * (stars_i - predicted_i) / ridge``: a sum over the ratings, and so is every
@@ -88,11 +88,11 @@ def rating_parts(
     Parameters
     ----------
     ratings
-        Vectors, biases and stars of the movies rated, as `fold_in` took them.
+        Vectors, biases and stars of the movies rated, as given to `fold_in`.
     rating_range, ridge
-        As `fold_in` took them.
+        As given to `fold_in`.
     fitted
-        What `fold_in` returned, and its prior.
+        The vector and bias that `fold_in` returned, and its prior.
     targets
         Vectors of the movies that are scored, shape (movies, dim).
 
@@ -120,7 +120,7 @@ class _Problem(NamedTuple):
     prior: Vector
 
     def loss(self, fitted: Vector) -> tuple[float, Vector]:
-        """Return what is minimised, and the predicted stars."""
+        """Return the loss, and the predicted stars."""
         predicted = predict_stars(self.design @ fitted + self.offsets, self.rating_range)
         errors, pull = predicted - self.stars, fitted - self.prior
         return float(errors @ errors + self.ridge * (pull @ pull)), predicted.astype(np.float64)
@@ -128,7 +128,10 @@ class _Problem(NamedTuple):
     def descend(
         self, fitted: Vector, loss: float, predicted: Vector
     ) -> tuple[Vector, float, Vector]:
-        """Take one Gauss-Newton step, halved until it descends; none if nothing does."""
+        """Take one Gauss-Newton step, halved until the loss falls; stay if it never does.
+
+        A full step can overshoot where the sigmoid bends: ratings at the ends of the scale.
+        """
         step = self._step(fitted, predicted)
         for _ in range(_HALVINGS):
             new_loss, new_predicted = self.loss(fitted - step)
@@ -139,6 +142,7 @@ class _Problem(NamedTuple):
 
     def _step(self, fitted: Vector, predicted: Vector) -> Vector:
         low, high = self.rating_range
+        # The sigmoid's derivative s (1 - s), in stars, needs no further exponential.
         slopes = (predicted - low) * (high - predicted) / (high - low)
         jacobian = slopes[:, None] * self.design
         gradient = jacobian.T @ (predicted - self.stars) + self.ridge * (fitted - self.prior)

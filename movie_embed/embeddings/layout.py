@@ -1,4 +1,4 @@
-"""Where each movie lies on the map: its vector in two dimensions, computed once and saved."""
+"""The map: each movie's place in the plane, computed once and saved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save_layout(folder: Path, saved: SavedEmbeddings, seed: int) -> Points:
 
 
 def read_layout(folder: Path, saved: SavedEmbeddings) -> Points | None:
-    """Return what `save_layout` wrote, shape (movies, 2); None where there is none of these movies.
+    """Return the saved map, shape (movies, 2); None where there is none of these vectors.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def read_layout(folder: Path, saved: SavedEmbeddings) -> Points | None:
 
 
 def place(vectors: Points, counts: NDArray[np.int64], seed: int) -> Points:
-    """Return a place in the plane for each vector, near to those of the vectors like it.
+    """Return a place in the plane for each vector, near the places of similar vectors.
 
     The most rated movies are placed by t-SNE, which takes minutes for tens of thousands. Each of
     the others lies at the mean of the four of them that are nearest by cosine, a little beside.
@@ -81,7 +81,7 @@ def place(vectors: Points, counts: NDArray[np.int64], seed: int) -> Points:
 def embed_in_plane(vectors: NDArray[Any], seed: int) -> Points:
     """Return a t-SNE of normalised vectors, of shape (movies, 2).
 
-    Between vectors of length 1 the squared Euclidean distance, which it takes, is 2 - 2 cosine.
+    t-SNE uses the squared Euclidean distance, which between vectors of length 1 is 2 - 2 cosine.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def embed_in_plane(vectors: NDArray[Any], seed: int) -> Points:
         max_iter=500,  # 1,000 lower the divergence by less than a hundredth in twice the time
         random_state=seed,
     )
-    # On one thread, since on several the order of sums, hence the map, differs from run to run.
+    # On one thread: on several, the order of sums and hence the map differ from run to run.
     with threadpool_limits(1):
         points: Points = tsne.fit_transform(vectors)
     return points

@@ -1,8 +1,4 @@
-"""What a training run leaves behind and an answer starts from: the saved embeddings.
-
-Training writes them, answering reads them, and neither knows the other. Nothing here needs
-torch.
-"""
+"""The saved embeddings: training writes them, and answering reads them without torch."""
 
 from __future__ import annotations
 
@@ -43,7 +39,7 @@ class UserEmbeddings:
     rated
         Rows in the table of movies, ascending within a user, unsigned, shape (ratings,).
     stars
-        The distinct stars' indices in `levels`, unsigned, shape (ratings,).
+        Index in `levels` of each rating's stars, unsigned, shape (ratings,).
     levels
         The distinct stars, ascending, float32.
     """
@@ -57,25 +53,25 @@ class UserEmbeddings:
     levels: NDArray[np.float32]
 
     def ratings_of(self, user: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Return which table rows the user of a row rated, and the stars, shape (ratings,)."""
+        """Return the table rows that a user rated, and the stars, each of shape (ratings,)."""
         part = slice(self.starts[user], self.starts[user + 1])
         return self.rated[part].astype(np.intp), self.levels[self.stars[part]]
 
 
 @dataclass(frozen=True)
 class ContentVectors:
-    """Estimates for the movies that training left out, in the order of the table's rows.
+    """Estimates for the rare movies, in the order of the table's rows.
 
     Attributes
     ----------
     vectors
-        float32, shape (movies left out, dim).
+        float32, shape (rare movies, dim).
     biases
-        float32, shape (movies left out,).
+        float32, shape (rare movies,).
     features
-        What is told from a movie's title, genres and tags, e.g. ``"genre Drama"``.
+        Features of a title, of genres and of tags, e.g. ``"genre Drama"``.
     weights
-        What each feature adds to vector and bias; the last row is added to every movie. float32,
+        A feature's part of vector and bias; the last row is added to every movie. float32,
         shape (features + 1, dim + 1).
     """
 
@@ -87,13 +83,13 @@ class ContentVectors:
 
 @dataclass(frozen=True)
 class SavedEmbeddings:
-    """Learned movies with all that is needed to name them and to predict stars.
+    """Learned movies, with their titles and all numbers that predictions need.
 
     Attributes
     ----------
     vectors
-        As trained, not normalised, float32, shape (embedded movies, dim); with what an implicit
-        model adds to them.
+        As trained, not normalised, float32, shape (embedded movies, dim); those of an implicit
+        model include its implicit feedback.
     biases
         float32, shape (embedded movies,).
     movies
@@ -111,12 +107,11 @@ class SavedEmbeddings:
     users
         The learned users, or None where they were not saved or not read.
     content
-        Vectors for the movies left out, or None where they were not read.
+        Vectors for the rare movies, or None where they were not read.
     star_counts
-        Ratings of the movies of the data that were not left out, by value in stars; empty in
-        runs saved before they were counted.
+        How many ratings of the trained movies have each value in stars; empty in older runs.
     min_learned
-        The threshold below which movies that were trained on have no vector of their own either.
+        Trained movies with fewer ratings have no learned vector either.
     ease
         The second head, or None where there is none or it was not read.
     ranks
@@ -140,7 +135,7 @@ class SavedEmbeddings:
 
     @property
     def fold_in_ridge(self) -> float:
-        """Strength for `fold_in`: the training's, but never so weak that a fit is ill-posed."""
+        """L2 strength for `fold_in`: the training's, or 1 where that is less: a fit needs some."""
         return max(self.ridge, _MIN_RIDGE)
 
     def save(self, run: Path) -> None:
@@ -215,7 +210,7 @@ class SavedEmbeddings:
 
     @staticmethod
     def load_content(run: Path) -> ContentVectors:
-        """Read the vectors of a run for the movies that training left out.
+        """Read a run's vectors for rare movies.
 
         Raises
         ------
@@ -245,7 +240,7 @@ def no_users(source: object) -> MovieEmbedError:
 
 
 def _described(run: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the file of a run, once its layout is one we read, and its metadata."""
+    """Return the file of a run and its metadata; refuse a layout of another version."""
     file = _file_of(run)
     _, metadata = read_columns(file, "embeddings", ())
     if metadata.get("layout") not in _READABLE:
@@ -265,7 +260,7 @@ def _columns(file: Path, names: Iterable[str]) -> dict[str, Any]:
 
 
 def folder_of(run: Path) -> Path:
-    """Return a run's folder: `run` itself, or the one that it names, a file like `LATEST`.
+    """Return a run's folder: `run` itself, or the folder that a file like `LATEST` names.
 
     Raises
     ------
@@ -276,7 +271,7 @@ def folder_of(run: Path) -> Path:
 
 
 def name_latest(run: Path) -> None:
-    """Make `LATEST` name a run, so that they may be moved together where the run lies beside it."""
+    """Make `LATEST` name a run, by a relative path where both lie in one folder that may move."""
     run, outputs = run.resolve(), LATEST.parent.resolve()
     remove_leftovers(LATEST.parent, LATEST.name, older=60)
     write_text(LATEST, f"{run.relative_to(outputs) if run.is_relative_to(outputs) else run}\n")

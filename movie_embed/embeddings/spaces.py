@@ -1,4 +1,4 @@
-"""The vectors that answers compute with, read from a run when a question first needs them."""
+"""The vectors that answers are computed from, read when a question first needs them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Space:
-    """What is known of the table's first rows.
+    """Vectors and biases of the table's first rows.
 
     Attributes
     ----------
     vectors, biases
         As trained, shapes (rows, dim) and (rows,).
     learned
-        How many of the rows were learned from ratings: all, or those before the others.
+        How many of the rows, from the first, were learned from ratings.
     """
 
     vectors: Vectors
@@ -46,11 +46,11 @@ class Space:
 
     @cached_property
     def directed(self) -> NDArray[np.bool_]:
-        """Which vectors have a direction: all but zero ones, shape (rows,)."""
+        """Whether each vector has a direction, as all but zero vectors have; shape (rows,)."""
         return np.asarray(self.unit.any(axis=1))
 
     def require_direction(self, row: int, name: str) -> None:
-        """Refuse a row, by its name, whose vector training pulled to 0."""
+        """Refuse a row, by its name, if training pulled its vector to 0."""
         if not self.directed[row]:
             raise MovieEmbedError(
                 f"{name} cannot be compared: training pulled its vector to 0; train with a lower "
@@ -66,7 +66,7 @@ class Spaces:
     embeddings
         The saved embeddings.
     run
-        Where they come from, for what they do not hold yet.
+        Their run folder, from which parts that they do not hold are read.
     """
 
     def __init__(self, embeddings: SavedEmbeddings, run: Path | None) -> None:
@@ -83,7 +83,7 @@ class Spaces:
 
     @cached_property
     def content(self) -> ContentVectors:
-        """What was estimated from content."""
+        """The estimates for rare movies."""
         if self.embeddings.content is not None:
             return self.embeddings.content
         if self.run is None:
@@ -115,14 +115,14 @@ class Spaces:
 
 def unit(vectors: NDArray[Any]) -> Vectors:
     """Return vectors divided by their norms, shape (..., dim); a zero vector stays zero."""
-    # In float32 the square of 1e-24 is 0.
+    # In float64: in float32 the square of 1e-24 is 0, and a tiny vector would stay unnormalised.
     squares = np.einsum("...i,...i->...", vectors, vectors, dtype=np.float64)[..., None]
     normalised = vectors / np.sqrt(np.where(squares > 0, squares, 1))
     return normalised.astype(np.float32)
 
 
 def cosines(vectors: Vectors, queries: Vectors) -> Vectors:
-    """Return the products of normalised vectors, which rounding does not take beyond 1."""
+    """Return the products of normalised vectors; rounding must not take one beyond 1."""
     products: Vectors = np.clip(vectors @ queries.T, -1, 1)
     return products
 
@@ -130,18 +130,18 @@ def cosines(vectors: Vectors, queries: Vectors) -> Vectors:
 def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
     """Return vectors less the mean, times the inverse fourth root of the covariance, of a sample.
 
-    Few directions hold most of what differs between movies, and drown the others in a cosine.
-    Here each weighs the square root of what it did: the eigenvalue weighting of 0.5 of Levy,
-    Goldberg and Dagan (2015, TACL 3, 211-225, section 3.3). Full whitening would weigh all the
-    same, noise too.
+    A few directions hold most of the variance between movies, and drown the others in a cosine.
+    Half whitening takes the square root of each direction's weight: the eigenvalue weighting of
+    0.5 of Levy, Goldberg and Dagan (2015, TACL 3, 211-225, section 3.3). Full whitening would give
+    all directions one weight, and noise with them.
 
     Parameters
     ----------
     vectors
         Shape (rows, dim).
     sample
-        What mean and covariance are taken of, shape (n, dim). Directions in which it does not
-        differ are left out.
+        The vectors that give mean and covariance, shape (n, dim). Directions without variance are
+        left out.
     """
     mean = sample.mean(axis=0, dtype=np.float64)
     centred = sample - mean

@@ -1,4 +1,4 @@
-"""The model card of a run: what it is, how good, and what it must not be used for."""
+"""The model card of a run: its data, its quality, and its limits."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ recommender.for_ratings({{{saved.movies.ids.item(0)!r}: {saved.rating_range[1]:g
 
 
 def _neighbours(saved: SavedEmbeddings) -> dict[str, float]:
-    """Return what the ten nearest of the 300 most rated movies are worth."""
+    """Return sequel recall and genre precision of the ten nearest of the 300 most rated movies."""
     recommender, movies = Recommender(saved), saved.movies
     directed = np.flatnonzero(saved.vectors.any(axis=1))
     asked = directed[np.argsort(-movies.rating_counts[directed], kind="stable")[:_ASKED]]

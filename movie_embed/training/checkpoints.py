@@ -1,4 +1,4 @@
-"""Checkpoints: which are kept, that they are whole, and what goes on from them."""
+"""Checkpoints: which are kept, how they stay whole, and how a run goes on from one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _NO_MEMORY = "there is not enough memory for it; resume the run where there is m
 
 
 class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
-    """Lightning's, which finds its best epoch again in a run folder that was moved.
+    """Lightning's; it finds its best epoch again in a run folder that was moved.
 
-    A checkpoint of a step that validation follows is left to that of the epoch.
+    It saves no step that is followed by validation: the epoch's checkpoint comes right after.
     """
 
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
@@ -39,7 +39,7 @@ class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
             super().on_train_batch_end(trainer, *arguments)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with what was kept, where it lies now."""
+        """Restore the state, with the paths of the folder as it is now."""
 
         def here(kept: Any) -> Any:
             if isinstance(kept, dict):

@@ -23,16 +23,17 @@ from movie_embed.storage import digest_of
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
-# Ratings that stay together, and the least runs of a batch: a shuffle of runs reads whole cache
-# lines, and its order is 32 times shorter to draw and to sort.
+# Ratings of a run, and the fewest runs in a batch. A run of 32 packed ratings is a few whole cache
+# lines, so the shuffle reads memory at full speed, and the random order of runs is 32 times
+# shorter to draw and to sort than an order of ratings.
 _RUN = 2**5
-_CHUNKS = 2**9  # a window is of so many, unless batches are longer
+_CHUNKS = 2**9  # in a window, unless a batch is longer than such a chunk
 
 
 class Batch(NamedTuple):
     """Ratings sorted by user: int32 indices and float32 stars, each of shape (batch,).
 
-    Where processes share a batch, this is one's part, and `total` is the size of the whole.
+    Where processes share a batch, this is one process' part; `total` is the size of the batch.
     """
 
     users: Tensor
@@ -49,25 +50,25 @@ class Batch(NamedTuple):
 class Batches:
     """Batches of packed ratings, in order or shuffled anew every epoch.
 
-    An epoch visits runs of 32 consecutive ratings in random order; for small batches the runs are
-    shorter, so that a batch mixes 32 or more. The ratings of a split are shuffled already, so those
-    of a run have nothing in common, and the order of runs costs a tenth of a full shuffle.
+    An epoch visits runs of 32 consecutive ratings in random order. For small batches the runs are
+    shorter, so that a batch mixes 32 runs or more. The split has shuffled the ratings once, so the
+    ratings of a run have nothing in common; ordering runs costs a tenth of a full shuffle.
 
     Parameters
     ----------
     triples, packed
-        What unpacks ratings, and those to go through; in random order, if they are to be shuffled.
+        The triples, and the packed ratings to go through; shuffled once, if `shuffle` is given.
     batch_size
         Ratings a batch; the last may have fewer.
     shuffle
-        The seed of the order, and the epoch until `set_epoch` tells another. The order is a
-        function of these and the batch size alone, so a resumed run sees what an uninterrupted one
-        sees. None keeps the order.
+        The seed of the order, and the epoch until `set_epoch` sets another. The order depends on
+        these and the batch size alone, so a resumed run sees the batches of an uninterrupted run.
+        None keeps the order.
     window
         How many ratings are shuffled together. If there are more, each window is of random chunks
         of them, and only one window is in memory.
     rank, world_size
-        Of the processes that share each batch, which this is, and how many there are.
+        The number of this process, and how many processes share each batch.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class Batches:
         The place where an interrupted pass goes on, once its epoch is chosen.
     """
 
-    # What Lightning asks a loader for: at the start of an epoch it calls `sampler.set_epoch`.
+    # Lightning looks for these: at the start of an epoch it calls `sampler.set_epoch`.
     batch_sampler = None
 
     def __init__(
@@ -128,29 +129,31 @@ class Batches:
                 yield np.sort(self.packed[part])
                 drop_pages(self.packed)
             return
+        # The last number keeps the order of runs independent of the order of chunks.
         source = np.random.SFC64([self.seed, epoch, 1])
         for window in self._windows([self.seed, epoch, 2]):
             yield from self._from_runs(window, source)
 
     def _from_runs(self, packed: Packed, source: np.random.SFC64) -> Iterator[Packed]:
-        """Yield batches of short runs in random order; what is less than a run comes last."""
+        """Yield batches of runs in random order; ratings that fill no run come last."""
         length = min(max(self.batch_size // _RUN, 1), _RUN)
         whole = len(packed) // length * length
         runs, rest = packed[:whole].reshape(-1, length), packed[whole:]
         order = _random_order(len(runs), source)
         for part in blocks(len(packed), self.batch_size):
+            # A run at a batch's edge is read for both batches, and each takes its own part.
             first, last = part.start // length, -(-part.stop // length)
             taken = runs.take(order[first:last], axis=0).ravel()
             if part.stop > whole:
                 taken = np.append(taken, rest)
             batch = taken[part.start - first * length : part.stop - first * length]
-            batch.sort()
+            batch.sort()  # by user, whose index is the highest bits: the loops need users to ascend
             yield batch
 
     def _windows(self, key: list[int]) -> Iterator[Packed]:
-        """Yield the ratings that are shuffled together: all, or some chunks of them at random.
+        """Yield windows, the ratings that are shuffled together: all, or random chunks.
 
-        But for the last, chunks are of whole batches, so any order has as many batches.
+        All chunks but the last hold whole batches, so every order has as many batches.
         """
         if len(self.packed) <= self.window:
             yield self.packed[:]

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run, which may go on there, and is overwritten only if asked."""
+"""Run folders: a folder belongs to one run and is overwritten only if asked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _HELD = (_SETTINGS, "metrics.json", FILE_NAME, "checkpoints/last.ckpt")
 # In the order of their removal: while the settings are there, the folder still holds a run.
 _WRITTEN = ("metrics.json", FILE_NAME, "checkpoints", "figures", "projector*", "events*", _SETTINGS)
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # where Lightning looks, in its order
-# Other settings would make it another run. The data may lie at another place: their fingerprint
-# is compared.
+# A resumed run may change these settings; any other would make it another run. The data may have
+# moved: their fingerprint is compared.
 _MAY_CHANGE = re.compile(
     r"data\.(path|cache_dir|download)|objective|optimizer\.one_pass|ranking\..+|save\..+|"
     r"trainer\.(accelerator|devices|early_stopping|enable_progress_bar|max_epochs|num_nodes|"
@@ -35,7 +35,7 @@ _MAY_CHANGE = re.compile(
 
 
 def new_folder(wanted: Path) -> Path:
-    """Make a folder that no other run has, with a number after its name where one has the name."""
+    """Make a new folder; if the name is taken, append ``_2``, ``_3`` and so on."""
     wanted.parent.mkdir(parents=True, exist_ok=True)
     names = (wanted if n == 1 else wanted.with_name(f"{wanted.name}_{n}") for n in count(1))
     while True:
@@ -46,7 +46,7 @@ def new_folder(wanted: Path) -> Path:
 
 
 def locked(folder: Path) -> AbstractContextManager[object]:
-    """Keep other processes out of a folder, until the block or this process ends.
+    """Lock a folder against other processes, until the block or this process ends.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def locked(folder: Path) -> AbstractContextManager[object]:
 
 
 def check_free(run: Path, config: TrainConfig) -> None:
-    """Refuse, with the ways out, a folder that holds a run, unless `config` lets it go on or go."""
+    """Refuse a folder that holds a run, unless `config` resumes or overwrites it."""
     if config.resume is not None or config.overwrite:
         return
     if not _is_later_process() and any((run / name).exists() for name in _HELD):
@@ -77,7 +77,7 @@ def check_free(run: Path, config: TrainConfig) -> None:
 
 @contextmanager
 def claimed(run: Path, config: TrainConfig) -> Iterator[None]:
-    """Keep a folder for one run, unless it holds another; its first process does so for all."""
+    """Lock a folder for one run; the first of its processes does so for all."""
     if _is_later_process():
         yield
         return
@@ -87,7 +87,7 @@ def claimed(run: Path, config: TrainConfig) -> Iterator[None]:
 
 
 def begin(run: Path, config: TrainConfig) -> None:
-    """Begin or go on with a run in its folder by writing its settings; an earlier run goes."""
+    """Write a run's settings into its folder; a new run first removes an earlier one."""
     if config.resume is None:
         clear(run)
     settings = OmegaConf.structured(replace(config, resume=None, overwrite=False))
@@ -96,7 +96,7 @@ def begin(run: Path, config: TrainConfig) -> None:
 
 @contextmanager
 def going_on(run: Path) -> Iterator[None]:
-    """Have whoever interrupts what follows told how to go on with the run."""
+    """Add to an interruption of the block how to go on with the run."""
     try:
         yield
     except Interrupted as stop:
@@ -112,7 +112,7 @@ def clear(run: Path) -> None:
 
 
 def _is_later_process() -> bool:
-    """Whether the run has a first process, and this is another."""
+    """Whether this is one of several processes of a run, but not the first."""
     return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0)) > 0
 
 

@@ -1,4 +1,4 @@
-"""What a training takes of its machine: whether that is there, and what `train.py` sets for it."""
+"""Devices, memory and threads: checks before training, and the settings of the process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHARED_BATCH = 8_192
 
 
 def check_devices(config: TrainerConfig) -> None:
-    """Refuse accelerators that are not there, with how many are."""
+    """Refuse more accelerators than the machine has, and say how many it has."""
     mps = int(MPSAccelerator.is_available())
     gpus = mps or CUDAAccelerator.auto_device_count()
     there = {"cpu": config.devices, "gpu": gpus, "mps": mps, "auto": gpus or config.devices}
@@ -39,7 +39,7 @@ def check_devices(config: TrainerConfig) -> None:
 
 
 def check_memory(config: TrainConfig, counts: Counts) -> None:
-    """Refuse a model that cannot fit into memory, with how much it needs and there is."""
+    """Refuse a model that does not fit into memory, and say how much it needs."""
     width = config.model.dim + 1
     rows = (counts.users + counts.movies) * (2 if config.model.implicit == "both" else 1)
     # Weights, and where they are trained gradients and Adam's two moments, of float32.
@@ -55,7 +55,7 @@ def check_memory(config: TrainConfig, counts: Counts) -> None:
 
 
 def _memory() -> float:
-    """Return how many bytes there are for this process, as far as the system tells."""
+    """Return the memory limit of this process in bytes, as far as the system tells."""
     limits = [float("inf")]
     with suppress(AttributeError, ValueError, OSError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -70,7 +70,7 @@ def quiet_lightning() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
-    # What several processes log is summed over them before.
+    # Values that several processes log are summed before.
     warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")
     # A resumed run goes on in its own folder.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
@@ -79,7 +79,7 @@ def quiet_lightning() -> None:
 class OwnProcess(pl.Callback):
     """Set threads and memory for the whole process, once the data have been read.
 
-    ``trainer.threads`` share a step, by default all cores; a small step is one thread's, since
+    ``trainer.threads`` share a step, by default all cores. A small step runs on one thread, since
     sharing it costs more than it saves.
     """
 
@@ -87,7 +87,7 @@ class OwnProcess(pl.Callback):
         self.config = config
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set both; what reading the data took has been given back."""
+        """Set both; the memory that reading took has been given back by now."""
         threads, processes = self.config.trainer.threads, self.config.trainer.devices
         if threads is None:
             share: int = trainer.datamodule.batch_size // processes  # type: ignore[attr-defined]
@@ -96,9 +96,10 @@ class OwnProcess(pl.Callback):
             threads = max(torch.get_num_threads() // processes, 1) if large else 1
         if not is_forked():
             torch.set_num_threads(threads)
-        # Every step frees a table of gradients and asks for the next. Given back to the system and
-        # taken anew, that is a page fault for every 4 kB, which for large tables takes longer than
-        # the sums. So glibc, where it is, keeps what is freed.
+        # A step allocates buffers of up to a table of gradients, and frees them. glibc would give
+        # large ones back to the system, and each 4 kB taken anew is a page fault: for large tables
+        # that takes longer than the sums. So glibc, where it is the C library, is told to keep
+        # freed memory.
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         if mallopt := getattr(libc, "mallopt", None):
             mallopt(_MMAP_MAX, 0)

@@ -43,8 +43,8 @@ class MovieEmbedding(nn.Module):
     rating_range
         The lowest and highest star of the scale.
     implicit
-        Whose vectors also gain from who rated what: those of ``"users"``, ``"movies"``,
-        ``"both"`` or ``"none"``. `set_ratings` must then follow.
+        SVD++: adds implicit feedback to the vectors of ``"users"``, ``"movies"``, ``"both"`` or
+        ``"none"``. Unless it is ``"none"``, call `set_ratings` before the first prediction.
     generator
         Source of the initial values.
     """
@@ -85,12 +85,13 @@ class MovieEmbedding(nn.Module):
         return implicit and not hasattr(self, "rated")
 
     def set_ratings(self, users: Tensor, movies: Tensor) -> None:
-        """Tell an implicit model who rated what in training: indices, int32, shape (ratings,).
+        """Set the implicit feedback: the pairs rated in training, int32, shape (ratings,).
 
-        SVD++ (Koren 2008, "Factorization meets the neighborhood", section 4): a user's vector gains
-        the sum of one more vector per movie rated, over the square root of their number; here a
-        movie's vector may gain the same of its raters. Each step needs the sums of all rows: one
-        `embedding_bag` over the ratings sorted one way, and its gradient one sorted the other.
+        SVD++ (Koren 2008, "Factorization meets the neighborhood", section 4) gives each movie a
+        second vector, and adds to a user's vector the sum of the second vectors of the movies
+        rated, over the square root of their number. Here a movie's vector may gain its raters'
+        second vectors in the same way. Each step needs the sums of all rows: one `embedding_bag`
+        over the ratings sorted by user, and for its gradient one over the ratings sorted by movie.
         """
         for rows, others, names, size in (
             (users, movies, ("rated", "rated_starts"), len(self.user_vectors)),
@@ -102,7 +103,7 @@ class MovieEmbedding(nn.Module):
             self.register_buffer(names[1], starts, persistent=False)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Return the vectors that predict: of users, (users, dim), and of movies, (movies, dim)."""
+        """Return the vectors with implicit feedback, shapes (users, dim) and (movies, dim)."""
         user_table: Tensor = self.user_vectors
         movie_table: Tensor = self.movie_vectors
         if self.needs_ratings:
@@ -131,10 +132,10 @@ class MovieEmbedding(nn.Module):
 
     @torch.no_grad()
     def fill_unseen(self, unseen_users: Tensor, unseen_movies: Tensor) -> None:
-        """Give rows that training never touched the mean of those it did.
+        """Give the rows of unseen users and movies the mean of all other rows.
 
-        A user or movie met only in validation is then predicted as the average one. Which these
-        are, boolean masks of shapes (users,) and (movies,) say.
+        A user or movie without a training rating is then predicted as the average one. The masks
+        are boolean, of shapes (users,) and (movies,).
         """
         user_table, movie_table = self.tables()
         for table, used, unseen in (
@@ -155,7 +156,11 @@ class MovieEmbedding(nn.Module):
 
 
 class _Sums(torch.autograd.Function):
-    """Sums of a table's rows over lists of them, whose gradient needs the lists turned round."""
+    """Sums of a table's rows over lists of rows.
+
+    torch's own gradient of `embedding_bag` scatters into the table. With the lists turned round,
+    from the row to the lists that hold it, the gradient is an `embedding_bag` too, and faster.
+    """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, *lists: Tensor) -> Tensor:

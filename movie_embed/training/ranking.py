@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.config import RankingConfig
-from movie_embed.data.packing import bit_width, drop_pages
+from movie_embed.data.packing import Packed, bit_width, drop_pages
 from movie_embed.embeddings.ease import Ease, fit_ease, match_scores, rating_values
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
@@ -24,16 +24,21 @@ _RANKED_USERS = 10_000
 
 
 def fit_head(
-    data: RatingsDataModule, saved: SavedEmbeddings, row_of: Rows, config: RankingConfig
+    data: RatingsDataModule,
+    saved: SavedEmbeddings,
+    row_of: Rows,
+    config: RankingConfig,
+    held_out: Packed,
 ) -> Ease | None:
-    """Fit the second head to the training ratings; None where it is switched off.
+    """Fit the second head to the ratings without those held out; None where it is switched off.
 
-    `row_of` gives the saved table's row of each movie of the triples, shape (movies,).
+    `row_of` gives the saved table's row of each movie of the triples, shape (movies,). `held_out`
+    is sorted.
     """
     if not config.enabled:
         return None
     return fit_ease(
-        partial(_by_users, data, row_of),
+        partial(_by_users, data, row_of, held_out),
         data.triples.counts.users,
         saved.movies.rating_counts,
         saved.movies.embedded,
@@ -90,12 +95,15 @@ def ranking_metrics(
     return dict(zip(names, values_of, strict=True))
 
 
-def _by_users(data: RatingsDataModule, row_of: Rows, step: int) -> Iterator[Ratings]:
-    """Yield the training ratings of `step` users at a time, movies as rows of the saved table.
+def _by_users(
+    data: RatingsDataModule, row_of: Rows, held_out: Packed, step: int
+) -> Iterator[Ratings]:
+    """Yield the ratings of `step` users at a time, movies as rows of the saved table.
 
-    Training ratings lie in random order; all ratings lie sorted by user, and so do those held out.
+    Training ratings lie in random order. All ratings are sorted by user, and so are those held out:
+    taking these away gives the training ratings by user without a sort.
     """
-    triples, packed, held_out = data.triples, data.triples.packed, data.val
+    triples, packed = data.triples, data.triples.packed
     shift = bit_width(triples.counts.movies) + bit_width(len(triples.levels))
     for first in range(0, triples.counts.users, step):
         last = min(first + step, triples.counts.users) - 1
@@ -116,7 +124,7 @@ def _known(
     is_asked = np.zeros(data.triples.counts.users, np.bool_)
     is_asked[asked] = True
     parts: list[Ratings] = []
-    for users, rows, stars in _by_users(data, row_of, 2**14):
+    for users, rows, stars in _by_users(data, row_of, data.val, 2**14):
         mine = is_asked[users]
         parts.append((users[mine], rows[mine], stars[mine]))
     users, rows, stars = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -96,8 +96,8 @@ class RatingRegression(pl.LightningModule):
             dim=model.dim,
             rating_range=data.triples.rating_range,
             learning_rate=optimizer.learning_rate,
-            # The loss is a mean over ratings: for one pull on a row whatever the data's size, l2
-            # has to fall with their number.
+            # The loss is a mean over ratings. For the same regularisation of a row on data of any
+            # size, l2 has to fall with the number of ratings.
             l2=model.ridge / len(data.train) if model.l2 is None else model.l2,
             seed=data.seed,
             implicit=model.implicit,
@@ -109,7 +109,7 @@ class RatingRegression(pl.LightningModule):
         return module
 
     def _set_ratings(self, data: RatingsDataModule) -> None:
-        """Tell an implicit model who rated what in training."""
+        """Give an implicit model the pairs rated in training."""
         if not self.model.needs_ratings:
             return
         if len(data.triples) > data.config.window:
@@ -126,7 +126,7 @@ class RatingRegression(pl.LightningModule):
         return stars
 
     def setup(self, stage: str) -> None:
-        """Ask the Trainer what a step needs, and the data who rated what."""
+        """Take from the Trainer what a step needs, and from the data the implicit feedback."""
         self._processes = self.trainer.world_size
         self._log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if data := self._ratings():
@@ -145,7 +145,7 @@ class RatingRegression(pl.LightningModule):
         return plain and alone and whole and self.hparams["implicit"] == "none"
 
     def _ratings(self) -> RatingsDataModule | None:
-        """Return the Trainer's data, unless it was given other loaders."""
+        """Return the Trainer's data module, unless the Trainer was given other loaders."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         return data if isinstance(data, RatingsDataModule) else None
 
@@ -176,9 +176,10 @@ class RatingRegression(pl.LightningModule):
         return LambdaLR(adam, lambda step: _factor(self.schedule, rising, steps, step))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; one that is no table and is set anew, without torch's search for any.
+        """Set an attribute, without torch's search for parameters where there is none to find.
 
-        Lightning notes each hook in an attribute, thirty times a step.
+        Lightning notes each hook in an attribute, thirty times a step: at small batches torch's
+        search takes longer than the gradient.
         """
         if name in self.__dict__ and not isinstance(value, Tensor | torch.nn.Module):
             object.__setattr__(self, name, value)
@@ -198,11 +199,11 @@ class RatingRegression(pl.LightningModule):
         self._trained = trained
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of an epoch that is not over."""
+        """Save the sums of an unfinished epoch."""
         checkpoint["epoch_sums"] = (float(self._squared_error), self._trained)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with them."""
+        """Restore the sums of an unfinished epoch."""
         self._start_sums(*checkpoint["epoch_sums"])
 
     def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -238,12 +239,12 @@ class RatingRegression(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss and the learning rate."""
-        loss = self._squared_error / self._trained  # a process' share of it
+        loss = self._squared_error / self._trained  # this process' share of the whole
         self.log("train_loss_epoch", loss, sync_dist=True, reduce_fx="sum")
         self.log("learning_rate", self._learning_rate_now())
 
     def on_validation_start(self) -> None:
-        """Give users and movies met only in validation the average user's and movie's row."""
+        """Give users and movies without a training rating the average row."""
         if data := self._ratings():
             self.model.fill_unseen(*(mask.to(self.device) for mask in data.unseen))
 
@@ -259,13 +260,13 @@ class RatingRegression(pl.LightningModule):
     test_step = validation_step
 
     def predict_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
-        """Return the stars predicted for pairs of users and movies; what else is there is left."""
+        """Return the predicted stars of a batch's pairs."""
         stars: Tensor = self(*batch[:2])
         return stars
 
 
 def _factor(schedule: str, rising: float, steps: float, step: int) -> float:
-    """Return what the learning rate is multiplied with at a step."""
+    """Return the factor of the learning rate at a step."""
     if step < rising:
         return (step + 1) / (rising + 1)
     done = (step - rising) / (steps - rising)

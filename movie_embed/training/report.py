@@ -1,4 +1,4 @@
-"""What a run tells on the terminal, before and after."""
+"""The text that a run prints before and after training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from movie_embed.training.datamodule import RatingsDataModule
 
 
 def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
-    """Return what the paper prints of its data (section II.B), before and after the threshold."""
+    """Return the paper's table of the data (section II.B), before and after the threshold."""
     triples, least = data.triples, config.data.min_ratings
     low, high = triples.rating_range
     mean = triples.level_counts() @ triples.levels.astype(np.float64) / len(triples)
@@ -40,10 +40,20 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
 
 
 def describe_learned(config: TrainConfig, own: int, enough: int, seen: int, least: int) -> str:
-    """Return how many movies have a vector of their own, why others have none, what changes it.
+    """Return how many movies have a learned vector, why others have none, and what to change.
 
-    Of the movies trained on, `seen`, `enough` have `least` ratings or more, and of these the
-    vectors of `own` are not about 0.
+    Parameters
+    ----------
+    config
+        The settings of the run.
+    own
+        How many movies have enough ratings and a vector that is not about 0.
+    enough
+        How many movies have `least` ratings or more.
+    seen
+        How many movies have training ratings.
+    least
+        Ratings that a movie needs.
     """
     model = config.model
     strength = f"model.ridge={model.ridge:g}" if model.l2 is None else f"model.l2={model.l2:g}"
@@ -64,7 +74,7 @@ def describe_learned(config: TrainConfig, own: int, enough: int, seen: int, leas
 def describe_result(
     triples: Triples, metrics: Mapping[str, Any], run: Path, how: str, saving: float
 ) -> str:
-    """Return errors beside the baseline's, seconds of the training and after, and what to try."""
+    """Return the errors beside the baseline's, the seconds, and a command to try."""
     names = {"train_rmse": "train", "val_rmse": "validation", "bias_only_rmse": "bias only"}
     errors = {label: metrics[key] for key, label in names.items() if metrics[key] is not None}
     movies = triples.movies

@@ -61,7 +61,7 @@ def is_compiled(device: torch.device) -> bool:
 def plain_pair_scores(
     vectors: tuple[Tensor, Tensor], biases: tuple[Tensor, Tensor], users: Tensor, movies: Tensor
 ) -> Tensor:
-    """Return what `pair_scores` does, by ordinary autograd: on any device, in any order."""
+    """Return the scores of `pair_scores` by ordinary autograd, on any device and in any order."""
     # index_select, not indexing: its backward is faster, and for int64 twice as fast as for int32.
     users, movies = users.long(), movies.long()
     dots = (vectors[0].index_select(0, users) * vectors[1].index_select(0, movies)).sum(-1)
@@ -92,7 +92,7 @@ class _Scores(torch.autograd.Function):
 
 
 def run(loop: Callable[..., None], *tensors: Tensor) -> None:
-    """Run a compiled loop on the tensors' memory and as many threads as torch has."""
+    """Run a compiled loop on the memory of contiguous tensors, with torch's number of threads."""
     threads, before = torch.get_num_threads(), get_num_threads()
     if torch.get_num_threads() != threads:  # numba has just started, and set OpenMP to all cores
         torch.set_num_threads(threads)
@@ -102,7 +102,7 @@ def run(loop: Callable[..., None], *tensors: Tensor) -> None:
 
 
 def compiled(loop: _Loop) -> _Loop:
-    """Have a loop compiled when it first runs; the outcome is kept on disk, where that can be."""
+    """Compile a loop when it first runs, and keep the machine code on disk where possible."""
     if njit is None:
         return loop
     # Sums may be taken in any order, which lets them be vectorised; NaN stays NaN.
@@ -116,7 +116,7 @@ def compiled(loop: _Loop) -> _Loop:
         nonlocal ready
         try:
             ready(*arrays)
-        except Exception as error:  # it has not begun: what is kept cannot be read or written
+        except Exception as error:  # numba could not read or write its cache; nothing ran yet
             _tell_uncached(getattr(error, "strerror", None) or str(error))
             ready = njit(**options)(loop)
             ready(*arrays)
@@ -139,6 +139,7 @@ def _fill_scores(
     movies: NDArray[Any],
     scores: NDArray[Any],
 ) -> None:
+    # Users ascend, so their rows stream from memory; the movies' table mostly fits the cache.
     for pair in prange(len(scores)):
         user, movie = users[pair], movies[pair]
         score = user_biases[user] + movie_biases[movie]
@@ -161,6 +162,8 @@ def _fill_gradients(
     movie_sums: NDArray[Any],
     movie_bias_sums: NDArray[Any],
 ) -> None:
+    # The users' table of sums arrives uncleared. A row is set to 0 just before its first pair, when
+    # it is in the cache anyway, rather than in a pass of its own over the whole table.
     for part in prange(len(starts) - 1):
         cleared = firsts[part]
         for pair in range(starts[part], starts[part + 1]):

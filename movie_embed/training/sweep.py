@@ -1,7 +1,7 @@
 """Folders of runs and sweeps; names and failures of a sweep's runs, and the table at its end.
 
-Every run of a sweep notes in its own folder what is swept and, if it fails, why, and the table is
-read back from there: it does not matter which process or machine a run was in.
+Every run of a sweep writes its swept values and, if it fails, the reason into its own folder. The
+table is read from there, so runs may be in any process or on any machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST_NAME = 120
 
 
 class Start(Callback):
-    """What Hydra calls before a run, and before the first run of a sweep: choose their folders."""
+    """Hydra's callback before a run, and before the first run of a sweep: it chooses folders."""
 
     folder: ClassVar[Path | None] = None  # of the sweep that this process has started, if any
     objective: ClassVar[str]  # by which its runs are compared
@@ -45,7 +45,7 @@ class Start(Callback):
             config.hydra.run.dir = str(run_folder(config.resume, *_asked("run.dir", config)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the sweep's folder, and keep what is the same in all runs out of their names."""
+        """Take the sweep's folder; settings that are the same in all runs stay out of names."""
         with one_line_errors(TrainConfig):
             folder = run_folder(None, *_asked("sweep.dir", config))
             Start._lock = locked(folder)
@@ -109,7 +109,7 @@ OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), rep
 
 @contextmanager
 def outcome_noted(run: Path, hydra: HydraConf, schema: type) -> Iterator[None]:
-    """Let a run note in its folder what is swept and, if it fails, why; and the sweep go on."""
+    """Write a run's swept values and its failure, if any, so that the sweep can go on."""
     note = {"number": int(hydra.job.num), "swept": swept_values(hydra)}
     write_text(run / _NOTE, json.dumps(note) + "\n")
     try:
@@ -124,7 +124,7 @@ def outcome_noted(run: Path, hydra: HydraConf, schema: type) -> Iterator[None]:
 
 @contextmanager
 def table_at_the_end() -> Iterator[None]:
-    """Show and write the table of the sweep that has run inside, also if it was interrupted.
+    """Show and write the table of the sweep that ran in the block, also if it was interrupted.
 
     Raises
     ------
