@@ -1,8 +1,9 @@
-"""How fast questions are answered, and whether threads that share a Recommender get the same.
+"""How fast questions are answered, in Python, by threads and by the server.
 
     OMP_NUM_THREADS=1 python benchmarks/answering.py speed
     OMP_NUM_THREADS=1 python benchmarks/answering.py beside
     OMP_NUM_THREADS=1 python benchmarks/answering.py threads outputs/latest [--total 100000]
+    python benchmarks/answering.py serve outputs/latest [--total 20000]
 
 `speed`: each kind of question, at 1,005, 20,000 and 100,000 random movies of 50 numbers.
 
@@ -12,21 +13,27 @@ the product of normalised vectors with the query, `argpartition` and a sort of t
 gives row numbers; ours gives titles, years and genres with them.
 
 `threads`: one fresh Recommender for all; the answers must be those of one thread, in flat memory.
+
+`serve`: one worker and 64 connections on this machine; the answers must be the library's.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import DOCS, command_line, write_table
+from harness import DOCS, ROOT, command_line, write_table
 from numpy.typing import NDArray
 
 from movie_embed import Filters, Recommender
@@ -41,6 +48,7 @@ GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-F
 PAIRS = ["|".join(pair) for pair in combinations(GENRES, 2)]
 SIZES = {1_005: 2_000, 27_278: 500, 1_000_000: 30}
 DIFFERENT = 1_000  # questions
+CONNECTIONS, PORT, MOVIES_ASKED = 64, 8765, 200
 
 Rows = NDArray[np.intp]
 Question = Callable[[Recommender], object]
@@ -221,8 +229,13 @@ def asked_by_threads(run: Path, total: int, count: int) -> tuple[list[object], i
     with ThreadPoolExecutor(count) as pool:
         for tenth in range(10):
             different += sum(pool.map(work, range(tenth * count, (tenth + 1) * count)))
-            memory.append(int(Path("/proc/self/statm").read_text().split()[1]) / 256)
+            memory.append(megabytes("self"))
     return expected, different, memory
+
+
+def megabytes(process: int | str) -> float:
+    """Return the memory of a process."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) / 256
 
 
 def threads(run: Path, total: int = 100_000, count: int = 8) -> None:
@@ -236,5 +249,75 @@ def threads(run: Path, total: int = 100_000, count: int = 8) -> None:
         raise SystemExit(1)
 
 
+def request(path: str, body: Any = None) -> bytes:
+    """Return a request as it is sent."""
+    content = b"" if body is None else json.dumps(body).encode()
+    kind = "GET" if body is None else "POST"
+    head = f"{kind} /api/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(content)}\r\n\r\n".encode() + content
+
+
+async def exchange(requests: Sequence[bytes]) -> tuple[list[bytes], list[float]]:
+    """Send requests over all connections; return each one's answer and milliseconds."""
+    answers, times, left = [b""] * len(requests), [0.0] * len(requests), enumerate(requests)
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        for number, sent in left:
+            started = time.perf_counter()
+            writer.write(sent)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            answers[number] = await reader.readexactly(length)
+            times[number] = 1000 * (time.perf_counter() - started)
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+    return answers, times
+
+
+def serve(run: Path, total: int = 20_000) -> None:
+    """Ask a server, and fail where an answer differs from the library's."""
+    ours, rng, rows = Recommender.load(run), random.Random(0), []  # noqa: S311
+    ids = ours.embeddings.movies.ids[: ours.embeddings.movies.embedded].tolist()
+    asked = [rng.choice(ids) for _ in range(MOVIES_ASKED)]
+    people = [{i: rng.randint(2, 10) / 2 for i in rng.sample(ids, 10)} for _ in asked]
+    routes = {
+        "empty (health)": [request("health")],
+        "similar": [request(f"similar?movie_id={movie}") for movie in asked],
+        "recommendations for ten ratings": [
+            request("recommendations", {"ratings": stars}) for stars in people
+        ],
+    }
+    expected = [ours.similar(movie) for movie in asked] + [ours.for_ratings(p) for p in people]
+    command = [sys.executable, "-m", "movie_embed", "serve", f"run={run}", f"port={PORT}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout
+            server.stdout.readline()
+            time.sleep(1)
+            _, similar, rated = routes.values()
+            answers, _ = asyncio.run(exchange(similar + rated))
+            before = megabytes(server.pid)
+            for name, requests in routes.items():
+                started = time.perf_counter()
+                _, times = asyncio.run(exchange(requests * (total // len(requests))))
+                rows.append((name, len(times) / (time.perf_counter() - started), times))
+            after = megabytes(server.pid)
+        finally:
+            server.terminate()
+    pairs = zip(answers, expected, strict=True)
+    if any(json.loads(a) != json.loads(json.dumps([m.to_dict() for m in e])) for a, e in pairs):
+        raise SystemExit("the server's answers differ from the library's")
+    cells = [
+        (name, f"{rate:,.0f}", f"{rate / rows[0][1]:.2f}", f"{np.percentile(times, 99):.0f} ms")
+        for name, rate, times in rows
+    ]
+    note = f"{total:,} questions a route; the server took {before:.0f} MB before, {after:.0f} after"
+    heading = ("route", "a second", "share of the empty route", "p99")
+    write_table("serve_load", note, heading, cells, path=DOCS / "web.md")
+
+
 if __name__ == "__main__":
-    command_line(__doc__, speed, beside, threads)
+    command_line(__doc__, speed, beside, threads, serve)

@@ -1,7 +1,8 @@
-"""Benchmarks and scripts: each starts, and threads that share a Recommender get the same."""
+"""Benchmarks and scripts: each starts as the docs say, and threads get the same answers."""
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -10,23 +11,31 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "v1"
-SCRIPTS = sorted(
-    path.relative_to(ROOT)
+SCRIPTS = [
+    path
     for folder in ("benchmarks", "scripts")
     for path in (ROOT / folder).glob("*.py")
     if path.name != "harness.py"
+]
+PAGES = [*SCRIPTS, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("conf/*/*.yaml")]
+# Each script, and each with the action that a page names.
+COMMANDS = {(str(path.relative_to(ROOT)), "") for path in SCRIPTS}.union(
+    *(
+        re.findall(r"((?:benchmarks|scripts)/\w+\.py) ?([a-z_]*)", page.read_text("utf-8"))
+        for page in PAGES
+    )
 )
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=str)
+@pytest.mark.parametrize(("script", "action"), sorted(COMMANDS))
 def test_each_shows_its_help(
-    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: str, action: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [script.name, "--help"])
+    monkeypatch.setattr(sys, "argv", [script, *action.split(), "--help"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / script), run_name="__main__")
     assert ended.value.code == 0
-    assert script.name in capsys.readouterr().out
+    assert Path(script).name in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
