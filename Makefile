@@ -9,7 +9,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	--only-binary :all: --no-binary antlr4-python3-runtime --no-binary SQLAlchemy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test parity lint audit clean
+.PHONY: help install demo test parity lint audit dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,5 +47,13 @@ audit: ## look up the pinned versions among known vulnerabilities
 	.venv-audit/bin/python -m pip install --quiet --only-binary :all: pip-audit==2.10.1
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
+dist: ## build the wheel and the source archive, and check that PyPI would take them
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt \
+		--only-binary :all: build==1.6.1 setuptools twine==7.0.0
+	rm -rf dist
+	.venv-dist/bin/python -m build --no-isolation
+	.venv-dist/bin/twine check --strict dist/*
+
 clean: ## remove the environment, caches and build leftovers, but no outputs
-	rm -rf $(VENV) .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-audit .venv-dist build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -29,7 +29,7 @@ __all__ = [
     "SimilarUser",
     "train",
 ]
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 _MODULES = {
     "Filters": "answers.filters",
     "MovieEmbedError": "errors",
