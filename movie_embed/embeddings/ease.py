@@ -122,9 +122,12 @@ class Ease:
         it while there are few ratings, since who rates two movies of a series wants the third.
         """
         power = _RARER + _RARER_AT_FIRST * _FIRST_RATINGS / (_FIRST_RATINGS + ratings)
-        relative = self.scales / np.median(self.scales)
-        per_movie: NDArray[np.float32] = (relative**power / self.scales).astype(np.float32)
+        per_movie: NDArray[np.float32] = (self._relative**power / self.scales).astype(np.float32)
         return per_movie
+
+    @cached_property
+    def _relative(self) -> NDArray[np.float32]:
+        return self.scales / np.median(self.scales)
 
     @cached_property
     def _spread(self) -> float:

@@ -12,7 +12,8 @@ Vector = NDArray[np.float64]
 
 _STEPS = 50
 _HALVINGS = 30
-_PRECISION = 1e-8
+_PRECISION = 1e-7  # of the loss: predicted stars are then within 0.001 of the minimum's
+_LEAST_CURVATURE = 0.1
 
 
 def predict_stars(scores: Floats, rating_range: tuple[float, float]) -> Floats:
@@ -33,8 +34,8 @@ def fold_in(
     """Fit one vector and bias to ratings by regularised least squares through the sigmoid.
 
     It minimises ``sum((predicted - stars) ** 2) + ridge * sum((fitted - prior) ** 2)`` in float64
-    by Gauss-Newton steps, halved while they do not descend, to convergence. For a new user the
-    rows are those of the movies rated; for a new movie those of the users who rated it.
+    by Newton steps, halved while they do not descend, to convergence. For a new user the rows are
+    those of the movies rated; for a new movie those of the users who rated it.
 
     Parameters
     ----------
@@ -54,22 +55,22 @@ def fold_in(
     array
         Vector, then bias, float64, shape (dim + 1,).
     """
-    problem = _Problem(
-        np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float64),
-        np.asarray(biases, np.float64),
-        np.asarray(stars, np.float64),
-        rating_range,
-        ridge,
-        prior,
-    )
-    fitted = np.asarray(prior, np.float64)
+    design = np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float64)
+    prior = np.asarray(prior, np.float64)
+    offsets = design @ prior + biases
+    # The fit differs from the prior by a sum of the rows. With fewer ratings than dimensions, a
+    # basis of these makes the matrix of each step as small as the number of ratings.
+    few = len(design) < design.shape[1]
+    basis = np.linalg.qr(design.T)[0] if few else np.eye(design.shape[1])
+    problem = _Problem(design @ basis, offsets, np.asarray(stars, np.float64), rating_range, ridge)
+    fitted = np.zeros(basis.shape[1])
     loss, predicted = problem.loss(fitted)
     for _ in range(_STEPS):
         before = loss
         fitted, loss, predicted = problem.descend(fitted, loss, predicted)
         if before - loss <= _PRECISION * before:
             break
-    return fitted
+    return np.asarray(prior + basis @ fitted)
 
 
 def rating_parts(
@@ -112,23 +113,24 @@ def rating_parts(
 
 
 class _Problem(NamedTuple):
+    """The fit in coordinates relative to the prior; offsets are the prior's scores."""
+
     design: Vector
     offsets: Vector
     stars: Vector
     rating_range: tuple[float, float]
     ridge: float
-    prior: Vector
 
     def loss(self, fitted: Vector) -> tuple[float, Vector]:
         """Return the loss, and the predicted stars."""
         predicted = predict_stars(self.design @ fitted + self.offsets, self.rating_range)
-        errors, pull = predicted - self.stars, fitted - self.prior
-        return float(errors @ errors + self.ridge * (pull @ pull)), predicted.astype(np.float64)
+        errors = predicted - self.stars
+        return float(errors @ errors + self.ridge * (fitted @ fitted)), predicted.astype(np.float64)
 
     def descend(
         self, fitted: Vector, loss: float, predicted: Vector
     ) -> tuple[Vector, float, Vector]:
-        """Take one Gauss-Newton step, halved until the loss falls; stay if it never does.
+        """Take one Newton step, halved until the loss falls; stay if it never does.
 
         A full step can overshoot where the sigmoid bends: ratings at the ends of the scale.
         """
@@ -142,10 +144,14 @@ class _Problem(NamedTuple):
 
     def _step(self, fitted: Vector, predicted: Vector) -> Vector:
         low, high = self.rating_range
-        # The sigmoid's derivative s (1 - s), in stars, needs no further exponential.
+        errors = predicted - self.stars
+        # The sigmoid's derivatives s (1 - s) and s (1 - s) (1 - 2 s) need no further exponential.
         slopes = (predicted - low) * (high - predicted) / (high - low)
-        jacobian = slopes[:, None] * self.design
-        gradient = jacobian.T @ (predicted - self.stars) + self.ridge * (fitted - self.prior)
-        curvature = jacobian.T @ jacobian
+        bends = slopes * (low + high - 2 * predicted) / (high - low)
+        gradient = self.design.T @ (slopes * errors) + self.ridge * fitted
+        # Far from its stars a rating can curve downwards, where a Newton step would climb. A tenth
+        # of Gauss-Newton's curvature, which is positive, is left to it.
+        weights = np.maximum(slopes**2 + errors * bends, _LEAST_CURVATURE * slopes**2)
+        curvature = self.design.T @ (self.design * weights[:, None])
         curvature[np.diag_indices_from(curvature)] += self.ridge
         return np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)
