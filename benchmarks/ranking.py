@@ -1,6 +1,7 @@
 """How well lists for a person bring back what that person liked, beside other libraries.
 
-    python benchmarks/ranking.py FOLDER [--min-ratings 1] [--seeds 3] [--peers FOLDER]
+    python benchmarks/ranking.py lists FOLDER [--min-ratings 1] [--seeds 3] [--peers FOLDER]
+    python benchmarks/ranking.py sizes FOLDER
 
 All learn from the same ratings of a MovieLens folder and rank all movies with a training rating
 that a person has not given. Relevant is what was held out with 4 stars or more: a random tenth of
@@ -8,6 +9,8 @@ the ratings; of a random tenth of the users, all but the 80%, or 1, 5 or 20 rati
 folded in from; or, if there are times (``u.data``), each user's last tenth. Ours is `train.py` and
 `Recommender.for_ratings(ratings, k=50)`. Peers have the settings of `GRIDS` with the best nDCG@10
 for 1,000 users on a tenth of the first seed's training ratings. Seconds and MB are of a process.
+
+`sizes` trains on all movies of the folder, with a second head of more and more of them.
 """
 
 from __future__ import annotations
@@ -21,7 +24,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from harness import command_line, export, machine, run_peer, spread, table, trained, write_section
+from harness import (
+    DOCS,
+    command_line,
+    export,
+    machine,
+    run_peer,
+    spread,
+    table,
+    trained,
+    write_section,
+    write_table,
+)
 from numpy.typing import NDArray
 
 from movie_embed import Recommender, evaluation
@@ -29,6 +43,7 @@ from movie_embed.config import DataConfig
 from movie_embed.data.loading import load_triples
 
 SHARE, K, TUNED_USERS, GIVEN = 0.1, 50, 1_000, (1, 5, 20)
+SIZES = (0, 1_000, 2_000, 4_000, 8_000)
 ORDERS = {"movie_embed": (None, "stars"), "experiment=best": (None,)}
 PENALTY = {"regularization": (10, 30, 100)}
 GRIDS: dict[str, tuple[Any, ...]] = {
@@ -104,7 +119,7 @@ class Task(NamedTuple):
         return figures
 
 
-def run(folder: Path, min_ratings: int = 1, seeds: int = 3, peers: Path = Path(".peers")) -> None:
+def lists(folder: Path, min_ratings: int = 1, seeds: int = 3, peers: Path = Path(".peers")) -> None:
     """Rank with everybody by each protocol and write the tables."""
     name = folder.name if folder.name in ("ml-100k", "ml-1m") else "files"
     triples = load_triples(DataConfig(name, str(folder.resolve()), min_ratings=min_ratings))
@@ -124,6 +139,25 @@ def run(folder: Path, min_ratings: int = 1, seeds: int = 3, peers: Path = Path("
     settings = "; ".join(f"{label} {json.dumps(options)}" for label, options in chosen.items())
     sections.append(f"Peers' settings: {settings}.".replace('"', ""))
     write_section(f"ranking_{folder.name}", "\n\n".join(sections))
+
+
+def sizes(folder: Path) -> None:
+    """Train with second heads of several sizes and write the table."""
+    rows = []
+    for movies in SIZES:
+        with tempfile.TemporaryDirectory() as name:
+            files = ["data=files", f"data.path={folder.resolve()}", f"data.cache_dir={name}/cache"]
+            head = f"ranking.movies={movies}" if movies else "ranking.enabled=false"
+            begun, run = time.perf_counter(), Path(name, "run")
+            found = trained(run, *files, "data.min_ratings=1", head)
+            seconds = time.perf_counter() - begun
+            size = (run / "embeddings.safetensors").stat().st_size / 1e6
+        quality = [f"{found[key]:.4f}" for key in ("ndcg", "recall", "val_rmse")]
+        costs = [f"{cost:,.0f}" for cost in (seconds, found["memory"], size)]
+        rows.append([f"{movies:,}" if movies else "no second head", *quality, *costs])
+    note = f"{found['users']:,} users, {found['movies']:,} movies, {found['ratings']:,} ratings"
+    heading = ("movies in the head", "ndcg@10", "recall@10", "RMSE", "seconds", "MB", "MB on disk")
+    write_table("head_sizes", note, heading, rows, path=DOCS / "ranking.md")
 
 
 def tuned(task: Task, peers: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -196,4 +230,4 @@ def row_of(label: str, outcomes: list[Outcome]) -> list[str]:
 
 
 if __name__ == "__main__":
-    command_line(__doc__, run)
+    command_line(__doc__, lists, sizes)
