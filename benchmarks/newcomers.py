@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import DOCS, ROOT, command_line, table, write_section
+from harness import DOCS, command_line, table, write_section
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
@@ -90,7 +90,7 @@ def users(run: Path) -> None:
         ways = ([(each[way], stars) for each, stars in found] for way in range(3))
         rows.append((given or "all", *(f"{errors(way).rmse:.3f}" for way in ways)))
     heading = ("ratings given", "folded in", "movie mean", "trained on all")
-    write_section("fold_in", table(heading, rows), ROOT / "README.md")
+    write_section("fold_in", table(heading, rows), PAGE)
 
 
 def fitted(

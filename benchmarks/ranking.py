@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from harness import (
     DOCS,
+    ROOT,
     command_line,
     export,
     machine,
@@ -132,13 +133,30 @@ def lists(folder: Path, min_ratings: int = 1, seeds: int = 3, peers: Path = Path
         protocols["Last ratings"] = lambda _: whole.split(train, [train], 10**9)
     chosen = dict(tuned(whole.held_out_ratings(0), peers))
     sections = [f"{machine()}; {counts.users:,} users, {counts.movies:,} movies, {seeds} seeds"]
+    tables = {}
     for title, protocol in protocols.items():
         found = [dict(ranked(protocol(seed), seed, chosen, peers)) for seed in range(seeds)]
         rows = [row_of(label, [outcomes[label] for outcomes in found]) for label in found[0]]
         sections += [f"**{title}**", table(HEADING[: len(rows[0])], rows)]
+        tables[title] = rows
     settings = "; ".join(f"{label} {json.dumps(options)}" for label, options in chosen.items())
     sections.append(f"Peers' settings: {settings}.".replace('"', ""))
     write_section(f"ranking_{folder.name}", "\n\n".join(sections))
+    if name == "ml-1m":
+        text = front_page(tables["Held-out ratings"], tables["Held-out users"])
+        write_section("lists", text, ROOT / "README.md")
+
+
+def front_page(ratings: list[list[str]], users: list[list[str]]) -> str:
+    """Return the README's table: nDCG@10 by both protocols, and after 5 ratings."""
+    new = {row[0]: (row[1], row[-2]) for row in users}
+    rows = [
+        (label, ndcg, *new[label])
+        for label, ndcg, *_ in ratings
+        if label in new and "=" not in label and label != "bias only"
+    ]
+    rows.sort(key=lambda row: row[1], reverse=True)
+    return table(("", "held-out ratings", "new people", "who gave 5 ratings"), rows)
 
 
 def sizes(folder: Path) -> None:

@@ -4,15 +4,33 @@ import re
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+from running import ROOT, run_script
 
-ROOT = Path(__file__).resolve().parents[1]
-RECIPES = ROOT / "docs" / "recipes.md"
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+RECIPES = DOCS / "recipes.md"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def code(page: Path = RECIPES) -> list[str]:
     blocks = re.findall(r"^ *```python\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
     return [textwrap.dedent(block) for block in blocks]
+
+
+def told(text: str) -> dict[str, list[list[float]]]:
+    """Return the numbers of each line that is not empty, by its words."""
+    lines: dict[str, list[list[float]]] = {}
+    for line in filter(str.strip, text.splitlines()):
+        words = " ".join(NUMBER.sub("#", line).split())
+        lines.setdefault(words, []).append(list(map(float, NUMBER.findall(line))))
+    return lines
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    found = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in found}
 
 
 def test_there_are_ten_one_line_recipes() -> None:
@@ -35,16 +53,52 @@ def test_the_readme_answers(
     demo_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(demo_folder)
-    block, *_ = code(ROOT / "README.md")
+    (block,) = code(README)
     exec(block, {})
     assert capsys.readouterr().out.startswith("1 ")
 
 
-def test_the_readme_and_the_help_show_every_setting() -> None:
+def test_the_readme_is_a_front_page() -> None:
+    lines = README.read_text().splitlines()
+    assert len(lines) <= 110
+    assert any(line.startswith("![") for line in lines[:10])
+
+
+def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
+    page = README.read_text()
+    (ratings,) = re.findall(r"^    printf '(.*)' > my\.csv$", page, re.MULTILINE)
+    (tmp_path / "my.csv").write_text(ratings.replace(r"\n", "\n"))
+    shown = re.findall(r"^    python (\w+\.py) ?(.*)\n\n```text\n([^`]*)```", page, re.MULTILINE)
+    assert [script for script, *_ in shown] == ["train.py", "recommend.py", "recommend.py"]
+    for script, arguments, block in shown:
+        quiet = " save.figures=false" * (script == "train.py")
+        printed = told(run_script(script, arguments + quiet, tmp_path).stdout)
+        for words, given in told(block.replace("...\n", "")).items():
+            for numbers in given:  # which processors round differently
+                assert any(np.allclose(numbers, each, 0.05, 0.02) for each in printed[words])
+
+
+def test_every_link_leads_to_a_file_or_a_heading() -> None:
+    """As written, on a code host; those of the site stay within it."""
+    for page in (README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS.glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            assert target.is_file(), f"{page.name}: {link}"
+            assert page.parent != DOCS or target.parent == DOCS, f"{page.name}: {link}"
+            assert not anchor or anchor in headings(target), f"{page.name}: {link}"
+
+
+def test_the_map_of_the_code_names_what_is_there() -> None:
+    for name in re.findall(r"`([\w/]+(?:/|\.py))`", (DOCS / "how_it_is_built.md").read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_pages_and_the_help_show_every_setting() -> None:
     from dataclasses import fields
 
     from movie_embed.config import RecommendConfig
 
-    shown = (ROOT / "README.md").read_text() + (ROOT / "conf" / "recommend.yaml").read_text()
+    shown = (DOCS / "questions.md").read_text() + (ROOT / "conf" / "recommend.yaml").read_text()
     for field in fields(RecommendConfig):
         assert f"{field.name}=" in shown or f"{field.name}." in shown
