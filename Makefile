@@ -9,7 +9,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	--only-binary :all: --no-binary antlr4-python3-runtime --no-binary SQLAlchemy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test parity lint audit dist clean
+.PHONY: help install demo test parity lint docs audit dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,12 @@ lint: install ## check style, types and that every version is pinned
 # Torch's wheel for CUDA names the exact versions of what comes with it.
 PINNED_BY_TORCH = grep -viE '^(cuda|nvidia|triton)' | sed 's/+.*//'
 
+docs: install ## build the documentation in site/, strictly and offline, from docs/ and docstrings
+	$(PIP_INSTALL) --editable '.[docs]'
+	$(BIN)/zensical build --clean --strict
+	! grep -rnE '<(script|link)[^>]*(src|href)="?(https?:)?//|url\(["'\'']?(https?:)?//' site \
+		--include='*.html' --include='*.css'
+
 audit: ## look up the pinned versions among known vulnerabilities
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet --only-binary :all: pip-audit==2.10.1
@@ -56,4 +62,4 @@ dist: ## build the wheel and the source archive, and check that PyPI would take 
 	.venv-dist/bin/twine check --strict dist/*
 
 clean: ## remove the environment, caches and build leftovers, but no outputs
-	rm -rf $(VENV) .venv-audit .venv-dist build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-audit .venv-dist build dist site .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
