@@ -62,7 +62,7 @@ def built(clone: Path) -> Path:
 def test_the_archives_hold_the_package_and_nothing_else(clone: Path, built: Path) -> None:
     sources = {path for path in (clone / "movie_embed").rglob("*") if path.is_file()}
     sources |= set((clone / "conf").rglob("*.yaml"))
-    names = {str(path.relative_to(clone)) for path in sources if path.suffix != ".pyc"}
+    names = {str(p.relative_to(clone)) for p in sources if "__pycache__" not in p.parts}
     with zipfile.ZipFile(built / f"movie_embed-{__version__}-py3-none-any.whl") as wheel:
         held = set(wheel.namelist())
         metadata = wheel.read(f"movie_embed-{__version__}.dist-info/METADATA").decode()
