@@ -59,7 +59,7 @@ class Recommendation(NamedTuple):
     genres
         In MovieLens' order; empty where none is listed.
     similarity
-        Cosine between -1 and 1.
+        By the metric of the question, -1 to 1.
     dot_product
         Of the vectors as trained; it grows with their lengths and has no bounds.
     match
