@@ -3,10 +3,13 @@
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from running import ROOT, run_script
+
+from movie_embed import Recommender
 
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 RECIPES = DOCS / "recipes.md"
@@ -49,13 +52,30 @@ def test_each_recipe_answers(
     assert len(eval(recipe, names)) > 0
 
 
-def test_the_readme_answers(
-    demo_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("page", [README, DOCS / "api.md"], ids=lambda page: page.name)
+def test_a_page_answers(
+    demo_folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(demo_folder)
-    (block,) = code(README)
-    exec(block, {})
+    exec(code(page)[0], {})
     assert capsys.readouterr().out.startswith("1 ")
+
+
+def test_a_page_reads_own_ratings(
+    demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("Seen,Points\nToy Story,10\n")
+    names: dict[str, Any] = {"recommender": Recommender.load(demo_folder / "run")}
+    exec(code(DOCS / "your_ratings.md")[0], names)
+    assert len(names["answers"]) == 5
+
+
+def test_a_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names: dict[str, Any] = {}
+    exec(code(DOCS / "api.md")[1].replace("max_epochs=6", "fast_dev_run=True"), names)
+    assert names["module"].trainer.state.finished
 
 
 def test_the_readme_is_a_front_page() -> None:
@@ -80,7 +100,7 @@ def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
 
 def test_every_link_leads_to_a_file_or_a_heading() -> None:
     """As written, on a code host; those of the site stay within it."""
-    for page in (README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS.glob("*.md")):
+    for page in (*ROOT.glob("*.md"), *DOCS.glob("*.md")):
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
             name, _, anchor = link.partition("#")
             target = (page.parent / name).resolve() if name else page
