@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from movie_embed.errors import MovieEmbedError, did_you_mean
+from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 
 Check = Callable[[str, Any], None]  # of a key and its value
-_SHOWN = 200  # characters of a value
 
 
 def require(condition: bool, key: str, value: object, allowed: str) -> None:
     """Refuse a setting's value in one line, unless the condition holds."""
     if not condition:
-        text = " ".join(str(value).split())
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        shown = printable(" ".join(str(value).split()))
         raise MovieEmbedError(f"{key}={shown}: must be {allowed}")
 
 

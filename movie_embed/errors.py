@@ -48,6 +48,13 @@ def plural(count: float | None, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def printable(text: str, longest: int = 200) -> str:
+    """Return text that is safe to show on one line: cut short, odd characters escaped."""
+    shown = text[: longest + 1]
+    shown = shown if shown.isprintable() else ascii(shown)
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
+
+
 def program(command: str) -> str:
     """Return how a command is started: as the script or as the program that runs now."""
     scripts = ("train.py", "recommend.py", "export.py", "plot.py", "serve.py")

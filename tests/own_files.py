@@ -173,16 +173,6 @@ READ: dict[str, str | bytes] = {
     "a blank and a zero": f"{TABLE}Heat,\n300,0\n",
     "a pandas index": "\n".join(f"{n or ''},{row}" for n, row in enumerate(TABLE.splitlines())),
     "no header": TABLE.split("\n", 1)[1],
-    "a name above the header": f"My movies,\n,\n{TABLE}",
-    "a comma without quotes": TABLE.replace('"', ""),
-    "UTF-16 without its mark": TABLE.encode("utf-16-le"),
-    "JSON by column": json.dumps(
-        {
-            "title": {"0": "Toy Story", "1": "The Matrix", "2": "Amélie", "3": "Monsters, Inc."},
-            "rating": {"0": 4.5, "1": 4, "2": 5, "3": 3.5},
-        }
-    ),
-    "JSON pairs of ids": json.dumps([[10, 4.5], [20, 4], [40, 5], [50, 3.5]]),
     "JSON": json.dumps({"Toy Story": 4.5, "The Matrix": 4, "Amélie": 5, "Monsters, Inc.": 3.5}),
     "MovieLens ids": "userId,movieId,rating\n1,10,4.5\n1,20,4\n1,40,5\n1,50,3.5\n",
     "names of people, ids of a site": f"Name,Movie,Film ID,Rating\n{PEOPLE}",

@@ -68,7 +68,10 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         (b"\xd0\xcf\x11\xe0\xa1", "old Excel workbook"),
         (b"<html>", "a web page or XML"),
         ("Title,Thumbs Value,Star Value\nHeat,2,\n", "has thumbs .Thumbs Value. and no stars"),
-        ("Film,Punkte\nHeat,5\n", r"no column of ratings .*it has Film, Punkte .columns\.rating="),
+        (
+            "Film,Punkte\nHeat,5\n",
+            r"no column of ratings .*columns are Film, Punkte .columns\.rating=",
+        ),
         ("Seen,rating\nHeat,5\n", r"no column of movies .*columns\.title="),
         ("title,IMDb Rating\nHeat,8.3\n", "no column of ratings"),
         ("title,rating\nHeat,good\n", "line 2: 'good' is no rating"),
@@ -78,7 +81,9 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         ("user,title,rating\nann,Heat,5\nbob,Heat,4\n", "2 users .ann, bob.*rated_by=ann"),
         ("title,rating\nHeat,\x00\n", "is no text"),
         ("title,rating\nToy Story,4,5\n", "line 2: it has 3 fields, the header 2"),
-        ("title,rating\nHeat,0\n", "1 rows are not rated, 0 are series"),
+        ("title,rating\nHeat,0\n", "not rated: 1, series or episodes: 0"),
+        (f"My movies,\n{TABLE}", "no column of movies .*columns are My movies"),
+        (TABLE.encode("utf-16-le"), "is no text"),
     ],
 )
 def test_other_files_are_refused_in_a_line_that_helps(

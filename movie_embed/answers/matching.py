@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 from movie_embed.answers.lookup import Lookup
@@ -15,6 +16,7 @@ from movie_embed.data.movies import split_year
 from movie_embed.data.names import (
     simplified,
     title_key,
+    titles_in,
     usual_title,
     with_article_first,
     without_article,
@@ -28,102 +30,89 @@ _LONG = 10  # letters that hardly another movie of the year shares
 
 
 class Found(NamedTuple):
-    """The row that is meant, None where none is, and by what or why.
+    """The row of the table that is meant, None where none is, and by what or why.
 
     It may be `guessed` among namesakes, or be `against` an id.
     """
 
-    row: int | None
+    place: int | None
     how: str
     guessed: bool = False
     against: bool = False
 
 
 class Matcher:
-    """Find the movies of somebody's file: by id, and by title with the year.
-
-    Parameters
-    ----------
-    lookup
-        The movies.
-    """
+    """Find the movies of somebody's file: by id, and by title with the year."""
 
     def __init__(self, lookup: Lookup) -> None:
         self.movies, self.titles = lookup.movies, lookup.titles
         self._name = lookup.name
 
-    def match(self, file: OwnFile) -> tuple[list[Found], list[str]]:
-        """Return what each row means, and what is to be said of them all.
+    def match(self, file: OwnFile) -> list[str]:
+        """Give each row that may count the movie it means; return what is to be said of them all.
 
         An id and a title must agree, otherwise the title decides.
         """
-        reading, notes = self._ids_of(file)
-        trusted = reading != "movie" or file.source.name == "MovieLens"
-        return [self._found(row, reading, trusted) for row in file.rows], notes
+        owner, notes = self._owner_of(file)
+        sure = owner != "movie" or file.source.name == "MovieLens"
+        for row in file.rows:
+            if not row.state:
+                row.place, row.how, row.guessed, row.against = self._found(row, owner, sure)
+        return notes
 
-    def nearest(self, row: OwnRow) -> str:
+    def nearest(self, title: str) -> str:
         """Return the title nearest to one that is not there, ``""`` where none is near."""
         from rapidfuzz import fuzz, process  # only titles that are not there pay for its import
 
-        key = numbered(title_key(split_year(row.title)[0]))
+        key = numbered(title_key(split_year(title)[0]))
         keys = self.titles.keys
         near = process.extractOne(key, keys, scorer=fuzz.token_set_ratio, score_cutoff=75)
         rows = self.titles.named(near[0]) if near else []
         return self._name(self._most_rated(rows)) if rows else ""
 
-    def _ids_of(self, file: OwnFile) -> tuple[str, list[str]]:
-        """Return whose ids the column of movie ids holds: the ones of which most are known."""
+    def _owner_of(self, file: OwnFile) -> tuple[str, list[str]]:
+        """Return whose the movie ids are: the owner's who knows most of them; and a word on it."""
         given = [row.movie for row in file.rows if row.movie]
-        known = {
-            name: sum(find(text) is not None for text in given)
-            for name, find in self._readings.items()
-        }
+        owners = ("movie", "TMDB", "IMDb")
+        known = {o: sum(self._by_id(o, text) is not None for text in given) for o in owners}
         best = max(known, key=known.__getitem__)
-        if best == "movie" or not given:
-            return "movie", self._own_ids(file)
-        return best, [
-            f"{file.name}: its movie ids are taken for {_OWNERS[best]} ids, of which "
-            f"{known[best]:,} of {len(given):,} are known; as ids of this run {known['movie']:,} "
-            "would be"
-        ]
-
-    def _own_ids(self, file: OwnFile) -> list[str]:
-        """Return a word on ids that nothing confirms: one of them with its title."""
+        if best != "movie":
+            return best, [
+                f"{file.name}: its movie ids are taken for {best} ids, of which {known[best]:,} of "
+                f"{len(given):,} are known; as ids of this run {known['movie']:,} would be"
+            ]
         if file.source.name == "MovieLens" or any(row.title for row in file.rows):
-            return []
-        for text in (row.movie for row in file.rows):
-            if (row := self._by_own_id(text)) is not None:
-                said = f"its movie ids are taken for those of this run: {text} is {self._name(row)}"
-                return [f"{file.name}: {said}"]
-        return []
+            return best, []
+        # Nothing confirms ids alone, so one of them is shown with its movie.
+        found = ((text, self._by_id(best, text)) for text in given)
+        said = (
+            f"{file.name}: its movie ids are taken for those of this run: {text} is "
+            f"{self._name(place)}"
+            for text, place in found
+            if place is not None
+        )
+        return best, list(islice(said, 1))
 
-    @cached_property
-    def _readings(self) -> dict[str, Callable[[str], int | None]]:
-        """How a movie id can be read."""
-        return {
-            "movie": self._by_own_id,
-            "tmdb": lambda text: self._linked[1].get(_whole(text)),
-            "imdb": lambda text: self._linked[0].get(_whole(text)),
-        }
-
-    def _by_own_id(self, text: str) -> int | None:
-        if self.movies.ids.dtype == object:
+    def _by_id(self, owner: str, text: str) -> int | None:
+        """Return the place of a movie by an id, ``""`` for none, of the run, IMDb or TMDB."""
+        if owner == "movie" and self.movies.ids.dtype == object:
             return self.movies.row_of(text)
-        return self.movies.row_of(_whole(text))
+        number = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+        return self.movies.row_of(number) if owner == "movie" else self._linked[owner].get(number)
 
     @cached_property
-    def _linked(self) -> tuple[dict[int, int], dict[int, int]]:
-        """The row of each IMDb number, and of each TMDB number."""
+    def _linked(self) -> dict[str, dict[int, int]]:
+        """The place of each number on IMDb and on TMDB."""
         links = self.movies.links
         columns = [[], []] if links is None else links.T.tolist()
-        imdb, tmdb = ({n: row for row, n in enumerate(column) if n} for column in columns)
-        return imdb, tmdb
+        imdb, tmdb = ({n: place for place, n in enumerate(column) if n} for column in columns)
+        return {"IMDb": imdb, "TMDB": tmdb}
 
-    def _found(self, row: OwnRow, reading: str, trusted: bool) -> Found:
+    def _found(self, row: OwnRow, owner: str, sure: bool) -> Found:
         ids = (
-            (self._readings[reading](row.movie) if row.movie else None, _OWNERS[reading], trusted),
-            (self._linked[0].get(row.imdb), "IMDb", True),
-            (self._linked[1].get(row.tmdb), "TMDB", True),
+            (self._by_id(owner, row.movie), owner, sure),
+            (self._linked["IMDb"].get(row.imdb), "IMDb", True),
+            (self._linked["TMDB"].get(row.tmdb), "TMDB", True),
         )
         by_id = [(place, owner, sure) for place, owner, sure in ids if place is not None]
         named = [self._by_title(title, row.year) for title in (row.title, row.original) if title]
@@ -134,7 +123,7 @@ class Matcher:
         how, places = next((each for each in named if each[1]), ("", []))
         if places:
             found = self._one(places, row, how)
-            if by_id and found.row is not None:
+            if by_id and found.place is not None:
                 place, owner, _ = by_id[0]
                 against = f"{how}, against its {owner} id: {self._name(place)}"
                 return found._replace(how=against, against=True)
@@ -154,7 +143,7 @@ class Matcher:
         return Found(None, f"not in {len(self.movies):,} movies")
 
     def _one(self, rows: list[int], own: OwnRow, how: str) -> Found:
-        """Return the row that is meant of several that a title fits."""
+        """Return the movie that is meant of several that a title fits."""
         title, year = split_year(own.title)
         if year := own.year or year or 0:
             apart = {row: abs((self._year(row) or year + 1) - year) for row in rows}
@@ -166,8 +155,8 @@ class Matcher:
         best = self._most_rated(rows)
         if len(rows) == 1 or year:
             return Found(best, how)
-        counts = sorted(int(self.movies.rating_counts[row]) for row in rows)
-        if counts[-1] >= _CLEARLY * counts[-2] > 0 or counts[-2] == 0 < counts[-1]:
+        most, second, *_ = sorted((int(self.movies.rating_counts[r]) for r in rows), reverse=True)
+        if most and most >= _CLEARLY * second:
             return Found(best, f"{how}, the most rated of {len(rows)}", guessed=True)
         names = ", ".join(map(self._name, rows[:3])) + (", ..." if len(rows) > 3 else "")
         return Found(None, f"it may be {names}: give the year")
@@ -238,9 +227,6 @@ class Matcher:
         return rows_of
 
 
-_OWNERS = {"movie": "movie", "imdb": "IMDb", "tmdb": "TMDB"}
-
-
 def _loose(name: str) -> str:
     return _joined(numbered(title_key(name)))
 
@@ -251,10 +237,4 @@ def _joined(key: str) -> str:
 
 def _said(name: str) -> set[str]:
     """Return a title, and those in its brackets, with their articles."""
-    parts = [name, re.sub(r"\s*\([^()]*\)", "", name), *re.findall(r"\(([^()]*)\)", name)]
-    bare = (re.sub(r"^(a\.?k\.?a\.?)\s+", "", part, flags=re.IGNORECASE) for part in parts)
-    return {simplified(with_article_first(part.strip())).strip() for part in bare} - {""}
-
-
-def _whole(text: str) -> int:
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+    return {simplified(with_article_first(each)).strip() for each in titles_in(name)} - {""}

@@ -1,4 +1,4 @@
-"""Tables of somebody's own movies: which column means what, and what a row says."""
+"""Tables of somebody's own movies: what each column means, and what a row says."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from movie_embed.data.lines import Fields
 from movie_embed.data.names import simplified
-from movie_embed.errors import MovieEmbedError, did_you_mean
+from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 
-Columns = Mapping[str, str]  # the names of unusual columns by meaning, a key of `_NAMES`
+Columns = Mapping[str, str]  # names of unusual columns by meaning, a key of `_NAMES`
 
-IMDB_ID = re.compile(r"\btt(\d{5,12})\b")
-YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
+_IMDB_ID = re.compile(r"\btt(\d{5,12})\b")
+_YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
 _SERIES = re.compile(
     r"^tv$|^ova$|episod|odcinek|seri[ea]|show|season|staffel|saison|sezon|temporada|podcast|game"
     r"|videospiel|videojuego|videogioco|^jeu"
 )
 
-# Common names of columns, in small letters without accents, blanks and punctuation; the first that
-# is there is taken. An average is never somebody's own rating: "IMDb Rating" is none of them.
+# Common names of columns, in small letters without accents, blanks and punctuation. The first one
+# that is there is taken. An average is never somebody's own rating, so "IMDb Rating" is not here.
 _NAMES = {
     "title": "title movietitle moviename titlename primarytitle filmtitle filmname movie film "
     "titel filmtitel titre titolo titulo pltitle tytul tytuł название 片名 标题 name",
@@ -38,39 +39,28 @@ _NAMES = {
     "rating": "rating stars score star vote starvalue bewertung wertung sterne note voto nota "
     "accountrating puntuacion calificacion valoracion ocena gwiazdki оценка 评分",
 }  # fmt: skip
+_MOVIE_ROLES = {"title", "original", "movie", "imdb", "tmdb"}
 _MINE = re.compile(
     r"(my|your|users?|personal|own)(rating|rated|score|stars?|vote|grade)s?"
     r"|mojaocena|minote|manote|meinebewertung|mivoto|minota|tunota|ilmiovoto|个人评分|我的评分"
 )
-_SCALED = re.compile(r"(.*?)(?:outof|of|[01]to|05to|[01])?(5|10|100)")
+_SCALED = re.compile(r"(.*?)(?:outof|of|[01]to|05to|[01])?(5|10|100)")  # Rating (out of 5)
 _THUMBS = re.compile(r"thumbs?(value|up|down)?s?|likes?|liked|reaction")
 
 
 class Source(NamedTuple):
-    """A service whose files are known by their columns, and the scale of its ratings.
+    """A service: its name, the columns that tell it, its highest rating, and if it has no halves.
 
-    Attributes
-    ----------
-    name
-        As people call it.
-    columns
-        It has all columns of one of these sets.
-    top
-        Its highest rating; None where the values tell it.
-    whole
-        Whether it has whole numbers only, so that halves tell another scale.
-    zero
-        Whether 0 is a rating.
+    Each text in `columns` is a set of columns, of which all must be there.
     """
 
-    name: str
+    name: str = ""
     columns: tuple[str, ...] = ()
     top: float | None = None
     whole: bool = False
-    zero: bool = False
 
 
-_UNKNOWN = Source("")
+_UNKNOWN = Source()
 _SOURCES = (
     Source("Letterboxd", ("letterboxduri",), 5),
     Source("Simkl", ("simklid", "simkl"), 10, whole=True),
@@ -78,14 +68,20 @@ _SOURCES = (
     Source("IMDb", ("const",), 10, whole=True),
     Source("TMDB", ("tmdbid yourrating", "accountrating"), 10),
     Source("Filmweb", ("uservote pltitle", "uservote originaltitle"), 10, whole=True),
-    Source("Criticker", ("filmname score",), 100, zero=True),
+    Source("Criticker", ("filmname score",), 100),
     Source("MovieLens", ("movieid averagerating", "userid movieid rating timestamp"), 5),
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class OwnRow:
-    """What a file says of one movie; text is ``""`` and numbers are 0 where it says nothing."""
+    """What a file says of one movie, and, further down, what is made of it.
+
+    Text is ``""`` and numbers are 0 where the file says nothing. A row has no `state` as long as it
+    may count. In the end it ``"counts"``, or a later row of its movie does (``"again"``), its movie
+    is ``"unknown"``, or it is ``"bad"``, a ``"series"`` or ``"not rated"``. `how` says by what the
+    movie was found, or why the row does not count.
+    """
 
     line: int
     title: str = ""
@@ -97,8 +93,12 @@ class OwnRow:
     rating: str = ""
     user: str = ""
     when: str = ""
-    series: bool = False
-    fault: str = ""
+    state: str = ""
+    how: str = ""
+    place: int | None = None  # in the table of movies
+    guessed: bool = False  # among namesakes
+    against: bool = False  # whether the title decided against an id
+    stars: float | None = None  # on the scale of the run
 
     def __str__(self) -> str:
         year = f" ({self.year})" if self.year and str(self.year) not in self.title else ""
@@ -113,14 +113,12 @@ class OwnFile:
 
     Attributes
     ----------
-    name
-        Of the file, for messages.
-    rows
-        One a movie.
+    name, rows
+        The file's name, for messages, and its movies.
     source
-        Who wrote it; without name where that is not known.
+        Who wrote it; without a name where that is not known.
     rating, top
-        The name of the column of ratings, ``""`` where there is none, and the scale that it names.
+        The name of the column of ratings, ``""`` where there is none, and the scale in that name.
     unit
         What rows are counted by.
     notes
@@ -138,60 +136,40 @@ class OwnFile:
 
 def own_file(
     name: str,
-    header: list[str],
-    table: Sequence[tuple[int, list[str] | str]],
+    header: Sequence[str],
+    table: Sequence[tuple[int, Fields]],
     columns: Columns,
     rated: bool,
     unit: str = "line",
     notes: tuple[str, ...] = (),
 ) -> OwnFile:
-    """Return the rows of a table with a header.
-
-    Parameters
-    ----------
-    name
-        Of the file.
-    header
-        The names of the columns.
-    table
-        The number of each row, and its fields or what is wrong with it.
-    columns
-        The names of columns that are not recognised.
-    rated
-        Whether ratings are wanted.
-    unit, notes
-        As in `OwnFile`.
+    """Return the numbered rows of a table below its header; `rated` if it must have ratings.
 
     Raises
     ------
     MovieEmbedError
-        No column has movies, or none ratings.
+        No column has movies, or none has ratings, or a column that is named is not there.
     """
     header = [column.strip() for column in header]
     plain = [plain_name(column) for column in header]
-    roles = roles_in(name, header, columns)
+    _check_named(name, header, columns)
+    roles = roles_in(header, columns)
     if not roles:
         raise _no_column(name, header, "title", "movies (title, movieId, imdbId, ...)")
-    source = next(
-        (s for s in _SOURCES if any({*each.split()} <= {*plain} for each in s.columns)), _UNKNOWN
-    )
-    place = _rating_column(name, header, table, columns) if rated else None
-    rows = [_row(number, row, roles, place, len(header)) for number, row in table]
-    ids = {role for role in ("movie", "title") if role in roles}
-    if ids == {"title"} and plain[roles["title"]] in ("movie", "film"):
+    if rated:
+        roles["rating"] = _rating_place(name, header, table, columns)
+    else:
+        roles.pop("rating", None)
+    rows = [_row(number, fields, roles, len(header)) for number, fields in table]
+    if "movie" not in roles and "title" in roles and plain[roles["title"]] in ("movie", "film"):
         rows = _numbered(rows)
-    if place is None:
-        return OwnFile(name, rows, source, unit=unit, notes=notes)
-    scaled = _SCALED.fullmatch(plain[place])
-    top = float(scaled[2]) if scaled else 5.0 if plain[place] == "starvalue" else None
-    return OwnFile(name, rows, source, header[place], top, unit, notes)
-
-
-def _numbered(rows: list[OwnRow]) -> list[OwnRow]:
-    """Return rows whose column "movie" holds ids: whole numbers only."""
-    if not all(re.fullmatch(r"\d+(\.0)?|", row.title) for row in rows):
-        return rows
-    return [replace(row, movie=row.title, title="") for row in rows]
+    found = (s for s in _SOURCES if any({*each.split()} <= {*plain} for each in s.columns))
+    file = OwnFile(name, rows, next(found, _UNKNOWN), unit=unit, notes=notes)
+    if not rated:
+        return file
+    scaled = _SCALED.fullmatch(plain[roles["rating"]])
+    top = float(scaled[2]) if scaled else None
+    return replace(file, rating=header[roles["rating"]], top=top)
 
 
 def plain_name(column: str) -> str:
@@ -199,133 +177,110 @@ def plain_name(column: str) -> str:
     return re.sub(r"[\W_]", "", simplified(column))
 
 
-def roles_in(name: str, header: Sequence[str], columns: Columns) -> dict[str, int]:
+def roles_in(header: Sequence[str], columns: Columns) -> dict[str, int]:
     """Return the place of each column with a known meaning; none if no movie can be told."""
     plain = [plain_name(column) for column in header]
     roles = {}
     for role, common in _NAMES.items():
-        places = (plain.index(each) for each in common.split() if each in plain)
-        if (place := next(places, None)) is not None:
-            roles[role] = place
-    for role, given in columns.items():
-        if role not in _NAMES:
-            near = did_you_mean(str(role), _NAMES)
-            raise MovieEmbedError(f"columns.{role}: must be one of {', '.join(_NAMES)}{near}")
-        if given:
-            if plain_name(given) not in plain:
-                near = did_you_mean(given, header)
-                raise MovieEmbedError(
-                    f"columns.{role}={given}: {name} has no such column, it has "
-                    f"{_shown(header)}{near}"
-                )
-            roles[role] = plain.index(plain_name(given))
+        given = columns.get(role)
+        known = [plain_name(given)] if given else common.split()
+        if there := [plain.index(each) for each in known if each in plain]:
+            roles[role] = there[0]
     if "title" in roles and "movie" in roles and plain[roles["movie"]] in ("filmid", "itemid"):
         del roles["movie"]  # ids of a site that nobody else knows
     if "id" in plain and not {"title", "movie", "imdb", "tmdb"} & roles.keys():
         roles["movie"] = plain.index("id")
-    return roles if {"title", "original", "movie", "imdb", "tmdb"} & roles.keys() else {}
+    return roles if _MOVIE_ROLES & roles.keys() else {}
 
 
-def is_header(row: list[str] | str, columns: Columns, rated: bool) -> bool:
-    """Whether a row names a column of movies and, where they are wanted, one of ratings."""
-    if isinstance(row, str):
-        return False
-    try:
-        roles = roles_in("", row, columns)
-        return bool(roles) and (not rated or bool(_rating_places(row, columns)))
-    except MovieEmbedError:
-        return False
+def _check_named(name: str, header: Sequence[str], columns: Columns) -> None:
+    """Refuse a column that is named and not there, and a meaning that no column has."""
+    plain = [plain_name(column) for column in header]
+    for role, given in columns.items():
+        if role not in _NAMES:
+            near = did_you_mean(str(role), _NAMES)
+            raise MovieEmbedError(f"columns.{role}: must be one of {', '.join(_NAMES)}{near}")
+        if given and plain_name(given) not in plain:
+            told = f"columns.{role}={given}: {name} has no such column, it has {_shown(header)}"
+            raise MovieEmbedError(told + did_you_mean(given, header))
 
 
-def _rating_places(header: Sequence[str], columns: Columns) -> list[int]:
-    """Return where a person's own ratings may be: a column that says so goes before others."""
+def _rating_place(
+    name: str, header: Sequence[str], table: Sequence[tuple[int, Fields]], columns: Columns
+) -> int:
+    """Return the place of the person's own ratings: a column that says so goes before others."""
     plain = [plain_name(column) for column in header]
     if given := columns.get("rating"):
-        return [plain.index(plain_name(given))]
+        return plain.index(plain_name(given))
     bases = [scaled[1] if (scaled := _SCALED.fullmatch(each)) else each for each in plain]
-    mine = [n for n, each in enumerate(bases) if _MINE.fullmatch(each)]
+    places = [n for n, each in enumerate(bases) if _MINE.fullmatch(each)]
     if "const" in plain:  # IMDb calls the column of somebody else "NAME rated"
-        mine += [n for n, each in enumerate(plain) if re.fullmatch(r"(?!date).+rated", each)]
-    return mine or [
-        n for each in _NAMES["rating"].split() for n, b in enumerate(bases) if b == each
-    ]
-
-
-def _rating_column(
-    name: str,
-    header: list[str],
-    table: Sequence[tuple[int, list[str] | str]],
-    columns: Columns,
-) -> int:
-    """Return the place of the person's own ratings: of several columns the first with any."""
-    places = _rating_places(header, columns)
-
-    def filled(place: int) -> bool:
-        return any(
-            isinstance(row, list) and "".join(row[place : place + 1]).strip() for _, row in table
-        )
-
+        places += [n for n, each in enumerate(plain) if re.fullmatch(r"(?!date).+rated", each)]
+    places += [bases.index(each) for each in _NAMES["rating"].split() if each in bases]
+    rows = [fields for _, fields in table if isinstance(fields, list)]
+    filled = any("".join(row[place : place + 1]).strip() for place in places[:1] for row in rows)
     thumbs = [column for column in header if _THUMBS.fullmatch(plain_name(column))]
-    chosen = next(filter(filled, places), None)
-    if chosen is None and thumbs:
+    if thumbs and not filled:
         raise MovieEmbedError(
             f"{name} has thumbs ({', '.join(thumbs)}) and no stars: write a CSV with the columns "
             "title and rating"
         )
     if not places:
         raise _no_column(name, header, "rating", "ratings (rating, stars, score, ...)")
-    return places[0] if chosen is None else chosen
+    return places[0]
 
 
 def _shown(header: Sequence[str]) -> str:
-    shown = ", ".join(header)[:200]
-    return shown if shown.isprintable() else ascii(shown)
+    return printable(", ".join(header))
 
 
 def _no_column(name: str, header: Sequence[str], role: str, what: str) -> MovieEmbedError:
     near, shown = did_you_mean(role, header), _shown(header)
     list_way = "; among= and exclude= take movies without ratings" if role == "rating" else ""
     return MovieEmbedError(
-        f"{name} has no column of {what}: it has {shown}{near} (columns.{role}= names it{list_way})"
+        f"{name} has no column of {what}: its columns are {shown}{near} (columns.{role}= names "
+        f"one{list_way})"
     )
 
 
-def _row(
-    number: int, row: list[str] | str, roles: Mapping[str, int], rating: int | None, width: int
-) -> OwnRow:
+def _row(number: int, row: Fields, roles: Mapping[str, int], width: int) -> OwnRow:
     if isinstance(row, str):
-        return OwnRow(number, fault=row)
-    place, more = roles.get("title", width), len(row) - width
-    if more > 0 and all(re.match(r" .*[^\W\d]", part) for part in row[place + 1 :][:more]):
-        row = [*row[:place], ",".join(row[place : place + more + 1]), *row[place + more + 1 :]]
-    if any(value.strip() for value in row[width:]):
-        return OwnRow(
-            number,
-            title=row[roles["title"]].strip() if "title" in roles else "",
-            fault=f"it has {len(row)} fields, the header {width}: a comma inside needs quotes",
-        )
+        return OwnRow(number, state="bad", how=row)
 
     def value(role: str) -> str:
         place = roles.get(role, width)
-        return row[place].strip() if place < len(row) else ""
+        return row[place].strip() if place < min(len(row), width) else ""
 
-    movie, url, tmdb = value("movie"), value("imdb"), value("tmdb")
-    imdb = IMDB_ID.search(url) or IMDB_ID.search(movie) or IMDB_ID.search(value("title"))
-    digits = re.fullmatch(r"(\d{5,12})(?:\.0)?", url)  # a column "imdb" may hold IMDb's stars
-    year = YEAR.search(value("year"))
+    if any(each.strip() for each in row[width:]):
+        fault = f"it has {len(row)} fields, the header {width}: a comma inside needs quotes"
+        return OwnRow(number, value("title"), state="bad", how=fault)
+    movie, url, title = value("movie"), value("imdb"), value("title")
+    imdb = next(filter(None, map(_IMDB_ID.search, (url, movie, title))), None)
+    imdb = imdb or re.fullmatch(r"(\d{5,12})(?:\.0)?", url)  # "imdb" may hold IMDb's stars
+    tmdb = re.fullmatch(r"(\d{1,12})(?:\.0)?", value("tmdb"))
+    year = _YEAR.search(value("year"))
+    series = _SERIES.search(plain_name(value("kind"))) or value("episode")
     return OwnRow(
         line=number,
-        title="" if IMDB_ID.search(value("title")) else value("title"),
+        title="" if _IMDB_ID.search(title) else title,
         original=value("original"),
         year=int(year[0]) if year else 0,
         movie=movie.removesuffix(".0"),
-        imdb=int((imdb or digits)[1]) if imdb or digits else 0,  # type: ignore[index]
-        tmdb=int(found[1]) if (found := re.fullmatch(r"(\d{1,12})(?:\.0)?", tmdb)) else 0,
-        rating=row[rating].strip() if rating is not None and rating < len(row) else "",
+        imdb=int(imdb[1]) if imdb else 0,
+        tmdb=int(tmdb[1]) if tmdb else 0,
+        rating=value("rating"),
         user=value("user"),
         when=_moment(value("when")),
-        series=bool(_SERIES.search(plain_name(value("kind"))) or value("episode")),
+        state="series" if series else "",
+        how="a series or an episode" if series else "",
     )
+
+
+def _numbered(rows: list[OwnRow]) -> list[OwnRow]:
+    """Return rows whose column "movie" holds ids: whole numbers only."""
+    if not all(re.fullmatch(r"\d+(\.0)?|", row.title) for row in rows):
+        return rows
+    return [replace(row, movie=row.title.removesuffix(".0"), title="") for row in rows]
 
 
 def _moment(text: str) -> str:

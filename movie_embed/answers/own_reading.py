@@ -17,6 +17,8 @@ _NOT_RATED = {
     "", "-", "\u2013", "\u2014", "?", "n/a", "na", "nan", "none", "null", "not rated", "unrated",
 }  # fmt: skip
 
+Rated = tuple[OwnRow, float, float | None]  # a row, its rating and the scale that the rating names
+
 
 def of_one(file: OwnFile, rated_by: object) -> OwnFile:
     """Return the ratings of one person, where a file has those of several."""
@@ -35,83 +37,67 @@ def of_one(file: OwnFile, rated_by: object) -> OwnFile:
 
 
 class Reading:
-    """One file on its way to movies and stars.
-
-    Each row gets a state: it ``"counts"``, a later row of the movie counts (``"again"``), its movie
-    is ``"unknown"``, it is ``"bad"``, a ``"series"`` or ``"not rated"``; and a word on how or why.
-    """
+    """One file on its way to movies and stars; what becomes of a row is noted in the row."""
 
     def __init__(self, lookup: Lookup, file: OwnFile) -> None:
-        self.lookup, self.file, self.matcher = lookup, file, lookup.matcher
+        self.lookup, self.file = lookup, file
         self.low, self.high = lookup.embeddings.rating_range
         self.notes = list(file.notes)
-        self.states, self.hows = [""] * len(file.rows), [""] * len(file.rows)
-        self.counted: dict[int, int] = {}  # the place in the file by row of the table
-        for place, row in enumerate(file.rows):
-            if row.fault:
-                self._set(place, "bad", row.fault)
-            elif row.series:
-                self._set(place, "series", "a series or an episode")
 
     def ratings(self, scale: float | None) -> OwnRatings:
         """Return stars by movie, on the scale of the run."""
-        ratings = [self._rating(place, row) for place, row in enumerate(self.file.rows)]
-        if not any(ratings):
+        given = [found for row in self.file.rows if (found := self._rated(row))]
+        if not given:
             raise self._without_ratings()
-        stars = self._stars(ratings, scale)
-        self._match()
-        counted = {place: stars[place] for place in self.counted.values()}
-        by_movie = {self._id(row): counted[place] for row, place in self.counted.items()}
-        return OwnRatings(by_movie, self._matches(counted), self.notes)
+        self._convert(given, scale)
+        counted = self._match()
+        stars = {self._id(row): row.stars or 0.0 for row in counted}
+        return OwnRatings(stars, self._matches(), self.notes)
 
     def listed(self) -> OwnMovies:
         """Return the movies, rated or not."""
-        self._match()
-        return OwnMovies(map(self._id, self.counted), self._matches({}), self.notes)
+        return OwnMovies(map(self._id, self._match()), self._matches(), self.notes)
 
-    def _set(self, place: int, state: str, how: str) -> None:
-        self.states[place], self.hows[place] = state, how
-
-    def _rating(self, place: int, row: OwnRow) -> tuple[float, float | None] | None:
-        """Return the rating of a row and the scale that it names; None where it has none."""
-        if self.states[place]:
+    def _rated(self, row: OwnRow) -> Rated | None:
+        """Return a row with its rating; None where it has none, which is noted."""
+        if row.state:
             return None
         found = rating_of(row.rating)
-        zero = self.file.source.zero or self.low < 0
-        if row.rating.casefold() in _NOT_RATED or (found and found[0] <= 0 and not zero):
-            self._set(place, "not rated", "not rated")
+        if row.rating.casefold() in _NOT_RATED or (found and found[0] <= 0 <= self.low):
+            row.state = row.how = "not rated"
             return None
         if found is None or (found[1] and found[0] > found[1]):
-            no_rating = f"{row.rating[:40]!r} is no rating as 4.5, 4/5, 90% and ★★★★ are"
-            self._set(place, "bad", no_rating)
+            row.state = "bad"
+            row.how = f"{row.rating[:40]!r} is no rating as 4.5, 4/5, 90% and ★★★★ are"
             return None
-        return found
+        return row, *found
 
-    def _stars(
-        self, ratings: list[tuple[float, float | None] | None], scale: float | None
-    ) -> dict[int, float]:
-        """Return stars on the scale of the run by place in the file; note how they came about."""
-        given = {place: each for place, each in enumerate(ratings) if each}
-        top, why = self._top(
-            {place: each[0] for place, each in given.items() if not each[1]}, scale
-        )
-        stars = {place: self._converted(each[0], each[1] or top) for place, each in given.items()}
-        tops = {each[1] or top for each in given.values()}
+    def _convert(self, given: list[Rated], scale: float | None) -> None:
+        """Give rows their stars on the scale of the run; note how they came about."""
+        top, why = self._top([(value, row) for row, value, named in given if not named], scale)
+        for row, value, named in given:
+            # Three stars of five stay three of five, also where the run has no half a star.
+            low, share = min(self.low, 0), value / (named or top)
+            row.stars = low + share * (self.high - low)
+        tops = {named or top for _, _, named in given}
         if tops != {self.high}:
             whose = "/".join(f"{each:g}" for each in sorted(tops))
             self._note(
                 f"ratings out of {whose} ({why}) count as stars out of {self.high:g}, the scale of "
                 "the run; scale= gives another"
             )
-        if below := sum(value < self.low for value in stars.values()):
-            self._note(f"ratings below the run's lowest, {self.low:g}, count as that: {below:,}")
-        return {place: max(value, self.low) for place, value in stars.items()}
+        below = [row for row, _, _ in given if row.stars is not None and row.stars < self.low]
+        for row in below:
+            row.stars = self.low
+        if below:
+            lowest = f"{self.low:g}, the lowest of the run"
+            self._note(f"ratings that are raised to {lowest}: {len(below):,}")
 
-    def _top(self, values: dict[int, float], scale: float | None) -> tuple[float, str]:
+    def _top(self, values: list[tuple[float, OwnRow]], scale: float | None) -> tuple[float, str]:
         """Return the highest rating of the file's scale, and how that is known."""
-        most, source, file = max(values.values(), default=0), self.file.source, self.file
-        highest = next((file.rows[place] for place in values if values[place] == most), None)
-        where = f"{file.name}, {file.unit} {highest.line} has {highest.rating}" if highest else ""
+        file, source = self.file, self.file.source
+        most, highest = max(values, key=lambda each: each[0], default=(0.0, OwnRow(0)))
+        where = f"{file.name}, {file.unit} {highest.line} has {highest.rating}"
         if scale is not None:
             fits = is_number(scale) and scale > 0 and most <= scale
             require(fits, "scale", scale, f"the highest rating there is: {where}")
@@ -120,7 +106,8 @@ class Reading:
             return self.high, "as they say"
         if file.top and most <= file.top:
             return file.top, f"by the name of {file.rating}"
-        halved = source.whole and most <= 5 and any(value % 1 for value in values.values())
+        # A file of a ten-point service with halves up to 5 has been halved by its owner.
+        halved = source.whole and most <= 5 and any(value % 1 for value, _ in values)
         if source.top and most <= source.top and not halved:
             return source.top, source.name
         tops = _TOPS if self.high in _TOPS else (self.high, *_TOPS)
@@ -129,77 +116,72 @@ class Reading:
             raise MovieEmbedError(f"{where}: scale= names the highest rating of its scale")
         return top, f"none is above {top:g}"
 
-    def _converted(self, value: float, top: float) -> float:
-        # Three stars of five stay three of five, also where the run has no half a star.
-        share = value / top
-        return share * self.high if self.low >= 0 else self.low + share * (self.high - self.low)
-
     def _without_ratings(self) -> MovieEmbedError:
-        name, column = self.file.name, f"column {self.file.rating!r}"
-        if "bad" in self.states:
-            place = self.states.index("bad")
-            line = f"{self.file.unit} {self.file.rows[place].line}: {self.hows[place]}"
-            return MovieEmbedError(f"{name} has no ratings in {column}: {line}")
-        series = self.states.count("series")
+        name, column, rows = self.file.name, f"column {self.file.rating!r}", self.file.rows
+        if bad := next((row for row in rows if row.state == "bad"), None):
+            where = f"{self.file.unit} {bad.line}: {bad.how}"
+            return MovieEmbedError(f"{name} has no ratings in {column}: {where}")
+        series = sum(row.state == "series" for row in rows)
         return MovieEmbedError(
-            f"{name} has no ratings of movies in {column}: {len(self.states) - series:,} rows are "
-            f"not rated, {series:,} are series or episodes"
+            f"{name} has no ratings of movies in {column}; not rated: {len(rows) - series:,}, "
+            f"series or episodes: {series:,}"
         )
 
-    def _match(self) -> None:
-        """Find the movies of the rows that may count; note what is guessed, left out or twice."""
-        self.found, notes = self.matcher.match(self.file)
-        self.notes += notes
-        twice: list[str] = []
-        for place, found in enumerate(self.found):
-            if not self.states[place]:
-                self._set(place, "unknown" if found.row is None else "counts", found.how)
-                if found.row is not None:
-                    self._count(place, found.row, twice)
-        if not self.counted:
-            raise MovieEmbedError(f"no movie in {self.file.name} is known{self._unknown()}")
-        bad = [self._said(place) for place, state in enumerate(self.states) if state == "bad"]
-        self._note_list("rows left out", bad)
-        for state, what in (("not rated", "not rated"), ("series", "series or episodes")):
-            if number := self.states.count(state):
-                self._note(f"left out as {what}: {number:,}")
-        self._note_list("there twice, the later counts", twice)
-        counted = sorted(self.counted.values())
-        against = [self._said(place) for place in counted if self.found[place].against]
-        self._note_list("the title decides", against)
-        if guessed := sum(self.found[place].guessed for place in counted):
-            self._note(f"titles without a year, taken for the best known of them: {guessed:,}")
-        if "unknown" in self.states:
-            self._note(f"movies left out{self._unknown()}")
+    def _match(self) -> list[OwnRow]:
+        """Find the movies of the rows that may count, and return the rows that do count.
 
-    def _count(self, place: int, row: int, twice: list[str]) -> None:
-        before = self.counted.get(row)
-        if before is not None:
-            old, new = self.file.rows[before], self.file.rows[place]
-            later = before if old.when and new.when and old.when > new.when else place
-            line = self.file.rows[later].line
-            self._set(before + place - later, "again", f"again in {self.file.unit} {line}")
-            lines = f"{self.file.unit}s {old.line} and {new.line}"
-            twice.append(f"{self.lookup.name(row)}: {lines}, of which {line} counts")
-            place = later
-        self.counted[row] = place
+        What is guessed, left out or there twice is noted.
+        """
+        self.notes += self.lookup.matcher.match(self.file)
+        counted: dict[int, OwnRow] = {}
+        twice: list[str] = []
+        for row in self.file.rows:
+            if row.state:
+                continue
+            row.state = "unknown" if row.place is None else "counts"
+            if row.place is not None:
+                counted[row.place] = self._later(counted.get(row.place), row, twice)
+        unknown = self._unknown()
+        if not counted:
+            raise MovieEmbedError(f"no movie in {self.file.name} is known{unknown}")
+        self._note_list("rows left out", self._said_of("bad"))
+        for state, what in (("not rated", "not rated"), ("series", "series or episodes")):
+            if number := len(self._said_of(state)):
+                self._note(f"left out as {what}: {number:,}")
+        self._note_list("rated twice, the later rating is kept", twice)
+        rows = sorted(counted.values(), key=lambda row: row.line)
+        self._note_list("the title decides", [self._said(row) for row in rows if row.against])
+        if guessed := sum(row.guessed for row in rows):
+            self._note(f"titles without a year, taken for the best known of them: {guessed:,}")
+        if unknown:
+            self._note(f"movies left out{unknown}")
+        return list(counted.values())
+
+    def _later(self, before: OwnRow | None, row: OwnRow, twice: list[str]) -> OwnRow:
+        """Return the later of two rows of a movie: by date or, without dates, by line."""
+        if before is None:
+            return row
+        later, earlier = (before, row) if before.when > row.when > "" else (row, before)
+        earlier.state, earlier.how = "again", f"again in {self.file.unit} {later.line}"
+        lines = f"{self.file.unit}s {before.line} and {row.line}, of which {later.line} counts"
+        twice.append(f"{self.lookup.name(row.place or 0)}: {lines}")
+        return later
 
     def _unknown(self) -> str:
         """Return how many movies are not known, and the first with the nearest title."""
-        places = [place for place, state in enumerate(self.states) if state == "unknown"]
+        rows = [row for row in self.file.rows if row.state == "unknown"]
         lines = []
-        for place in places[:_LISTED]:
-            row, near = self.file.rows[place], ""
-            if row.title and not self.found[place].how.startswith("it"):
-                near = self.matcher.nearest(row)
-            lines.append(self._said(place) + (f"; nearest: {near}" if near else ""))
-        return _listed(lines, len(places))
+        for row in rows[:_LISTED]:
+            near = "" if row.how.startswith("it") else self.lookup.matcher.nearest(row.title)
+            lines.append(self._said(row) + (f"; nearest: {near}" if near else ""))
+        return _listed(lines, len(rows)) if rows else ""
 
-    def _said(self, place: int) -> str:
+    def _said(self, row: OwnRow) -> str:
         """Return where a row is, what it says, and how it was found or why it is left out."""
-        row = self.file.rows[place]
-        said = f"{row}: " if str(row) else ""
-        return f"{self.file.unit} {row.line}: {said}{self.hows[place]}"
+        return f"{self.file.unit} {row.line}: {f'{row}: ' if str(row) else ''}{row.how}"
+
+    def _said_of(self, state: str) -> list[str]:
+        return [self._said(row) for row in self.file.rows if row.state == state]
 
     def _note(self, text: str) -> None:
         self.notes.append(f"{self.file.name}: {text}")
@@ -208,25 +190,22 @@ class Reading:
         if lines:
             self._note(what + _listed(lines[:_LISTED], len(lines)))
 
-    def _id(self, row: int) -> MovieId:
-        return MovieId(self.lookup.movies.ids.item(row))
+    def _id(self, row: OwnRow) -> MovieId:
+        return MovieId(self.lookup.movies.ids.item(row.place or 0))
 
-    def _matches(self, stars: dict[int, float]) -> list[Match]:
-        matches = []
-        for place, (row, found) in enumerate(zip(self.file.rows, self.found, strict=True)):
-            known = found.row if self.states[place] in ("counts", "again") else None
-            matches.append(
-                Match(
-                    line=row.line,
-                    title=str(row),
-                    rating=row.rating,
-                    movie_id=None if known is None else self._id(known).id,
-                    taken_for=None if known is None else self.lookup.name(known),
-                    stars=stars.get(place),
-                    how=self.hows[place],
-                )
+    def _matches(self) -> list[Match]:
+        return [
+            Match(
+                line=row.line,
+                title=str(row),
+                rating=row.rating,
+                movie_id=None if row.place is None else self._id(row).id,
+                taken_for=None if row.place is None else self.lookup.name(row.place),
+                stars=row.stars if row.state == "counts" else None,
+                how=row.how,
             )
-        return matches
+            for row in self.file.rows
+        ]
 
 
 def _listed(lines: list[str], count: int) -> str:

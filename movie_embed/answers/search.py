@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 
 from movie_embed.data.movies import MovieTable, split_year
-from movie_embed.data.names import simplified, title_key, without_article, without_moved_article
+from movie_embed.data.names import (
+    simplified,
+    title_key,
+    titles_in,
+    without_article,
+    without_moved_article,
+)
 from movie_embed.errors import MovieEmbedError
 
 _LISTED = 10
@@ -149,17 +155,10 @@ class TitleSearch:
         return rows_of
 
 
-def names_of(title: str) -> Iterator[str]:
-    """Yield a title without its year, and each title that its brackets give besides."""
+def names_of(title: str) -> list[str]:
+    """Return a title without its year and moved article, and each one that its brackets give."""
     name = split_year(title)[0].replace("\n", " ")
-    if "(" not in name:
-        yield without_moved_article(name)
-        return
-    inside = re.findall(r"\(([^()]*)\)", name)
-    outside = re.sub(r"\s*\([^()]*\)", "", name).strip()
-    yield from dict.fromkeys((name, without_moved_article(outside)))
-    for other in inside:
-        yield without_moved_article(re.sub(r"^(a\.?k\.?a\.?)\s+", "", other, flags=re.IGNORECASE))
+    return [without_moved_article(each) for each in (titles_in(name) if "(" in name else [name])]
 
 
 def numbered(key: str) -> str:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import duckdb
 
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, printable
 
 AnyPath = Path | zipfile.Path
 
@@ -110,10 +110,3 @@ def reading(path: AnyPath) -> Iterator[None]:
         text = " ".join(reason.split()) or type(error).__name__
         where = printable(str(path), longest=1_000)
         raise MovieEmbedError(f"{where} cannot be read: {printable(text)}") from error
-
-
-def printable(text: str, longest: int = 200) -> str:
-    """Return text that is safe to show on one line: cut short, odd characters escaped."""
-    shown = text[: longest + 1]
-    shown = shown if shown.isprintable() else ascii(shown)
-    return shown if len(shown) <= longest else f"{shown[:longest]}..."

@@ -44,3 +44,11 @@ def simplified(text: str) -> str:
     if not text.isascii():
         text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
     return re.sub(r"[^\w\n]+", " ", text)
+
+
+def titles_in(name: str) -> list[str]:
+    """Return a title, the title outside its brackets, and each one that they give besides."""
+    outside = re.sub(r"\s*\([^()]*\)", "", name)
+    inside = re.findall(r"\(([^()]*)\)", name)
+    bare = [re.sub(r"^(a\.?k\.?a\.?)\s+", "", each, flags=re.IGNORECASE) for each in inside]
+    return list(dict.fromkeys(each.strip() for each in (name, outside, *bare)))

@@ -5,7 +5,6 @@ Ratings are gone through by rows only for the numbers of bad ones; titles and ta
 
 from __future__ import annotations
 
-import csv
 import mmap
 import re
 from collections.abc import Iterator, Sequence
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from movie_embed.data.files import AnyPath, connect, reading, text_lines
-from movie_embed.data.tables import Table, quoted, relation_of, split_line, unique_names
+from movie_embed.data.lines import Fields, quoted_rows, split_line
+from movie_embed.data.tables import Table, quoted, relation_of, unique_names
 
-Fields = list[str] | str  # values, or what is wrong with them
 _ESCAPED = re.compile("[\udc80-\udcff]")
-csv.field_size_limit(2**24)  # a plot may be long
 
 
 def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -59,7 +57,7 @@ def walk(
                 part = replace(table, unpacked=(file,))
                 yield from ((path, *row) for row in _records(part, roles))
                 continue
-            for number, fields in _whole_rows(file, table, named) or _rows(file, table, named):
+            for number, fields in _rows(file, table, named):
                 if len(fields) == width + 1 and not fields[-1]:  # the engine reads it, too
                     fields = fields[:-1]
                 if isinstance(fields, str):
@@ -78,26 +76,15 @@ def _records(table: Table, roles: Sequence[str]) -> Iterator[tuple[int, Fields]]
             yield number, [value or "" for value in row]
 
 
-def _whole_rows(path: Path, table: Table, named: bool) -> list[tuple[int, Fields]]:
-    """Return the rows of a file in which fields may hold line ends; none if a quote is amiss."""
-    found: list[tuple[int, Fields]] = []
-    number = 1
-    if not (named and table.quotes):
-        return found
-    with text_lines(path) as lines:
-        rows = csv.reader(map(_decoded, lines), delimiter=table.delimiter, strict=True)
-        try:
-            for row in rows:
-                if number > table.first and row:
-                    found.append((number, row))
-                number = rows.line_num + 1
-        except csv.Error:
-            return []
-    return found
-
-
 def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]:
-    """Yield a row a line, so that an open quote costs its line and not those after it."""
+    """Yield the rows below the header that are not blank, with their lines."""
+    # Ratings are read a row a line, so that an open quote costs its line and not those after it.
+    if named and table.quotes:
+        with text_lines(path) as lines:
+            whole = quoted_rows(map(_decoded, lines), table.delimiter)
+        if whole is not None:
+            yield from ((number, row) for number, row in whole if number > table.first and row)
+            return
     # A title or tag may hold what separates fields, where that is not quoted.
     free = next((at for at, name in enumerate(table.names) if name in ("title", "tag")), None)
     with text_lines(path) as lines:
@@ -105,7 +92,8 @@ def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]
             line = end.rstrip("\r\n")
             if number <= table.first or not line:
                 continue
-            fields = split_line(_decoded(line) if named else line, table, strict=named)
+            text = _decoded(line) if named else line
+            fields = split_line(text, table.delimiter, table.quotes, strict=named)
             more = len(fields) - len(table.names) + 1
             if len(table.delimiter) > 1 and free is not None and more > 1:
                 joined = table.delimiter.join(fields[free : free + more])

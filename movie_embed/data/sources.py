@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.data.files import AnyPath, printable, reading, stem_of, suffix_of
+from movie_embed.data.files import AnyPath, reading, stem_of, suffix_of
 from movie_embed.data.tables import (
     OTHER_FORMS,
     RATING_ROLES,
@@ -21,7 +21,7 @@ from movie_embed.data.tables import (
     no_column,
     require_ratings,
 )
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, printable
 
 _SUFFIXES = {
     ".csv", ".tsv", ".dat", ".data", ".base", ".test", ".inter", ".item",

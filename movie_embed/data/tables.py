@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import shutil
 import tempfile
@@ -18,12 +17,12 @@ from movie_embed.data.files import (
     connect,
     engine_path,
     open_bytes,
-    printable,
     reading,
     stem_of,
     suffix_of,
 )
-from movie_embed.errors import MovieEmbedError, did_you_mean
+from movie_embed.data.lines import split_line
+from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 
 # Common names of columns, in small letters without punctuation; the first that is there is taken.
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -221,7 +220,7 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     sample = next((line for line in lines[first:] if line.strip()), "")
     given = _SPOKEN.get(config.delimiter or "", config.delimiter)
     table = Table(paths, "text", (), {}, given or _delimiter(sample, suffix_of(path)))
-    fields = split_line(header, replace(table, quotes=suffix_of(path) not in _USUAL))
+    fields = split_line(header, table.delimiter, quotes=suffix_of(path) not in _USUAL)
     if isinstance(fields, str):
         raise MovieEmbedError(f"{path}, line {first + 1}: {fields}")
     names = tuple(name.strip() for name in fields)
@@ -273,20 +272,6 @@ def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict
     if "movie" not in roles and "title" in roles and "id" in plain:
         roles["movie"] = plain["id"]
     return roles
-
-
-def split_line(line: str, table: Table, strict: bool = False) -> list[str] | str:
-    """Split a line of text without its end, or say what is wrong with it.
-
-    If `strict`, text after a closing quote is wrong.
-    """
-    if '"' not in line or not table.quotes or len(table.delimiter) > 1:
-        return line.split(table.delimiter)
-    try:
-        fields = next(csv.reader([f"{line}\n"], delimiter=table.delimiter, strict=strict))
-    except csv.Error:
-        fields = ["\n"]
-    return "a quoted field does not end on its line" if fields[-1].endswith("\n") else fields
 
 
 def made_local(table: Table, folder: Path) -> Table:
