@@ -13,7 +13,7 @@ import pytest
 from embedded import DIM, DROPPED_ID, HOSTILE, MOVIES, UNTRAINED_ID, hostile, saved
 
 from movie_embed import MovieEmbedError, Recommendations, Recommender
-from movie_embed.answers.formats import norm, vectors_as_csv, vectors_as_json, vectors_as_table
+from movie_embed.answers.formats import norm, vectors_as
 from movie_embed.answers.ranking import best_rows
 from movie_embed.answers.recommender import Metric
 from movie_embed.embeddings.saved import SavedEmbeddings
@@ -91,8 +91,8 @@ def test_a_zero_vector_is_neither_asked_about_nor_an_answer(metric: Metric) -> N
         recommender.similar([10, 20], metric=metric)
     assert {answer.movie_id for answer in recommender.similar(10, metric=metric)} == {30, 40}
     shown = [recommender.vector(20)]
-    assert "none: it has no direction" in vectors_as_table(shown)
-    assert json.loads(vectors_as_json(shown))[0]["normalised"] is None
+    assert "none: it has no direction" in vectors_as("table", shown)
+    assert json.loads(vectors_as("json", shown))[0]["normalised"] is None
 
 
 @pytest.mark.parametrize("size", [1e-42, 1e-24, 1.0, 1e30])
@@ -173,7 +173,7 @@ def test_vectors_are_shown_raw_and_normalised(recommender: Recommender) -> None:
 
 def test_vectors_as_text(recommender: Recommender) -> None:
     shown = [recommender.vector(20), recommender.vector(30)]
-    table = vectors_as_table(shown)
+    table = vectors_as("table", shown)
     blocks = re.findall(r"\[([^]]*)\]\nnorm (\S+)", table)
     numbers = [np.array(text.split(), np.float32) for text, _ in blocks]
     assert [block.shape for block in numbers] == [(DIM,)] * 4
@@ -184,9 +184,9 @@ def test_vectors_as_text(recommender: Recommender) -> None:
     assert printed[1::2] == pytest.approx([1, 1], abs=FLOAT32_STEP)
     assert printed[0] == pytest.approx(norm(shown[0].vector), abs=1e-9)
 
-    objects = json.loads(vectors_as_json(shown))
+    objects = json.loads(vectors_as("json", shown))
     assert [movie["movie_id"] for movie in objects] == [20, 30]
     assert objects[1]["normalised"] == shown[1].normalised.tolist()
-    rows = list(csv.DictReader(vectors_as_csv(shown).splitlines()))
+    rows = list(csv.DictReader(vectors_as("csv", shown).splitlines()))
     assert [int(row["dimension"]) for row in rows] == [*range(1, DIM + 1)] * 2
     assert [float(row["vector"]) for row in rows[:DIM]] == shown[0].vector.tolist()

@@ -17,18 +17,43 @@ from movie_embed.answers.own_ratings import Match
 from movie_embed.answers.results import MovieVector, Reason, Recommendations
 from movie_embed.data.names import usual_title
 
-_NUMBERS = ("similarity", "dot_product", "match", "predicted_stars")
+_NUMBERS = ("similarity", "dot product", "match", "predicted stars")
+_RIGHT = {"rank", "line", "year", *_NUMBERS}  # columns that are set flush right
+
+
+def answers_as(form: str, answers: Recommendations) -> str:
+    """Return answers as ``"table"``, ``"json"``, ``"csv"`` or ``"letterboxd"``.
+
+    The last is CSV as importers of Letterboxd and of IMDb's lists take it: names first, then ids.
+    """
+    if form == "table":
+        return as_table(answers)
+    if form == "letterboxd":
+        heads = ["Position", "Const", "Title", "Year", "imdbID", "tmdbID"]
+        return _csv(
+            heads,
+            [
+                (a.rank, a.imdb_id, usual_title(a.title), a.year, a.imdb_id, a.tmdb_id)
+                for a in answers
+            ],
+        )
+    rows = [answer.to_dict() for answer in answers]
+    if form == "json":
+        return _json(rows)
+    for row in rows:  # lists are joined as MovieLens joins genres
+        row["genres"] = "|".join(row["genres"])
+        if "reasons" in row:
+            row["reasons"] = "|".join(reason["title"] for reason in row["reasons"])
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    return _csv(heads, ([row.get(head) for head in heads] for row in rows))
 
 
 def as_table(answers: Recommendations) -> str:
     """Return lines as the paper prints them; a number's column says which number it is."""
-    width = max(len(answer.title) for answer in answers)
-    heads, *rows = _cells(answers)
-    numbers = "".join(f"{{:>{len(head)}}}  " for head in heads[3:-1])
-    line = f"{{:>4}}  {{:<{width}}}  {{:>4}}  {numbers}{{}}"
-    lines = [line.format(*heads)]
+    heads, *rows = _aligned(_cells(answers))
+    lines = [heads]
     for answer, row in zip(answers, rows, strict=True):
-        lines.append(line.format(*row))
+        lines.append(row)
         lines += (f"{'':>6}{_because(reason)}" for reason in answer.reasons)
     return "\n".join(lines)
 
@@ -45,90 +70,33 @@ def as_html(answers: Recommendations) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def as_json(answers: Recommendations) -> str:
-    """Return a list of objects."""
-    return json.dumps([answer.to_dict() for answer in answers], indent=2, ensure_ascii=False)
-
-
-def as_csv(answers: Recommendations) -> str:
-    """Return a header and a row per answer; genres are joined by ``|`` as in MovieLens."""
-    rows: list[dict[str, Any]] = []
-    for answer in answers:
-        row = answer.to_dict()
-        rows.append(row | {"genres": "|".join(answer.genres)})
-        if answer.reasons:
-            rows[-1]["reasons"] = "|".join(reason.title for reason in answer.reasons)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return _csv(names, [[row.get(name) for name in names] for row in rows])
-
-
-def as_letterboxd(answers: Recommendations) -> str:
-    """Return CSV as importers of Letterboxd and of IMDb's lists take it: names first, then ids."""
-    rows = [
-        (a.rank, a.imdb_id, usual_title(a.title), a.year, a.imdb_id, a.tmdb_id) for a in answers
-    ]
-    return _csv(["Position", "Const", "Title", "Year", "imdbID", "tmdbID"], rows)
-
-
 def matches_as(form: str, matches: Sequence[Match]) -> str:
     """Return a row for each movie of somebody's file: a table, JSON or CSV."""
     rows = [asdict(match) for match in matches]
     if form == "json":
-        return json.dumps(rows, indent=2, ensure_ascii=False)
+        return _json(rows)
     if form == "csv":
-        return _csv(list(rows[0]), [row.values() for row in rows])
+        return _csv(list(rows[0]), (row.values() for row in rows))
     shown = [["" if each is None else str(each) for each in row.values()] for row in rows]
-    table = [[name.replace("_", " ") for name in rows[0]], *shown]
-    widths = [min(max(map(len, column)), 50) for column in zip(*table, strict=True)]
-    lines = (
-        "  ".join(f"{each:<{width}}" for each, width in zip(row, widths, strict=True))
-        for row in table
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(_aligned([[name.replace("_", " ") for name in rows[0]], *shown]))
 
 
-def _csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().rstrip("\n")
+def vectors_as(form: str, vectors: Sequence[MovieVector]) -> str:
+    """Return vectors, raw and normalised: a table as the paper prints them, JSON or CSV.
 
-
-def vectors_as_table(vectors: Sequence[MovieVector]) -> str:
-    """Return each vector, raw and normalised, with its norm, as the paper prints them."""
-    lines = []
-    for movie in vectors:
-        lines += [f"{movie.title}, vector of {len(movie.vector)} numbers"]
-        unit = _block(movie.normalised) if movie.normalised.any() else "none: it has no direction"
-        lines += [_block(movie.vector), "\nnormalised", unit, ""]
-    return "\n".join(lines[:-1])
-
-
-def vectors_as_json(vectors: Sequence[MovieVector]) -> str:
-    """Return a list of objects."""
-    objects = [
-        {
-            "movie_id": movie.movie_id,
-            "title": movie.title,
-            "norm": norm(movie.vector),
-            "vector": movie.vector.tolist(),
-            "normalised": movie.normalised.tolist() if movie.normalised.any() else None,
-        }
+    CSV has a row for each movie and dimension, which count from 1.
+    """
+    if form == "table":
+        return "\n\n".join(map(_vector_table, vectors))
+    if form == "json":
+        return _json(map(_vector_object, vectors))
+    rows = (
+        (movie.movie_id, movie.title, number, *pair)
         for movie in vectors
-    ]
-    return json.dumps(objects, indent=2, ensure_ascii=False)
-
-
-def vectors_as_csv(vectors: Sequence[MovieVector]) -> str:
-    """Return a header and a row per movie and dimension, which count from 1."""
-    rows = [
-        [movie.movie_id, movie.title, dimension, *numbers]
-        for movie in vectors
-        for dimension, numbers in enumerate(
+        for number, pair in enumerate(
             zip(movie.vector.tolist(), movie.normalised.tolist(), strict=True), start=1
         )
-    ]
+    )
     return _csv(["movie_id", "title", "dimension", "vector", "normalised"], rows)
 
 
@@ -137,19 +105,51 @@ def norm(vector: NDArray[Any]) -> float:
     return float(np.linalg.norm(vector.astype(np.float64)))
 
 
+def _vector_table(movie: MovieVector) -> str:
+    unit = _block(movie.normalised) if movie.normalised.any() else "none: it has no direction"
+    head = f"{movie.title}, vector of {len(movie.vector)} numbers"
+    return f"{head}\n{_block(movie.vector)}\n\nnormalised\n{unit}"
+
+
+def _vector_object(movie: MovieVector) -> dict[str, Any]:
+    unit = movie.normalised.tolist() if movie.normalised.any() else None
+    numbers = {"norm": norm(movie.vector), "vector": movie.vector.tolist(), "normalised": unit}
+    return {"movie_id": movie.movie_id, "title": movie.title, **numbers}
+
+
 def _block(vector: NDArray[Any]) -> str:
     numbers = np.array2string(vector, max_line_width=80, threshold=len(vector) + 1)
     return f"{numbers}\nnorm {norm(vector):.9f}"
 
 
+def _json(rows: Iterable[dict[str, Any]]) -> str:
+    return json.dumps(list(rows), indent=2, ensure_ascii=False)
+
+
+def _csv(heads: list[str], rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines of columns; the first row has the heads."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    ends = [">" if head in _RIGHT else "<" for head in table[0]]
+    line = "  ".join(f"{{:{end}{width}}}" for end, width in zip(ends, widths, strict=True))
+    return [line.format(*cells).rstrip() for cells in table]
+
+
 def _cells(answers: Recommendations) -> list[list[str]]:
     """Return the heads of a table's columns, then each answer's cells."""
     columns = [answer.to_dict() for answer in answers]
-    labels = [name for name in _NUMBERS if columns and name in columns[0]]
-    table = [["rank", "title", "year", *(label.replace("_", " ") for label in labels), "genres"]]
+    labels = [name for name in _NUMBERS if columns and name.replace(" ", "_") in columns[0]]
+    table = [["rank", "title", "year", *labels, "genres"]]
     for answer, row in zip(answers, columns, strict=True):
         genres = ", ".join(answer.genres) + "  (from content)" * answer.from_content
-        numbers = (f"{row[label]:.2f}" for label in labels)
+        numbers = (f"{row[label.replace(' ', '_')]:.2f}" for label in labels)
         table.append([str(answer.rank), answer.title, str(answer.year or ""), *numbers, genres])
     return table
 

@@ -9,16 +9,7 @@ from typing import Any
 
 from movie_embed.answers import search
 from movie_embed.answers.filters import Filters
-from movie_embed.answers.formats import (
-    as_csv,
-    as_json,
-    as_letterboxd,
-    as_table,
-    matches_as,
-    vectors_as_csv,
-    vectors_as_json,
-    vectors_as_table,
-)
+from movie_embed.answers.formats import answers_as, matches_as, vectors_as
 from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.own_ratings import OwnRatings
 from movie_embed.answers.recommender import Recommender
@@ -41,8 +32,7 @@ def answer(config: RecommendConfig) -> str:
     recommender = Recommender.load(config.run)
     if config.show == "vector":
         recommender, movies = asked_movies(recommender, config)
-        formats = {"table": vectors_as_table, "json": vectors_as_json, "csv": vectors_as_csv}
-        return formats[config.format]([recommender.vector(movie) for movie in movies])
+        return vectors_as(config.format, [recommender.vector(movie) for movie in movies])
     if config.show == "matches":
         own = [_own_ratings(recommender, config, path) for path in config.ratings]
         return matches_as(config.format, [match for each in own for match in each.matches])
@@ -52,12 +42,12 @@ def answer(config: RecommendConfig) -> str:
             f"no movie to answer with: of {recommender.embeddings.movies.embedded:,} with "
             "vectors all are asked about, rated already or kept out by filters"
         )
+    text = answers_as(config.format, answers)
     if config.format == "table":
-        return f"Recommendations for {query}\n\n{as_table(answers)}"
+        return f"Recommendations for {query}\n\n{text}"
     if "(from content" in query:
         print(query, file=sys.stderr)
-    written = {"json": as_json, "csv": as_csv, "letterboxd": as_letterboxd}
-    return written[config.format](answers)
+    return text
 
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
