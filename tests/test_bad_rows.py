@@ -95,7 +95,7 @@ def test_a_bad_line_is_named_or_left_out(
         caplog.clear()
         triples = load(path, skip=True)
         assert (rows_of(triples), triples.bad_rows) == (EXPECTED, 1)
-        assert f"{path / name}: 1 bad rows left out\n{path / name}, line {at + 2}: " in caplog.text
+        assert f"{path / name}: 1 bad row left out\n{path / name}, line {at + 2}: " in caplog.text
 
 
 def test_twenty_bad_lines_are_listed_and_more_are_counted(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_twenty_bad_lines_are_listed_and_more_are_counted(tmp_path: Path) -> Non
     for bad in (1, 20, 21, 1_234):
         data_set(tmp_path, ratings_csv() + b"1,2\n" * bad + b"1,2,3,4\n")
         told = [f"{path}, line {7 + i}: expected 4 fields, got 2" for i in range(min(bad, 20))]
-        told += [f"and {bad - 20:,} more bad rows"] * (bad > 20)
+        told += [f"and {bad - 20:,} more bad row{'s' * (bad > 21)}"] * (bad > 20)
         assert refusal(tmp_path) == "\n".join(told) + HINT
 
 
@@ -140,7 +140,7 @@ def test_skipping_has_a_cache_of_its_own_that_knows_how_many(
     for _ in range(2):
         triples = load_triples(skip)
         assert (triples.bad_rows, triples.duplicates, len(triples)) == (1, 1, len(ROWS))
-    assert caplog.text.count("1 bad rows left out") == 1
+    assert caplog.text.count("1 bad row left out") == 1
     for _ in range(2):
         with pytest.raises(MovieEmbedError, match="line 7: expected 4 fields, got 2"):
             load_triples(files_config(folder, tmp_path / "cache"))

@@ -84,7 +84,7 @@ def test_a_question_by_title_and_one_about_a_rare_movie(trained: Path) -> None:
         titled.stdout == run_script("recommend.py", "movie_id=101 k=3 run=my_run", trained).stdout
     )
     rare = run_script("recommend.py", "movie_id=999 k=3 run=my_run", trained)
-    assert "Never Rated (2001) (from content; ratings: 0, below data.min_ratings=1)" in rare.stdout
+    assert "Never Rated (2001) (from content; 0 ratings, below data.min_ratings=1)" in rare.stdout
     noted = run_script("recommend.py", "movie_id=999 k=3 run=my_run format=json", trained)
     assert noted.stderr.startswith("Never Rated (2001) (from content")
     assert len(json.loads(noted.stdout)) == 3
@@ -126,12 +126,9 @@ def test_questions_about_people(trained: Path) -> None:
     assert rated.stderr == mine.stderr == ""
 
 
-def test_titles_that_are_not_exact_are_named_some_at_most(trained: Path) -> None:
-    titles = ",".join(f"{movie} group" for movie in range(101, 126))
-    noted = run_script("recommend.py", f"'movie=[{titles}]' k=1 run=my_run", trained).stderr
-    lines = noted.splitlines()
-    assert lines[0] == '"101 group" is taken for Group 0, The 101 (1999)'
-    assert (len(lines), lines[-1]) == (21, "and more titles that were not exact")
+def test_titles_that_are_not_exact_are_named(trained: Path) -> None:
+    noted = run_script("recommend.py", "'movie=101 group' k=1 run=my_run", trained).stderr
+    assert noted == '"101 group" is taken for Group 0, The 101 (1999)\n'
 
 
 def test_exports_name_their_files(trained: Path) -> None:

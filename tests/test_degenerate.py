@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[Rows, dict[str, Any], str]] = {
     "all equal without a scale": (
         [(1, 10, 3), (1, 20, 3)],
         {"rating_range": None},
-        "all 2 ratings are 3: give the scale, 'data.rating_range=[lowest,highest]'",
+        "every rating is 3: give the scale, 'data.rating_range=[lowest,highest]'",
     ),
     "a threshold that leaves nothing": (
         MANY,

@@ -97,7 +97,7 @@ def test_a_movie_the_data_does_not_have_gets_a_vector_from_content(
     assert content is not None
     longer, movie_id = recommender.with_movie("Brand New (2030)", ["comedy"])
     assert movie_id == UNTRAINED_ID + 1
-    assert longer.title("brand new").startswith("Brand New (2030) (from content; ratings: 0")
+    assert longer.title("brand new").startswith("Brand New (2030) (from content; 0 ratings")
     expected = content.weights[0] + content.weights[-1]
     best = longer.similar(movie_id, k=1)[0]
     cosines = [cosine(expected[:-1], v) for v in recommender.embeddings.vectors]
@@ -304,9 +304,7 @@ SAME: dict[str, tuple[Callable, Callable]] = {
         lambda r: r.similar([10, 20], np.int8(3), weights=np.array([3, 1]), not_like=None),
         lambda r: r.similar([10, 20], 3, weights=[3, 1]),
     ),
-    "each": (lambda r: r.similar_each("movie the 10"), lambda r: r.similar_each([10])),
     "a user": (lambda r: r.for_user(np.uint32(5)), lambda r: r.for_user(5)),
-    "users": (lambda r: r.for_users(pd.Series([5, 6])), lambda r: r.for_users([5, 6])),
     "like users": (lambda r: r.similar_users(np.int16(5)), lambda r: r.similar_users(5)),
     "ratings": (
         lambda r: r.for_ratings(pd.Series([5, 1.5], index=[10, 30])),
@@ -347,17 +345,6 @@ def test_without_users_a_question_about_one_says_so(tmp_path: Path) -> None:
         with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
             recommender.for_user(5)
         assert recommender.for_ratings({10: 5.0})
-
-
-def test_batches_equal_single_questions(recommender: Recommender) -> None:
-    assert recommender.similar_each([10, 20], k=3, metric="dot") == [
-        recommender.similar(10, 3, metric="dot"),
-        recommender.similar(20, 3, metric="dot"),
-    ]
-    assert recommender.for_users([5, 6], k=3) == [
-        recommender.for_user(5, 3),
-        recommender.for_user(6, 3),
-    ]
 
 
 def test_answers_become_a_data_frame(recommender: Recommender) -> None:

@@ -128,8 +128,8 @@ def test_a_notebook_shows_a_table_in_which_titles_are_text() -> None:
 
 def test_a_movie_left_out_says_why_its_vector_is_from_content(recommender: Recommender) -> None:
     assert recommender.title(10) == "Movie, The 10 (1960)"
-    assert "from content; ratings: 3, below data.min_ratings=100" in recommender.title(DROPPED_ID)
-    assert "all its 300 ratings were held out" in recommender.title(UNTRAINED_ID)
+    assert "from content; 3 ratings, below data.min_ratings=100" in recommender.title(DROPPED_ID)
+    assert "300 ratings, all held out for validation" in recommender.title(UNTRAINED_ID)
 
 
 def test_saving_and_loading_changes_no_bit(recommender: Recommender, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_movie_that_goes_by_its_imdb_number_has_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stars", "told"),
     [
-        ([1, 2, 3, 4, 5, 55], "1 ratings of 55; if they are none: 'data.rating_range=[1,5]'"),
+        ([1, 2, 3, 4, 5, 55], "1 rating of 55; if they are none: 'data.rating_range=[1,5]'"),
         ([0, 0, *range(1, 11)], "2 ratings of 0; if they are none: 'data.rating_range=[1,10]'"),
     ],
 )

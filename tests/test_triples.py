@@ -106,14 +106,12 @@ def test_a_threshold_that_leaves_nothing_says_what_would_do() -> None:
     )
 
 
-@pytest.mark.parametrize("levels", [2**16, 2**16 + 1])
-def test_more_than_65536_levels_move_to_the_nearest_of_a_grid(levels: int) -> None:
-    stars, ids = np.linspace(-1.0, 1.0, levels, dtype=np.float32), np.arange(levels)
-    triples = pack(ids // 300, ids % 300, stars, scale=(-1.0, 1.0))
-    found = triples.unpack(triples.packed)[2]
-    assert len(triples.levels) == 2**16
-    assert np.abs(found - stars).max() <= (1.0001 / (2**16 - 1)) * (levels > 2**16)
-    assert (found.min(), found.max()) == (-1, 1)
+def test_at_most_65536_distinct_ratings_are_kept_exactly() -> None:
+    stars, ids = np.linspace(-1.0, 1.0, 2**16 + 1, dtype=np.float32), np.arange(2**16 + 1)
+    triples = pack(ids[1:] // 300, ids[1:] % 300, stars[1:], scale=(-1.0, 1.0))
+    np.testing.assert_array_equal(triples.unpack(triples.packed)[2], stars[1:])
+    with pytest.raises(MovieEmbedError, match="65,537 distinct ratings, and at most 65,536"):
+        pack(ids // 300, ids % 300, stars)
 
 
 def test_a_pair_repeated_where_blocks_meet() -> None:
@@ -262,7 +260,7 @@ def test_the_scale_is_what_occurs_unless_given(folder: Path, tmp_path: Path) -> 
     config = files_config(folder, tmp_path / "cache", rating_range=None)
     assert load_triples(config).rating_range == (0.5, 5.0)
     data_set(folder, b"userId,movieId,rating\n1,2,3\n1,3,3\n")
-    with pytest.raises(MovieEmbedError, match=r"all 2 ratings are 3.*data\.rating_range="):
+    with pytest.raises(MovieEmbedError, match=r"every rating is 3: .*data\.rating_range="):
         load_triples(config)
 
 

@@ -14,7 +14,7 @@ from movie_embed.answers.search import TitleSearch
 from movie_embed.checks import is_number, listed, require, whole
 from movie_embed.data.movies import Id, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, plural
 
 if TYPE_CHECKING:
     from movie_embed.answers.matching import Matcher
@@ -32,10 +32,10 @@ Movie = SupportsIndex | str | MovieId
 
 
 class Asked(NamedTuple):
-    """Movies that a question names: table rows, and the stars given where it is about a user."""
+    """What one person rated: table rows, and the stars given."""
 
     rows: Rows
-    stars: NDArray[np.float32] | None = None
+    stars: NDArray[np.float32]
 
 
 class Lookup:
@@ -146,11 +146,11 @@ class Lookup:
             return self.name(row)
         count, saved = int(self.movies.rating_counts[row]), self.embeddings
         if count < saved.min_ratings:
-            why = f"ratings: {count:,}, below data.min_ratings={saved.min_ratings}"
+            why = f"{plural(count, 'rating')}, below data.min_ratings={saved.min_ratings}"
         elif count < saved.min_learned:
-            why = f"ratings: {count:,}, below save.min_ratings={saved.min_learned}"
+            why = f"{plural(count, 'rating')}, below save.min_ratings={saved.min_learned}"
         else:
-            why = f"all its {count:,} ratings were held out for validation, or taught nothing"
+            why = f"{plural(count, 'rating')}, all held out for validation or without effect"
         return f"{self.name(row)} (from content; {why})"
 
     def answers(

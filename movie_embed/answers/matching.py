@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
-from itertools import islice
 from typing import NamedTuple
 
 from movie_embed.answers.lookup import Lookup
@@ -84,14 +83,11 @@ class Matcher:
         if file.source.name == "MovieLens" or any(row.title for row in file.rows):
             return best, []
         # Nothing confirms ids alone, so one of them is shown with its movie.
-        found = ((text, self._by_id(best, text)) for text in given)
-        said = (
-            f"{file.name}: its movie ids are taken for those of this run: {text} is "
-            f"{self._name(place)}"
-            for text, place in found
-            if place is not None
-        )
-        return best, list(islice(said, 1))
+        for text in given:
+            if (place := self._by_id(best, text)) is not None:
+                said = f"its movie ids are taken for those of this run: {text} is"
+                return best, [f"{file.name}: {said} {self._name(place)}"]
+        return best, []
 
     def _by_id(self, owner: str, text: str) -> int | None:
         """Return the place of a movie by an id, ``""`` for none, of the run, IMDb or TMDB."""
@@ -176,12 +172,10 @@ class Matcher:
                 return "title and year" if year else "title", near
         if not year and (dated := re.fullmatch(r"(.+\S)\s+((?:19|20)\d\d)", name)):
             return self._by_title(dated[1], int(dated[2]))
-        loose = _loose(name)
+        loose, shorter = _loose(name), _loose(_POSSESSIVE.sub("", name))
         near = [r for r in self._loosely.get(loose, []) if not year or self._year(r) == year]
         if not near and year:
-            rows = self._parts.get(loose) or self._loosely.get(
-                _loose(_POSSESSIVE.sub("", name)), []
-            )
+            rows = self._parts.get(loose) or self._loosely.get(shorter, [])
             near = [row for row in rows if self._year(row) == year]
         clear = len({self.movies.titles[row] for row in near}) == 1
         return "a similar title" + (" and the year" if year else ""), near if clear else []
@@ -218,12 +212,11 @@ class Matcher:
         for row in range(len(self.movies)):
             title = self._title(row)
             head, *tails = re.split(r": | [-\u2013] ", title)
-            short = {head, _POSSESSIVE.sub("", title), *(f"{head} {tail}" for tail in tails[-1:])}
-            long = {_OWNER.sub("", title), *tails[-1:]}
-            for part in (short | long) - {title}:
-                loose = _loose(part)
-                if part in short or len(loose) >= _LONG:
-                    rows_of[loose].append(row)
+            parts = {head, _POSSESSIVE.sub("", title), *(f"{head} {tail}" for tail in tails[-1:])}
+            others = {_OWNER.sub("", title), *tails[-1:]}
+            parts |= {part for part in others if len(_loose(part)) >= _LONG}
+            for part in parts - {title}:
+                rows_of[_loose(part)].append(row)
         return rows_of
 
 

@@ -14,7 +14,7 @@ from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 Columns = Mapping[str, str]  # names of unusual columns by meaning, a key of `_NAMES`
 
 _IMDB_ID = re.compile(r"\btt(\d{5,12})\b")
-_YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
+YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
 _SERIES = re.compile(
     r"^tv$|^ova$|episod|odcinek|seri[ea]|show|season|staffel|saison|sezon|temporada|podcast|game"
     r"|videospiel|videojuego|videogioco|^jeu"
@@ -258,7 +258,7 @@ def _row(number: int, row: Fields, roles: Mapping[str, int], width: int) -> OwnR
     imdb = next(filter(None, map(_IMDB_ID.search, (url, movie, title))), None)
     imdb = imdb or re.fullmatch(r"(\d{5,12})(?:\.0)?", url)  # "imdb" may hold IMDb's stars
     tmdb = re.fullmatch(r"(\d{1,12})(?:\.0)?", value("tmdb"))
-    year = _YEAR.search(value("year"))
+    year = YEAR.search(value("year"))
     series = _SERIES.search(plain_name(value("kind"))) or value("episode")
     return OwnRow(
         line=number,

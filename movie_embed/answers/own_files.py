@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from movie_embed.answers.own_columns import Columns, OwnFile, own_file, rating_of, roles_in
+from movie_embed.answers.own_columns import YEAR, Columns, OwnFile, own_file, rating_of, roles_in
 from movie_embed.data.lines import Fields, quoted_rows, split_line
 from movie_embed.errors import MovieEmbedError
 
@@ -208,8 +208,8 @@ def _plain(lines: list[str]) -> list[tuple[int, Fields]]:
 
 def _bare_header(table: Sequence[tuple[int, Fields]]) -> list[str]:
     """Return the columns of a table of ratings without header; none if it can be no such."""
-    rows = [fields for _, fields in table if isinstance(fields, list)]
-    header = {2: ["title", "rating"], 3: ["title", "year", "rating"]}.get(
-        len(rows[0]) if rows else 0
-    )
-    return header if header and all(rating_of(fields[-1]) for fields in rows) else []
+    rows = [[each.strip() for each in row] for _, row in table if isinstance(row, list)]
+    ends = [row[-1] for row in rows]
+    if all(YEAR.fullmatch(end) for end in ends) or not all(map(rating_of, ends)):
+        return []
+    return {2: ["title", "rating"], 3: ["title", "year", "rating"]}.get(len(rows[0]), [])

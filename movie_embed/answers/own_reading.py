@@ -148,7 +148,7 @@ class Reading:
         for state, what in (("not rated", "not rated"), ("series", "series or episodes")):
             if number := len(self._said_of(state)):
                 self._note(f"left out as {what}: {number:,}")
-        self._note_list("rated twice, the later rating is kept", twice)
+        self._note_list("there twice, the later row is kept", twice)
         rows = sorted(counted.values(), key=lambda row: row.line)
         self._note_list("the title decides", [self._said(row) for row in rows if row.against])
         if guessed := sum(row.guessed for row in rows):

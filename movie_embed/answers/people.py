@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -23,16 +24,17 @@ Together = Literal["average", "least"]
 Floats = NDArray[np.floating[Any]]
 
 
+@dataclass(frozen=True)
 class People:
     """One person or several, and their scores of the first movies of a space.
 
-    Parameters
+    Attributes
     ----------
     asked
         The ratings of each.
     saved
         The saved embeddings.
-    spaces
+    of_ratings, space
         The space with all rated movies, and the one with the movies that may be answers.
     ease
         The second head, or None.
@@ -41,22 +43,25 @@ class People:
         person whom a movie suits least.
     """
 
-    def __init__(
-        self,
-        asked: Sequence[Asked],
-        saved: SavedEmbeddings,
-        spaces: tuple[Space, Space],
-        ease: Ease | None,
-        together: Together = "average",
-    ) -> None:
-        choose("together", together, get_args(Together))
-        self.asked, self.saved, self.ease, self.together = asked, saved, ease, together
-        self.of_ratings, self.space = spaces
+    asked: Sequence[Asked]
+    saved: SavedEmbeddings
+    of_ratings: Space
+    space: Space
+    ease: Ease | None
+    together: Together = "average"
+
+    def __post_init__(self) -> None:
+        choose("together", self.together, get_args(Together))
 
     @cached_property
     def rated(self) -> Rows:
         """The table rows that anybody has rated."""
         return np.concatenate([each.rows for each in self.asked])
+
+    @cached_property
+    def given(self) -> Floats:
+        """The stars given for `rated`."""
+        return np.concatenate([each.stars for each in self.asked])
 
     def scores(self, order: Order | None) -> Floats:
         """Return by what answers are ranked, shape (movies,).
@@ -100,7 +105,6 @@ class People:
         parts: list[Floats] = []
         mine: Floats
         for person, each in enumerate(self.asked):
-            assert each.stars is not None
             if self.ease is None or order == "stars":
                 of = self.of_ratings
                 mine, rest = rating_parts(
@@ -116,8 +120,7 @@ class People:
                 rest = self._choices[person][movies] - mine.sum(axis=1)
             mine = np.maximum(mine, 0)
             parts.append(mine / (mine.sum(axis=1) + np.maximum(rest, 0) + 1e-9)[:, None])
-        stars = np.concatenate([each.stars for each in self.asked if each.stars is not None])
-        return self.rated, stars, np.concatenate(parts, axis=1) / len(self.asked)
+        return self.rated, self.given, np.concatenate(parts, axis=1) / len(self.asked)
 
     @cached_property
     def fitted(self) -> Floats:
@@ -128,7 +131,7 @@ class People:
                 fold_in(
                     of.vectors[each.rows],
                     of.biases[each.rows],
-                    np.zeros(0) if each.stars is None else each.stars,
+                    each.stars,
                     saved.rating_range,
                     saved.fold_in_ridge,
                     saved.average_user.astype(np.float64),
@@ -154,8 +157,7 @@ class People:
         assert self.ease is not None
         sizes = [len(each.rows) for each in self.asked]
         people = np.repeat(np.arange(len(sizes)), sizes)
-        stars = np.concatenate([each.stars for each in self.asked if each.stars is not None])
-        values = rating_values(stars, self.saved.rating_range)
+        values = rating_values(self.given, self.saved.rating_range)
         size = len(self.space.vectors)
         choices: Floats = self.ease.scores(people, self.rated, values, len(sizes), size)
         return choices

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
-from movie_embed.answers import search
 from movie_embed.answers.filters import Filters
 from movie_embed.answers.formats import answers_as, matches_as, vectors_as
 from movie_embed.answers.lookup import MovieId
-from movie_embed.answers.own_ratings import OwnRatings
+from movie_embed.answers.own_ratings import OwnMovies, OwnRatings
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import Recommendations
 from movie_embed.config import RecommendConfig
 from movie_embed.errors import MovieEmbedError
 
-_MOST_TITLES = 20
+_Own = TypeVar("_Own", OwnRatings, OwnMovies)
 
 
 def answer(config: RecommendConfig) -> str:
-    """Return the answer to a question, as text; what a title was taken for goes to stderr.
+    """Return the answer to a question, as text.
 
     Raises
     ------
     MovieEmbedError
         There is no model, the question is wrong, or there is no movie to answer with.
     """
-    note_titles()
     recommender = Recommender.load(config.run)
     if config.show == "vector":
         recommender, movies = asked_movies(recommender, config)
         return vectors_as(config.format, [recommender.vector(movie) for movie in movies])
     if config.show == "matches":
-        own = [_own_ratings(recommender, config, path) for path in config.ratings]
+        own = _own_ratings(recommender, config)
         return matches_as(config.format, [match for each in own for match in each.matches])
     query, answers = ask(recommender, config)
     if not answers:
@@ -59,15 +55,14 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
             config.years,
             config.min_count,
             config.include_rare,
-            _list(recommender, config.among),
-            _list(recommender, config.exclude, seen=True),
+            config.among and _noted(recommender.read_movies(config.among)),
+            config.exclude and _noted(recommender.read_movies(config.exclude, seen=True)),
         ),
         "diversity": config.diversity,
         "explain": config.explain,
     }
     if config.user_id or config.ratings or config.rate is not None:
-        files = [_own_ratings(recommender, config, path) for path in config.ratings]
-        people = config.user_id or files or [config.rate]
+        people = config.user_id or _own_ratings(recommender, config) or [config.rate]
         for name in ("order", "together"):
             settings[name] = getattr(config, name)
         answers = recommender.for_people(people, config.k, **settings)
@@ -77,6 +72,13 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
         settings[name] = getattr(config, name)
     answers = recommender.similar(movies, config.k, **settings)
     return " and ".join(recommender.title(movie) for movie in movies), answers
+
+
+def _own_ratings(recommender: Recommender, config: RecommendConfig) -> list[OwnRatings]:
+    """Return the ratings in the files of ``ratings=``."""
+    columns = {meaning: name for meaning, name in vars(config.columns).items() if name}
+    how: dict[str, Any] = {"scale": config.scale, "rated_by": config.rated_by, "columns": columns}
+    return [_noted(recommender.read_ratings(path, **how)) for path in config.ratings]
 
 
 def asked_movies(
@@ -101,37 +103,8 @@ def _of_whom(config: RecommendConfig, people: list[Any]) -> str:
     return f"the ratings given ({' and '.join(f'{count:,}' for count in counts)})"
 
 
-def _list(recommender: Recommender, path: str | None, seen: bool = False) -> list[MovieId] | None:
-    """Return the movies of a list in a file; what is to be said of it goes to stderr."""
-    if path is None:
-        return None
-    listed = recommender.read_movies(path, seen=seen)
-    for note in listed.notes:
-        print(note, file=sys.stderr)
-    return list(listed)
-
-
-def _own_ratings(recommender: Recommender, config: RecommendConfig, path: str) -> OwnRatings:
-    """Read a file of ``ratings=``; what is to be said of it goes to stderr."""
-    own = recommender.read_ratings(
-        path,
-        scale=config.scale,
-        columns={k: v for k, v in vars(config.columns).items() if v},
-        rated_by=config.rated_by,
-    )
+def _noted(own: _Own) -> _Own:
+    """Return what was read of a file; what is to be said of it goes to stderr."""
     for note in own.notes:
         print(note, file=sys.stderr)
     return own
-
-
-def note_titles() -> None:
-    """Let stderr say which movie a title that was not exact is taken for, for 20 titles at most."""
-    number = count(1)
-
-    def is_shown(record: logging.LogRecord) -> bool:
-        place = next(number)
-        if place == _MOST_TITLES + 1:
-            record.msg, record.args = "and more titles that were not exact", ()
-        return place <= _MOST_TITLES + 1
-
-    logging.getLogger(search.__name__).filters = [is_shown]

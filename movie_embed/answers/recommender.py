@@ -15,7 +15,7 @@ from movie_embed.answers.own_ratings import ReadsFiles
 from movie_embed.answers.people import Order, People, Together
 from movie_embed.answers.ranking import best_rows, diverse_rows, estimates_drawn, mean_query
 from movie_embed.answers.results import MovieVector, Reason, Recommendations, SimilarUser
-from movie_embed.checks import choose, listed, names, require, whole
+from movie_embed.checks import choose, names, require, whole
 from movie_embed.data.movies import Id
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.saved import SavedEmbeddings
@@ -168,12 +168,6 @@ class Recommender(ReadsFiles):
         together = np.stack([ease.similarities(movie, size) for movie in movies])
         return together if together.any() else None
 
-    def similar_each(
-        self, movies: Movie | Iterable[Movie], k: SupportsIndex = 10, **settings: Any
-    ) -> list[Recommendations]:
-        """Return `similar` for each movie alone, in their order; it takes the same settings."""
-        return [self.similar(movie, k, **settings) for movie in listed(movies)]
-
     def for_user(
         self, user_id: SupportsIndex | str, k: SupportsIndex = 10, **settings: Any
     ) -> Recommendations:
@@ -185,15 +179,6 @@ class Recommender(ReadsFiles):
             The user is unknown, the run saved no users, or a setting is not as described.
         """
         return self.for_people([user_id], k, **settings)
-
-    def for_users(
-        self,
-        user_ids: SupportsIndex | str | Iterable[SupportsIndex | str],
-        k: SupportsIndex = 10,
-        **settings: Any,
-    ) -> list[Recommendations]:
-        """Return `for_user` for each user, in their order; it takes the same settings."""
-        return [self.for_user(user_id, k, **settings) for user_id in listed(user_ids)]
 
     def for_ratings(
         self, ratings: Mapping[Any, float], k: SupportsIndex = 10, **settings: Any
@@ -354,7 +339,7 @@ class Recommender(ReadsFiles):
     ) -> People:
         rated = np.concatenate([each.rows for each in asked])
         spaces = self._space(rated, _ANY), self._space([], filters)
-        return People(asked, self.embeddings, spaces, self._spaces.ease, together)
+        return People(asked, self.embeddings, *spaces, self._spaces.ease, together)
 
     def _rated_by(self, user_id: Any) -> Asked:
         return Asked(*self._spaces.users.ratings_of(self._lookup.user(self._spaces.users, user_id)))

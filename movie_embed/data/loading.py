@@ -25,7 +25,7 @@ from movie_embed.data.tables import Table, given_table, made_local
 from movie_embed.data.titles import read_movies, read_tags
 from movie_embed.data.triples import Counts, Triples, filtered
 from movie_embed.data.values import BadRows
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import atomic_folder, digest_of, read_columns, write_columns
 
 _CACHE_VERSION = 6  # raise it when the same source and settings give other triples
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     """Load the configured data set, from the cache of packed triples where that has it.
 
-    The cache is keyed by the bytes of the source and the settings that shape the result, and
+    The cache is keyed by the bytes of the source and the settings that shape the result. It is
     built under a lock: of runs that start together one builds it and the others wait.
 
     Parameters
@@ -54,7 +54,7 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     MovieEmbedError
         The data set cannot be found, fetched or read, or the threshold leaves nothing.
     """
-    if frame is not None or config.query:  # whether what they hold has changed is not known
+    if frame is not None or config.query:  # whether their content has changed is not known
         kind, given = ("query", _query(config)) if frame is None else ("frame", frame)
         return _read_apart(config, Sources(given_table(kind, given, config)))
     sources = None if config.name == "demo" else _find(config)
@@ -143,10 +143,8 @@ def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples
 def _observed_range(ratings: SortedRatings) -> tuple[float, float]:
     low, high = float(ratings.levels[0]), float(ratings.levels[-1])
     if low == high:
-        raise MovieEmbedError(
-            f"all {sum(ratings.star_counts.values()):,} ratings are {low:g}: give the scale, "
-            "'data.rating_range=[lowest,highest]'"
-        )
+        way = "give the scale, 'data.rating_range=[lowest,highest]'"
+        raise MovieEmbedError(f"every rating is {low:g}: {way}")
     return low, high
 
 
@@ -166,23 +164,21 @@ def _notes(
         yield f"only {named:,} of {len(triples.movies):,} movies have a title"
     yield from ratings.notes
     if observed:
-        yield from _scale_notes(ratings.star_counts)
+        yield from _scale_notes(ratings.levels.tolist(), ratings.level_counts.tolist())
 
 
-def _scale_notes(counts: dict[float, int]) -> Iterator[str]:
+def _scale_notes(levels: list[float], counts: list[int]) -> Iterator[str]:
     """Yield doubts about the scale: an end far off, or so frequent that it is no rating."""
-    values = sorted(counts)
-    if len(values) < 4:
+    if len(levels) < 4:
         return
-    steps = np.diff(values)
-    ends = ((values[0], steps[0], values[1:]), (values[-1], steps[-1], values[:-1]))
-    for value, step, rest in ends:
-        frequent = value <= 0 and counts[value] > sum(counts.values()) / 10
+    steps = np.diff(levels)
+    for end, step, rest in ((0, steps[0], levels[1:]), (-1, steps[-1], levels[:-1])):
+        frequent = levels[end] <= 0 and counts[end] > sum(counts) / 10
         if frequent or step > 2 * np.median(steps):
             yield (
-                f"the scale is {values[0]:g} to {values[-1]:g} because of {counts[value]:,} "
-                f"ratings of {value:g}; if they are none: 'data.rating_range=[{rest[0]:g},"
-                f"{rest[-1]:g}]' data.on_bad_rows=skip"
+                f"the scale is {levels[0]:g} to {levels[-1]:g} because of "
+                f"{plural(counts[end], 'rating')} of {levels[end]:g}; if they are none: "
+                f"'data.rating_range=[{rest[0]:g},{rest[-1]:g}]' data.on_bad_rows=skip"
             )
 
 

@@ -1,9 +1,9 @@
 """A relation of ratings as sorted integers, with every bad row refused or left out.
 
 DuckDB reads the files twice. The first pass collects the distinct texts of users, movies and
-stars: they are few, and whether a row is good is judged on them. Their order gives each a number.
+stars. They are few, and whether a row is good is judged on them. Their order gives each a number.
 The second pass turns each row into one integer of three numbers. No text of a row is kept, so
-memory does not grow with the file; whole numbers, names and UUIDs take one way.
+memory does not grow with the file, and whole numbers, names and UUIDs are read alike.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ _NO_TIME = (
     "is neither seconds nor YYYY-MM-DD HH:MM:SS; data.columns.timestamp=none leaves times aside"
 )
 
-Engine = duckdb.DuckDBPyConnection
 Texts = dict[str, int]  # how many rows have each
 
 
@@ -75,8 +74,8 @@ class SortedRatings:
         rating.
     levels
         The distinct stars by rank, ascending, float32.
-    star_counts
-        How many rows have each value of stars.
+    level_counts
+        How many rows have each level, repeated ratings included.
     notes
         What a user should know of how repeated ratings were told apart.
     """
@@ -85,7 +84,7 @@ class SortedRatings:
     user_ids: NDArray[Any]
     movie_ids: NDArray[Any]
     levels: NDArray[np.float32]
-    star_counts: dict[float, int]
+    level_counts: NDArray[np.int64]
     notes: tuple[str, ...] = ()
 
     @property
@@ -119,25 +118,29 @@ class _Reader:
     """The two passes over one table of ratings; see `sorted_ratings`."""
 
     def __init__(
-        self, table: Table, config: DataConfig, bad_rows: BadRows, scratch: Path, engine: Engine
+        self,
+        table: Table,
+        config: DataConfig,
+        bad_rows: BadRows,
+        scratch: Path,
+        engine: duckdb.DuckDBPyConnection,
     ) -> None:
         quotes = table.quotes and any(map(holds_quotes, table.local))
         self.table = replace(table, quotes=quotes)
         self.paths, self.unit = table.paths, table.unit
-        self.config = config
-        self.bad_rows = bad_rows
-        self.scratch = scratch
-        self.engine = engine
+        self.config, self.bad_rows, self.scratch, self.engine = config, bad_rows, scratch, engine
         self._key = ""  # of a row, in SQL
         self._whole = [False, False]  # whether ids of users and of movies are numbers
 
     def texts(self) -> list[Texts] | None:
         """Return the distinct users, movies and ratings; None if a line is malformed."""
         source, parameters = source_of(self.table, _VALUES)
-        # A quoted field that runs on to the next line swallows that line.
+        # A quote that stays open swallows the next line: its field has a line end in it.
         ends = "contains(everything, chr(10)) OR contains(everything, chr(13))"
         swallowed = f"bool_or({ends})" if self.table.quotes else "false"
-        texts: dict[int, Texts] = {3: {}, 5: {}, 6: {}}  # what `grouping` tells of each
+        # All three columns are grouped in one pass. `grouping` has a bit for each column that a row
+        # of the result is not about, the last column lowest.
+        texts: dict[int, Texts] = {0b011: {}, 0b101: {}, 0b110: {}}
         try:
             found = self.engine.execute(
                 f"""
@@ -148,10 +151,10 @@ class _Reader:
                 parameters,
             )
             while rows := found.fetchmany(_FETCHED):
-                for level, text, number, open_quote in rows:
+                for column, text, number, open_quote in rows:
                     if open_quote:
                         return None
-                    texts[level][text] = number
+                    texts[column][text] = number
         except (duckdb.InvalidInputException, duckdb.ConversionException):
             if self.table.kind != "text":
                 raise
@@ -180,7 +183,7 @@ class _Reader:
         return [*found, off]
 
     def clean(self, faults: list[dict[str, str]]) -> list[Texts]:
-        """Read a copy with the good rows from here on, once the bad ones are settled."""
+        """Settle the bad rows, and read a copy of the good ones from here on."""
         target, texts = self.scratch / "cleaned.csv", [Counter[str]() for _ in _VALUES]
         with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -206,24 +209,21 @@ class _Reader:
         (user_ids, user), (movie_ids, movie) = (self._number(*column) for column in columns)
         spellings = sorted(texts[2], key=as_stars)
         stars = np.array([as_stars(text) for text in spellings], np.float32)
-        levels, ranks = _levels(stars)
-        self._enumerate("rating", spellings)
-        values, places = np.unique(stars, return_inverse=True)
-        rows = [texts[2][text] for text in spellings]
-        counts = np.bincount(places, rows).astype(int).tolist()
+        levels, ranks = np.unique(stars, return_inverse=True)
+        if len(levels) > MAX_LEVELS:
+            raise MovieEmbedError(
+                f"{self.table.path} has {len(levels):,} distinct ratings, and at most "
+                f"{MAX_LEVELS:,} fit: round them, for example with data.query"
+            )
         checked_bits(len(user_ids), len(movie_ids), len(levels), max_bits=64)
         movie_bits, star_bits = bit_width(len(movie_ids)), bit_width(len(levels))
+        self._enumerate("rating", spellings)
         star = "enum_code(rating::ratings)"
         if len(levels) < len(stars):  # 4 and 4.0 are one; a look-up takes as long as all else
             star = f"list_extract({ranks.tolist()}, {star} + 1)"
         self._key = f"(({user} << {movie_bits} | {movie}) << {star_bits} | {star}::UBIGINT)"
-        return SortedRatings(
-            keys=self._keys(sum(counts)),
-            user_ids=user_ids,
-            movie_ids=movie_ids,
-            levels=levels,
-            star_counts=dict(zip(values.tolist(), counts, strict=True)),
-        )
+        counts = np.bincount(ranks, [texts[2][text] for text in spellings]).astype(np.int64)
+        return SortedRatings(self._keys(int(counts.sum())), user_ids, movie_ids, levels, counts)
 
     def _number(self, column: str, texts: Texts, whole: bool) -> tuple[NDArray[Any], str]:
         """Return the ids of a column, ascending, and the place of a row's id among them as SQL."""
@@ -234,11 +234,13 @@ class _Reader:
             return low + np.arange(int(ids[-1]) - low + 1), f"({column}::BIGINT - ({low}))::UBIGINT"
         self._enumerate(column, map(str, ids))
         label = column if plain else _SPELLING[whole].format(column)
+        # A cast to an ENUM fails for a text that it lacks. With `try_cast` the key would be NULL,
+        # which NumPy would show as any number.
         code = f"enum_code(({label})::{column}s)::UBIGINT"
         return np.array(ids, np.int64 if whole else object), code
 
     def _enumerate(self, column: str, labels: Iterable[str]) -> None:
-        """Have the engine number labels by their order."""
+        """Have the engine number labels by their order: an ENUM is a hash table of them."""
         self.engine.register("labels", pd.DataFrame({"label": [*labels]}, dtype=object))
         self.engine.execute(f"CREATE TYPE {column}s AS ENUM (SELECT label FROM labels)")
         self.engine.unregister("labels")
@@ -246,11 +248,9 @@ class _Reader:
     def _keys(self, size: int) -> NDArray[np.uint64]:
         source, parameters = source_of(self.table, _VALUES)
         rows = self.engine.execute(f"SELECT {self._key} AS key FROM {source}", parameters)
-        if size <= self.config.window:
-            keys = np.asarray(rows.fetchnumpy()["key"])
-        else:
-            chunks = (rows.fetch_df_chunk(_FETCHED)["key"].to_numpy() for _ in count())
-            keys = joined(takewhile(len, chunks), np.uint64, self.scratch)
+        chunks = (rows.fetch_df_chunk(_FETCHED)["key"].to_numpy() for _ in count())
+        folder = self.scratch if size > self.config.window else None
+        keys = joined(takewhile(len, chunks), np.uint64, folder)
         if not all(in_threads(lambda part: _ascends(keys, part), blocks(size))):
             keys.sort()
         return keys
@@ -281,7 +281,7 @@ class _Reader:
         ).fetchnumpy()["key"]
         timed = self.engine.sql("SELECT bool_or(isfinite(seconds)) FROM again").fetchall()[0][0]
         self.engine.execute("DROP TABLE again")
-        notes = () if timed else ("of ratings given again the last in the file is kept: no times",)
+        notes = () if timed else ("of repeated ratings the last in the file is kept: no times",)
         return replace(ratings, keys=_without_repeats(ratings, np.asarray(last)), notes=notes)
 
     def _settle_times(self) -> None:
@@ -289,6 +289,7 @@ class _Reader:
         odd = "FROM again WHERE time <> '' AND NOT isfinite(seconds)"
         texts = dict(self.engine.sql(f"SELECT place, time {odd}").fetchall())
         bad_times = BadRows(self.bad_rows.skip)  # the rows themselves are good
+        # A copy of the good rows knows where each was; of other tables the row is where it is.
         rows = walk(self.table, _CLEANED[-2:]) if texts else ()
         for place, (path, number, was) in enumerate(rows, start=1):
             if place in texts:
@@ -296,26 +297,12 @@ class _Reader:
                 problem = f"timestamp {texts[place]!r} {_NO_TIME}"
                 bad_times.note(where, line, problem, self.unit)
         for path in self.paths:
-            bad_times.settle(path, 1, "timestamps that count as missing")
+            bad_times.settle(path, 1, "timestamp", "taken as missing")
         self.engine.execute("UPDATE again SET seconds = '-inf' WHERE NOT isfinite(seconds)")
 
 
-def _levels(stars: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the distinct stars, ascending, and which of them each is.
-
-    Beyond 65,536 distinct stars they are the points of an even grid, and each star the nearest.
-    """
-    distinct, places = np.unique(stars, return_inverse=True)
-    if len(distinct) <= MAX_LEVELS:
-        return distinct, places
-    low, high = float(distinct[0]), float(distinct[-1])
-    nearest = np.rint((distinct.astype(np.float64) - low) / (high - low) * (MAX_LEVELS - 1))
-    grid = np.linspace(low, high, MAX_LEVELS).astype(np.float32)
-    return grid, nearest.astype(np.int64)[places]
-
-
 def _ascends(keys: NDArray[np.uint64], part: slice) -> bool:
-    block = keys[part.start : part.stop + 1]
+    block = keys[part.start : part.stop + 1]  # and the first of the next block
     return bool(np.all(block[1:] >= block[:-1]))
 
 
@@ -334,7 +321,10 @@ def _repeated_pairs(ratings: SortedRatings) -> NDArray[np.uint64]:
 
 
 def _without_repeats(ratings: SortedRatings, chosen: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the keys with one for each pair: of repeated pairs the chosen ones, ascending."""
+    """Return the keys with one for each pair: of repeated pairs the chosen ones, ascending.
+
+    They are written over the keys given, so that no second copy of all ratings is needed.
+    """
     keys, star_bits, end, previous = ratings.keys, np.uint64(ratings.bits[1]), 0, None
     pairs = chosen >> star_bits
     for part in blocks(len(keys)):

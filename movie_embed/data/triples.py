@@ -210,7 +210,7 @@ def filtered(
         movies=_movie_table(*texts, ratings.movie_ids[rated], counts[rated], kept[rated]),
         rating_range=rating_range,
         before=Counts(int(active.sum()), int(rated.sum()), len(keys)),
-        duplicates=sum(ratings.star_counts.values()) - len(keys),
+        duplicates=int(ratings.level_counts.sum()) - len(keys),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from movie_embed.data.movies import Id
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, plural
 
 Limits = tuple[float, float] | None  # lowest and highest star; None: any finite number
 
@@ -99,17 +99,19 @@ class BadRows:
         if self._counts[str(path)] <= _LISTED:
             self._listed[str(path)].append(f"{path}, {unit} {number}: {problem}")
 
-    def settle(self, path: object, good: int, outcome: str = "bad rows left out") -> None:
+    def settle(
+        self, path: object, good: int, noun: str = "bad row", outcome: str = "left out"
+    ) -> None:
         """Leave the bad rows of a file out with a warning, or raise.
 
-        Without any `good` row it is refused in any case; `outcome` is what the warning calls bad
-        rows.
+        A file without any `good` row is refused in any case. The warning calls a bad row by the
+        `noun`, and says the `outcome`.
         """
         bad, told = self._counts.pop(str(path), 0), self._listed.pop(str(path), [])
         if bad > _LISTED:
-            told.append(f"and {bad - _LISTED:,} more bad rows")
+            told.append(f"and {plural(bad - _LISTED, f'more {noun}')}")
         if bad and self.skip and good:
-            _log.warning("%s", "\n".join([f"{path}: {bad:,} {outcome}", *told]))
+            _log.warning("%s", "\n".join([f"{path}: {plural(bad, noun)} {outcome}", *told]))
         elif bad:
             way = "it has no good row" if self.skip else "data.on_bad_rows=skip leaves bad rows out"
             raise MovieEmbedError("\n".join(told) + f"; {way}")
