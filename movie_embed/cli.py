@@ -151,7 +151,7 @@ def _ways(override: str, schema: type, several: bool = False) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0]
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _keys_in(schema: type, prefix: str = "") -> dict[str, str]:

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from running import ROOT, run_script, start
 
+from movie_embed.cli import explain
 from movie_embed.config import DATA_SETS, DataConfig, TrainConfig, register_schemas
 
 QUICK = (
@@ -296,3 +297,7 @@ def test_a_mistake_is_told_before_torch_has_loaded(tmp_path: Path) -> None:
     assert "hydra" in imported
     assert imported.isdisjoint({"torch", "pytorch_lightning", "pandas"})
     assert "error: model.dim=0: must be at least 1" in result.stderr
+
+
+def test_an_error_that_says_nothing_is_named() -> None:
+    assert "not enough memory (MemoryError)" in (explain(MemoryError(), TrainConfig) or "")
