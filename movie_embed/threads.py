@@ -1,4 +1,4 @@
-"""How many threads there may be."""
+"""Threads of BLAS, and forked processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _bounded = threading.RLock()
 
 @contextmanager
 def blas_threads(most: int) -> Iterator[None]:
-    """Let BLAS take so many threads within the block, and as many as before after it.
+    """Limit BLAS to a number of threads within the block.
 
-    The number is the whole process's, so of several Python threads one at a time may set it.
+    The limit is the whole process's, so one Python thread at a time may set it.
     """
     with _bounded, threadpool_limits(most, "blas"):
         yield
 
 
 def is_forked() -> bool:
-    """Whether this process began as a copy of another, which may have used threads."""
+    """Whether this process is a fork of another: the threads of OpenMP did not survive that."""
     return os.getpid() != _imported_by or type(current_process()).__name__ == "ForkProcess"

@@ -54,7 +54,7 @@ InAddress = Annotated[IdText, InPath()]
 
 
 class Answers:
-    """What the routes ask: a Recommender, and what is made from it once.
+    """A Recommender, and the parts of answers that are computed once.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Answers:
             return one_line(error)
 
     def settings(self, asked: Settings) -> dict[str, Any]:
-        """Return what every question may set, as `Recommender` takes it."""
+        """Return the settings of every question, as `Recommender` takes them."""
         filters = Filters(
             asked.genres,
             asked.exclude_genres,
@@ -135,10 +135,10 @@ class Answers:
     async def answer(
         self, ask: Callable[..., Recommendations], asked: Settings, movies: int = _FEW
     ) -> Response:
-        """Return the answer to a question about so many movies.
+        """Return the answer to a question about a number of movies.
 
-        A question that takes a millisecond is answered at once, as a thread would cost as much;
-        others leave the server free meanwhile.
+        A question that takes about a millisecond is answered at once, since a thread would cost as
+        much. Any other goes to a thread, and the server stays free for other requests.
         """
         question = partial(ask, **self.settings(asked))
         small = self.movies.embedded <= _SMALL and asked.k <= _FEW and movies < _FEW
@@ -161,11 +161,11 @@ def create_app(
     Parameters
     ----------
     recommender
-        What answers.
+        The source of all answers.
     run
         Its run folder.
     host
-        The address that it will listen at; requests in other names are refused.
+        The address that the server listens at; requests for other host names are refused.
     """
     app = FastAPI(
         title="movie_embed",
@@ -197,7 +197,7 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
 
     @app.get("/api/health")
     async def health() -> Health:
-        """Say that the server answers, and what it answers from."""
+        """Return the state of the server and a description of its data."""
         return known.health
 
     @app.get("/api/search", response_model=list[Movie])
@@ -253,7 +253,7 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         content: Annotated[bytes, Depends(_body)],
         name: Annotated[str, Query(max_length=200)] = "ratings.csv",
     ) -> ReadFile:
-        """Read a file of somebody's ratings, a service's export or a table; nothing is kept."""
+        """Read somebody's ratings from a service's export or a table; the file is not kept."""
         plain = re.sub(r"[^\w. -]", "_", name.rpartition("/")[2])[-100:].lstrip(".") or "ratings"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / plain

@@ -1,4 +1,4 @@
-"""The map of all movies as the page draws it, and as one file that opens without a server."""
+"""The map of all movies, as JSON for the page and as one file that opens without a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def map_columns(saved: SavedEmbeddings, points: Points) -> dict[str, list[Any]]:
-    """Return what `web.models.MovieMap` describes."""
+    """Return the columns of `web.models.MovieMap`."""
     movies, size = saved.movies, len(points)
     named = [split_genres(text) for text in movies.genres[:size]]
     counts = Counter(genre for genres in named for genre in genres)
@@ -57,7 +57,7 @@ def map_page(saved: SavedEmbeddings, points: Points) -> str:
     parts = {
         "style": (STATIC / "style.css").read_text("utf-8"),
         "map": (STATIC / "map.js").read_text("utf-8").replace("export ", ""),
-        # No title may end the element that it is in.
+        # A title with "</script>" must not end the element.
         "data": _compact(map_columns(saved, points)).replace("<", "\\u003c"),
     }
     page = (STATIC / "map.html").read_text("utf-8")

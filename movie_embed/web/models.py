@@ -1,4 +1,4 @@
-"""What the API takes and returns, typed and bounded; answers are the command line's JSON."""
+"""Requests and responses of the API, typed and bounded; answers are the command line's JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GENRES: Any = Field(default_factory=list, max_length=50)
 
 
 class Settings(BaseModel):
-    """What every question may set, by the names of `recommend.py`."""
+    """Settings of every question, by the names of `recommend.py`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +60,7 @@ class ForRatings(ForUser):
 
 
 class Because(BaseModel):
-    """A movie that speaks for an answer."""
+    """A movie that is a reason for an answer."""
 
     movie_id: MovieKey
     title: str
@@ -102,7 +102,7 @@ class Movie(BaseModel):
 
 
 class MatchedRow(BaseModel):
-    """What one row of a file was taken for."""
+    """The movie that a row of a file was taken for."""
 
     line: int
     title: str
@@ -135,7 +135,7 @@ class MovieMap(BaseModel):
 
 
 class Health(BaseModel):
-    """That the server answers, and what it answers from."""
+    """The state of the server, and a description of its data."""
 
     status: Literal["ok"] = "ok"
     version: str
@@ -148,7 +148,7 @@ class Health(BaseModel):
 
 
 class Failure(BaseModel):
-    """What went wrong, in one line."""
+    """An error in one line."""
 
     error: str
 

@@ -1,4 +1,4 @@
-"""What every request passes before the API sees it: whose host, how large, how slow."""
+"""Checks of every request before the API sees it: host name, size and time."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Refused(Exception):
 
 
 class Guard:
-    """Refuse other hosts' names, and bodies too large or too slow; add headers to every answer.
+    """Refuse other host names and bodies that are too large or slow; add security headers.
 
-    A page elsewhere can let its own name stand for 127.0.0.1, and would then be asked in it; so
-    the names by which this server may be called are checked.
+    DNS rebinding: a foreign page can make its own host name resolve to 127.0.0.1, and its scripts
+    may then read this server's answers. Such requests carry the foreign name, so names are checked.
 
     Parameters
     ----------
     app
-        What answers.
+        The application.
     host
         The address that the server listens at.
     """
@@ -86,7 +86,7 @@ class Guard:
             address = ipaddress.ip_address(name)
         except ValueError:
             return name in own
-        # An address in figures is nobody's name for another.
+        # A numeric address is no name that somebody else could make resolve to this machine.
         return name in own or address.is_loopback or anywhere
 
 
@@ -115,7 +115,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """Return a channel that hands over the body, then what comes after it."""
+    """Return a channel that yields the body, then later messages such as a disconnect."""
     messages: Iterable[Message] = iter([{"type": "http.request", "body": body}])
 
     async def received() -> Message:

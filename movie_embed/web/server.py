@@ -29,7 +29,7 @@ def serve(config: ServeConfig) -> None:
         There is no trained model, or the address cannot be had.
     """
     run = folder_of(Path(config.run)).resolve()
-    # How the workers, which are new processes, know what they serve.
+    # Workers are new processes: they find the run and the host in their environment.
     os.environ |= {_RUN: str(run), _HOST: config.host}
     _check_free(config)
     alone = config.workers == 1
@@ -59,7 +59,7 @@ def _from_environment() -> FastAPI:
 
 
 def _check_free(config: ServeConfig) -> None:
-    """Refuse an address that cannot be had, in one line; uvicorn would tell it in several."""
+    """Refuse an address that is taken or not ours in one line; uvicorn would print several."""
     try:
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
