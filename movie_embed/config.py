@@ -320,9 +320,10 @@ class RecommendConfig(Checked):
         if vectors and not about_movies:
             raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
         for key in ("movie_id", "user_id"):
-            value = getattr(self, key)
-            known = all(isinstance(e, str) or as_whole(e) is not None for e in listed(value))
-            require(known and value != [], key, value, f"an id or a list: '{key}=[1,4896]'")
+            ids = listed(getattr(self, key))
+            known = all(isinstance(each, str) or as_whole(each) is not None for each in ids)
+            fits = known and getattr(self, key) != []
+            require(fits, key, getattr(self, key), f"an id or a list: '{key}=[1,4896]'")
         if about_movies + len(given & {"user_id", "ratings", "rate"}) != 1:
             raise MovieEmbedError(
                 'ask one thing: movie="toy story", movie_id=1, user_id=123, ratings=my.csv or '
@@ -333,19 +334,17 @@ class RecommendConfig(Checked):
             (given - named, not vectors, "with show=vector"),
             ({"new_genres"}, self.new_movie, "unless new_movie is given"),
             ({"scale", "columns", "rated_by"}, files, "unless ratings is given"),
+            ({"show"}, files or self.show != "matches", "unless ratings is given"),
             ({"order", "together"}, not about_movies, "where a movie is asked about"),
             (_OF_MOVIES, about_movies, "unless a movie is asked about"),
         ):
             for key in sorted(given & keys if not fit else ()):
                 require(False, key, getattr(self, key), f"left out {why}")
-        require(
-            files or self.show != "matches", "show", "matches", "left out unless ratings is given"
-        )
         lists = self.show == "answers" or self.format != "letterboxd"
         require(lists, "format", self.format, f"table, json or csv with show={self.show}")
-        self.movie, self.ratings = (list(map(str, listed(v))) for v in (self.movie, self.ratings))
-        self.movie_id, self.not_like = listed(self.movie_id), listed(self.not_like)
-        self.user_id = listed(self.user_id)
+        for key in ("movie", "ratings", "movie_id", "user_id", "not_like"):
+            setattr(self, key, listed(getattr(self, key)))
+        self.movie, self.ratings = list(map(str, self.movie)), list(map(str, self.ratings))
 
 
 @dataclass

@@ -67,33 +67,21 @@ class Filters:
 
 
 class Catalogue:
-    """Genres and years of a table of movies, parsed when a filter first asks.
-
-    Parameters
-    ----------
-    movies
-        The table.
-    """
+    """Genres and years of a table of movies, parsed when a filter first asks."""
 
     def __init__(self, movies: MovieTable) -> None:
         self.movies = movies
 
     def allowed(self, filters: Filters) -> Mask:
-        """Return which movies pass, shape (movies with vectors,).
-
-        Raises
-        ------
-        MovieEmbedError
-            A genre is unknown.
-        """
+        """Return which movies pass, shape (movies with vectors,); a genre may be unknown."""
         size = len(self.movies) if filters.include_rare else self.movies.embedded
         mask: Mask = self.movies.rating_counts[:size] >= filters.min_count
         if filters.genres:
             mask &= self._any_of(filters.genres)[:size]
         if filters.exclude_genres:
             mask &= ~self._any_of(filters.exclude_genres)[:size]
-        if years := _first_and_last(filters.years):
-            first, last = years
+        if filters.years is not None:
+            first, last = listed(filters.years)
             mask &= (self._years[:size] >= first) & (self._years[:size] <= last)
         return mask
 
@@ -106,13 +94,7 @@ class Catalogue:
         return reduce(np.logical_or, (self.masks[self.genre(genre)] for genre in genres))
 
     def genre(self, genre: str) -> str:
-        """Return a genre as the data set writes it, from any case of letters.
-
-        Raises
-        ------
-        MovieEmbedError
-            There is no such genre.
-        """
+        """Return a genre as the data set writes it, from any case of letters, or raise."""
         known = {name.casefold(): name for name in self.genre_names}
         if genre.casefold() not in known:
             near = did_you_mean(genre.casefold(), known) or f": one of {', '.join(known.values())}"
@@ -136,16 +118,15 @@ class Catalogue:
 
 
 def _first_and_last(years: Any) -> tuple[int, int] | None:
+    """Return the first and the last year of ``1990``, ``(1990, 2005)`` or ``"1990-2005"``."""
     if years is None:
         return None
     given = years.split("-") if isinstance(years, str) else listed(years)
     found = [int(y) if isinstance(y, str) and y.strip().isdecimal() else as_whole(y) for y in given]
-    first, last = found[0] if found else None, found[-1] if found else None
-    fits = first is not None and last is not None and len(found) <= 2 and first <= last
+    ends = [year for year in found if year is not None]
+    fits = len(ends) == len(found) and len(ends) in (1, 2) and ends[0] <= ends[-1]
     require(fits, "years", years, "a year, or the first and the last: years=1990-2005")
-    assert first is not None
-    assert last is not None
-    return first, last
+    return ends[0], ends[-1]
 
 
 def checked_shape(

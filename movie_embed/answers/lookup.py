@@ -39,13 +39,7 @@ class Asked(NamedTuple):
 
 
 class Lookup:
-    """Find movies by id or title, and name them.
-
-    Parameters
-    ----------
-    embeddings
-        The saved embeddings.
-    """
+    """Find movies and users by what people name, and name them."""
 
     def __init__(self, embeddings: SavedEmbeddings) -> None:
         self.embeddings = embeddings
@@ -64,13 +58,7 @@ class Lookup:
         return Matcher(self)
 
     def row(self, movie: Movie) -> int:
-        """Return the row of an id or a title.
-
-        Raises
-        ------
-        MovieEmbedError
-            The id is unknown, or the title does not name one movie clearly.
-        """
+        """Return the row of an id or a title, or raise with the nearest ones."""
         if isinstance(movie, str):
             return self.titles.row(movie)
         movie_id = movie.id if isinstance(movie, MovieId) else whole("movie_id", movie)
@@ -89,13 +77,7 @@ class Lookup:
         return [self.row(movie) for movie in given]
 
     def user(self, users: UserEmbeddings, user_id: SupportsIndex | str) -> int:
-        """Return the row of a user.
-
-        Raises
-        ------
-        MovieEmbedError
-            There is no such user.
-        """
+        """Return the row of a user, or raise with the nearest ids."""
         text = isinstance(user_id, str) and users.ids.dtype == object
         wanted = as_ids_are(users.ids, str(user_id) if text else whole("user_id", user_id))
         found = np.flatnonzero(users.ids == wanted)
@@ -108,13 +90,11 @@ class Lookup:
         return int(found[0])
 
     def rated(self, ratings: Mapping[Any, float]) -> Asked:
-        """Return the rows and stars of somebody's ratings, a dict or Series, checked.
+        """Return the rows and stars of somebody's ratings, a dict or Series, once they are checked.
 
-        Raises
-        ------
-        MovieEmbedError
-            A movie is unknown or rated twice, or stars are off the scale.
+        A movie may be unknown or rated twice, or stars may be off the scale: then it raises.
         """
+        low, high = self.embeddings.rating_range
         by_movie = hasattr(ratings, "items")
         require(by_movie, "ratings", ratings, "stars by movie: {1: 5, 4896: 3.5}, or a Series")
         stars_of: dict[int, float] = {}
@@ -123,18 +103,13 @@ class Lookup:
             row = self.row(movie)
             if row in stars_of:
                 raise MovieEmbedError(f"{self.name(row)} is rated twice")
-            stars_of[row] = self._checked_stars(row, stars)
+            if not low <= stars <= high:
+                told = f"{stars:g} stars are off the scale, {low:g} to {high:g}"
+                raise MovieEmbedError(f"{self.name(row)}: {told}")
+            stars_of[row] = stars
         return Asked(
             np.array(list(stars_of), np.intp), np.array(list(stars_of.values()), np.float32)
         )
-
-    def _checked_stars(self, row: int, stars: float) -> float:
-        low, high = self.embeddings.rating_range
-        if not low <= stars <= high:
-            raise MovieEmbedError(
-                f"{self.name(row)}: {stars:g} stars are off the scale, {low:g} to {high:g}"
-            )
-        return stars
 
     def name(self, row: int) -> str:
         """Return a title with its year, or the id where there is none."""
@@ -160,31 +135,30 @@ class Lookup:
         reasons: Sequence[tuple[Reason, ...]] | None = None,
     ) -> Recommendations:
         """Return the answers of table rows, best first, with a column of numbers each."""
-        columns = zip(*(column.tolist() for column in numbers.values()), strict=True)
+        columns = {name: column.tolist() for name, column in numbers.items()}
         return Recommendations(
-            self._answer(rank, row, dict(zip(numbers, values, strict=True)), why)
-            for rank, (row, values, why) in enumerate(
-                zip(rows.tolist(), columns, reasons or [()] * len(rows), strict=True), start=1
+            Recommendation(
+                rank=place + 1,
+                **self.described(row),
+                reasons=reasons[place] if reasons else (),
+                **{name: column[place] for name, column in columns.items()},
             )
+            for place, row in enumerate(rows.tolist())
         )
 
-    def _answer(
-        self, rank: int, row: int, numbers: dict[str, Any], reasons: tuple[Reason, ...]
-    ) -> Recommendation:
+    def described(self, row: int) -> dict[str, Any]:
+        """Return what answers and the page say of a movie, by the names of `Recommendation`."""
         title, year = split_year(self.movies.titles[row])
         movie_id = self.movies.ids.item(row)
-        return Recommendation(
-            rank=rank,
-            movie_id=movie_id,
-            title=title or f"movie {movie_id}",
-            year=year,
-            genres=split_genres(self.movies.genres[row]),
-            from_content=row >= self.movies.embedded,
-            reasons=reasons,
-            imdb_id=self.movies.imdb_id(row),
-            tmdb_id=self.movies.tmdb_id(row),
-            **numbers,
-        )
+        return {
+            "movie_id": movie_id,
+            "title": title or f"movie {movie_id}",
+            "year": year,
+            "genres": split_genres(self.movies.genres[row]),
+            "from_content": row >= self.movies.embedded,
+            "imdb_id": self.movies.imdb_id(row),
+            "tmdb_id": self.movies.tmdb_id(row),
+        }
 
     def reason(self, row: int, other: int, **numbers: float) -> Reason:
         """Return why a row is an answer: the row that speaks for it, and the numbers of that."""

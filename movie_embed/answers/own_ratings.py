@@ -68,7 +68,7 @@ class OwnMovies(list[MovieId]):
 class ReadsFiles:
     """The part of `Recommender` that reads somebody's files."""
 
-    _lookup: Lookup
+    lookup: Lookup
 
     def read_ratings(
         self,
@@ -103,7 +103,7 @@ class ReadsFiles:
         from movie_embed.answers.own_reading import Reading, of_one
 
         file = read_own_file(Path(path), columns or {}, "ratings")
-        return Reading(self._lookup, of_one(file, rated_by)).ratings(scale)
+        return Reading(self.lookup, of_one(file, rated_by)).ratings(scale)
 
     def read_movies(
         self, path: str | Path, *, seen: bool = False, columns: Mapping[str, str] | None = None
@@ -126,4 +126,4 @@ class ReadsFiles:
         from movie_embed.answers.own_reading import Reading
 
         file = read_own_file(Path(path), columns or {}, "watched" if seen else "watchlist")
-        return Reading(self._lookup, file).listed()
+        return Reading(self.lookup, file).listed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from movie_embed.answers.filters import Filters
@@ -48,30 +49,24 @@ def answer(config: RecommendConfig) -> str:
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
     """Return what was asked, in words, and the answers."""
-    settings: dict[str, Any] = {
-        "filters": Filters(
-            config.genres,
-            config.exclude_genres,
-            config.years,
-            config.min_count,
-            config.include_rare,
-            config.among and _noted(recommender.read_movies(config.among)),
-            config.exclude and _noted(recommender.read_movies(config.exclude, seen=True)),
-        ),
-        "diversity": config.diversity,
-        "explain": config.explain,
-    }
+    filters = {each.name: getattr(config, each.name) for each in fields(Filters)}
+    for name, seen in (("among", False), ("exclude", True)):
+        if filters[name]:
+            filters[name] = _noted(recommender.read_movies(filters[name], seen=seen))
+    settings = {"filters": Filters(**filters), **_given(config, "diversity", "explain")}
     if config.user_id or config.ratings or config.rate is not None:
         people = config.user_id or _own_ratings(recommender, config) or [config.rate]
-        for name in ("order", "together"):
-            settings[name] = getattr(config, name)
+        settings |= _given(config, "order", "together")
         answers = recommender.for_people(people, config.k, **settings)
         return _of_whom(config, people), answers
     recommender, movies = asked_movies(recommender, config)
-    for name in ("combine", "metric", "weights", "not_like"):
-        settings[name] = getattr(config, name)
+    settings |= _given(config, "combine", "metric", "weights", "not_like")
     answers = recommender.similar(movies, config.k, **settings)
     return " and ".join(recommender.title(movie) for movie in movies), answers
+
+
+def _given(config: RecommendConfig, *names: str) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in names}
 
 
 def _own_ratings(recommender: Recommender, config: RecommendConfig) -> list[OwnRatings]:

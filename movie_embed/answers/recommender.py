@@ -48,7 +48,7 @@ class Recommender(ReadsFiles):
     def __init__(self, embeddings: SavedEmbeddings, run: Path | None = None) -> None:
         self.embeddings = embeddings
         self._spaces = Spaces(embeddings, run)
-        self._lookup = Lookup(embeddings)
+        self.lookup = Lookup(embeddings)
         self._catalogue = Catalogue(embeddings.movies)
 
     @classmethod
@@ -120,14 +120,14 @@ class Recommender(ReadsFiles):
         choose("combine", combine, get_args(Combine))
         metric = metric or ("mixed" if self._spaces.ease else "cosine")
         choose("metric", metric, get_args(Metric))
-        liked, disliked = self._lookup.rows(movies), self._lookup.rows(not_like)
+        liked, disliked = self.lookup.rows(movies), self.lookup.rows(not_like)
         if not liked:
             raise MovieEmbedError("name at least one movie")
         for row in set(liked) & set(disliked):
-            raise MovieEmbedError(f"{self._lookup.name(row)} is both liked and disliked")
+            raise MovieEmbedError(f"{self.lookup.name(row)} is both liked and disliked")
         space = self._space([*liked, *disliked], filters)
         for row in [*liked, *disliked]:
-            space.require_direction(row, self._lookup.name(row))
+            space.require_direction(row, self.lookup.name(row))
         allowed = self._allowed([*liked, *disliked], filters)
         allowed &= space.directed[: len(allowed)]
         tables = {"dot": space.vectors, "cosine": space.unit}
@@ -156,7 +156,7 @@ class Recommender(ReadsFiles):
         rows = diverse_rows(scores, allowed, k, space.unit, diversity)
         label = "dot_product" if metric == "dot" else "similarity"
         reasons = self._nearest(rows, np.array(liked)) if explain else None
-        return self._lookup.answers(rows, {label: scores[rows]}, reasons)
+        return self.lookup.answers(rows, {label: scores[rows]}, reasons)
 
     def _together(self, movies: Sequence[int], size: int) -> NDArray[np.float32] | None:
         """Return `Ease.similarities` of some movies, shape (movies, size); None if it has none."""
@@ -240,7 +240,7 @@ class Recommender(ReadsFiles):
         """
         k, diversity = checked_shape(k, filters, diversity, explain)
         asked = [
-            self._lookup.rated(each) if hasattr(each, "items") else self._rated_by(each)
+            self.lookup.rated(each) if hasattr(each, "items") else self._rated_by(each)
             for each in people
         ]
         require(bool(asked), "people", people, "at least one user id or ratings")
@@ -250,9 +250,7 @@ class Recommender(ReadsFiles):
         rows = diverse_rows(scores, allowed, k, group.space.unit, diversity)
         numbers = {} if group.match is None else {"match": group.match[rows]}
         reasons = self._main_parts(rows, group, order) if explain else None
-        return self._lookup.answers(
-            rows, {**numbers, "predicted_stars": group.stars[rows]}, reasons
-        )
+        return self.lookup.answers(rows, {**numbers, "predicted_stars": group.stars[rows]}, reasons)
 
     def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).
@@ -264,7 +262,7 @@ class Recommender(ReadsFiles):
         MovieEmbedError
             As `for_ratings`.
         """
-        fitted: NDArray[np.float64] = self._people([self._lookup.rated(ratings)], _ANY).fitted[0]
+        fitted: NDArray[np.float64] = self._people([self.lookup.rated(ratings)], _ANY).fitted[0]
         return fitted
 
     def similar_users(
@@ -277,7 +275,7 @@ class Recommender(ReadsFiles):
         MovieEmbedError
             The user is unknown or without direction, or the run saved no users.
         """
-        user, space = self._lookup.user(self._spaces.users, user_id), self._spaces.of_users
+        user, space = self.lookup.user(self._spaces.users, user_id), self._spaces.of_users
         space.require_direction(user, f"user_id={user_id}")
         similarities = cosines(space.unit, space.unit[user])
         allowed = space.directed & (np.arange(len(space.unit)) != user)
@@ -316,22 +314,22 @@ class Recommender(ReadsFiles):
 
     def vector(self, movie: Movie) -> MovieVector:
         """Return a known movie's vector, raw and normalised (paper, section III.F)."""
-        row = self._lookup.row(movie)
+        row = self.lookup.row(movie)
         space = self._space([row])
         return MovieVector(
             movie_id=self.embeddings.movies.ids.item(row),
-            title=self._lookup.description(row),
+            title=self.lookup.description(row),
             vector=space.vectors[row],
             normalised=space.unit[row],
         )
 
     def title(self, movie: Movie) -> str:
         """Return a movie's title with its year, and that its vector is from content if it is."""
-        return self._lookup.description(self._lookup.row(movie))
+        return self.lookup.description(self.lookup.row(movie))
 
     def movie_id(self, title: str) -> Id:
         """Return the id of a title; see `TitleSearch.row` for how and for errors."""
-        movie_id: Id = self.embeddings.movies.ids.item(self._lookup.row(title))
+        movie_id: Id = self.embeddings.movies.ids.item(self.lookup.row(title))
         return movie_id
 
     def _people(
@@ -342,7 +340,7 @@ class Recommender(ReadsFiles):
         return People(asked, self.embeddings, *spaces, self._spaces.ease, together)
 
     def _rated_by(self, user_id: Any) -> Asked:
-        return Asked(*self._spaces.users.ratings_of(self._lookup.user(self._spaces.users, user_id)))
+        return Asked(*self._spaces.users.ratings_of(self.lookup.user(self._spaces.users, user_id)))
 
     def _nearest(self, rows: Rows, liked: Rows) -> list[tuple[Reason, ...]]:
         """Return for each answer the movie asked about that is nearest to it by cosine."""
@@ -351,7 +349,7 @@ class Recommender(ReadsFiles):
         found = zip(rows.tolist(), alike.argmax(axis=1), alike.max(axis=1).tolist(), strict=True)
         # A vector without direction is nearest to nothing.
         return [
-            (self._lookup.reason(row, int(liked[near]), similarity=cosine),) if cosine else ()
+            (self.lookup.reason(row, int(liked[near]), similarity=cosine),) if cosine else ()
             for row, near, cosine in found
         ]
 
@@ -362,7 +360,7 @@ class Recommender(ReadsFiles):
         rated, stars, shares = people.shares(rows, order)
         return [
             tuple(
-                self._lookup.reason(row, int(rated[i]), stars=float(stars[i]), share=float(mine[i]))
+                self.lookup.reason(row, int(rated[i]), stars=float(stars[i]), share=float(mine[i]))
                 for i in np.argsort(-mine, kind="stable")[:_MOST_REASONS]
                 if mine[i] > 0
             )
@@ -372,8 +370,8 @@ class Recommender(ReadsFiles):
     def _allowed(self, excluded: Sequence[int] | Rows, filters: Filters) -> NDArray[np.bool_]:
         allowed = self._catalogue.allowed(filters)
         if filters.among is not None:
-            allowed &= np.isin(np.arange(len(allowed)), self._lookup.rows(filters.among))
-        rows = np.append(excluded, self._lookup.rows(filters.exclude)).astype(np.intp)
+            allowed &= np.isin(np.arange(len(allowed)), self.lookup.rows(filters.among))
+        rows = np.append(excluded, self.lookup.rows(filters.exclude)).astype(np.intp)
         allowed[rows[rows < len(allowed)]] = False
         return allowed
 

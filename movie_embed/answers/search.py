@@ -28,12 +28,7 @@ class TitleSearch:
     """Find movies by title: exact, by words in any order, or misspelt.
 
     Articles, accents, case and punctuation do not count, titles in brackets are titles too, and
-    Roman numerals are numbers.
-
-    Parameters
-    ----------
-    movies
-        The table; movies with learned vectors go before those without of the same name.
+    Roman numerals are numbers. Movies with learned vectors go before others of the same name.
     """
 
     def __init__(self, movies: MovieTable) -> None:
@@ -42,13 +37,10 @@ class TitleSearch:
     def row(self, text: str) -> int:
         """Return the row of the one movie that a title means.
 
-        Parameters
-        ----------
-        text
-            A title or words of it in any order, ``"the matrix"``, ``"Matrix, The (1999)"``,
-            ``"lord of rings fellowship"``, else one with a few wrong letters, ``"incpetion"``. A
-            year behind it, in brackets or not, tells namesakes apart. A title that is not exact
-            is logged as a warning with the one it is taken for.
+        It is a title or words of it in any order, ``"the matrix"``, ``"Matrix, The (1999)"``,
+        ``"lord of rings fellowship"``, else one with a few wrong letters, ``"incpetion"``. A year
+        behind it, in brackets or not, tells namesakes apart. A title that is not exact is logged as
+        a warning with the one it is taken for.
 
         Raises
         ------

@@ -12,13 +12,7 @@ from movie_embed.data.names import simplified, title_key
 
 
 class Suggestions:
-    """Movies whose titles have words that begin as those typed, the most rated first.
-
-    Parameters
-    ----------
-    movies
-        The table.
-    """
+    """Movies whose titles have words that begin as those typed, the most rated first."""
 
     def __init__(self, movies: MovieTable) -> None:
         self._search = TitleSearch(movies)

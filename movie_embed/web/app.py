@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -28,7 +28,7 @@ from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import Recommendations
 from movie_embed.answers.suggest import Suggestions
-from movie_embed.data.movies import Id, split_genres, split_year
+from movie_embed.data.movies import Id, split_year
 from movie_embed.errors import MovieEmbedError
 from movie_embed.web.map import map_json
 from movie_embed.web.models import (
@@ -97,21 +97,11 @@ class Answers:
 
     def settings(self, asked: Settings) -> dict[str, Any]:
         """Return the settings of every question, as `Recommender` takes them."""
-        filters = Filters(
-            asked.genres,
-            asked.exclude_genres,
-            asked.years,
-            asked.min_count,
-            asked.include_rare,
-            self.ids(asked.among) or None,
-            self.ids(asked.exclude),
-        )
-        return {
-            "k": asked.k,
-            "filters": filters,
-            "diversity": asked.diversity,
-            "explain": asked.explain,
-        }
+        filters = {each.name: getattr(asked, each.name) for each in fields(Filters)}
+        filters["among"] = self.ids(asked.among) or None
+        filters["exclude"] = self.ids(asked.exclude)
+        others = {name: getattr(asked, name) for name in ("k", "diversity", "explain")}
+        return {"filters": Filters(**filters), **others}
 
     def stars(self, ratings: Mapping[str, float]) -> dict[MovieId, float]:
         """Return somebody's ratings, as `Recommender` takes them."""
@@ -119,18 +109,8 @@ class Answers:
 
     def movie(self, row: int) -> dict[str, Any]:
         """Return one row of the table."""
-        title, year = split_year(self.movies.titles[row])
-        movie_id = self.movies.ids.item(row)
-        return {
-            "movie_id": movie_id,
-            "title": title or f"movie {movie_id}",
-            "year": year,
-            "genres": split_genres(self.movies.genres[row]),
-            "ratings": int(self.movies.rating_counts[row]),
-            "from_content": row >= self.movies.embedded,
-            "imdb_id": self.movies.imdb_id(row),
-            "tmdb_id": self.movies.tmdb_id(row),
-        }
+        ratings = int(self.movies.rating_counts[row])
+        return {**self.recommender.lookup.described(row), "ratings": ratings}
 
     async def answer(
         self, ask: Callable[..., Recommendations], asked: Settings, movies: int = _FEW
