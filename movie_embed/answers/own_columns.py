@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from movie_embed.data.lines import Fields
@@ -14,7 +14,7 @@ from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 Columns = Mapping[str, str]  # names of unusual columns by meaning, a key of `_NAMES`
 
 _IMDB_ID = re.compile(r"\btt(\d{5,12})\b")
-YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
+_YEAR = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
 _SERIES = re.compile(
     r"^tv$|^ova$|episod|odcinek|seri[ea]|show|season|staffel|saison|sezon|temporada|podcast|game"
     r"|videospiel|videojuego|videogioco|^jeu"
@@ -44,12 +44,11 @@ _MINE = re.compile(
     r"(my|your|users?|personal|own)(rating|rated|score|stars?|vote|grade)s?"
     r"|mojaocena|minote|manote|meinebewertung|mivoto|minota|tunota|ilmiovoto|个人评分|我的评分"
 )
-_SCALED = re.compile(r"(.*?)(?:outof|of|[01]to|05to|[01])?(5|10|100)")  # Rating (out of 5)
 _THUMBS = re.compile(r"thumbs?(value|up|down)?s?|likes?|liked|reaction")
 
 
 class Source(NamedTuple):
-    """A service: its name, the columns that tell it, its highest rating, and if it has no halves.
+    """A service: its name, the columns that tell it, and its highest rating.
 
     Each text in `columns` is a set of columns, of which all must be there.
     """
@@ -57,17 +56,16 @@ class Source(NamedTuple):
     name: str = ""
     columns: tuple[str, ...] = ()
     top: float | None = None
-    whole: bool = False
 
 
 _UNKNOWN = Source()
 _SOURCES = (
     Source("Letterboxd", ("letterboxduri",), 5),
-    Source("Simkl", ("simklid", "simkl"), 10, whole=True),
-    Source("Trakt", ("traktid", "trakt slug"), 10, whole=True),
-    Source("IMDb", ("const",), 10, whole=True),
+    Source("Simkl", ("simklid", "simkl"), 10),
+    Source("Trakt", ("traktid", "trakt slug"), 10),
+    Source("IMDb", ("const",), 10),
     Source("TMDB", ("tmdbid yourrating", "accountrating"), 10),
-    Source("Filmweb", ("uservote pltitle", "uservote originaltitle"), 10, whole=True),
+    Source("Filmweb", ("uservote pltitle", "uservote originaltitle"), 10),
     Source("Criticker", ("filmname score",), 100),
     Source("MovieLens", ("movieid averagerating", "userid movieid rating timestamp"), 5),
 )
@@ -98,7 +96,7 @@ class OwnRow:
     place: int | None = None  # in the table of movies
     guessed: bool = False  # among namesakes
     against: bool = False  # whether the title decided against an id
-    stars: float | None = None  # on the scale of the run
+    stars: float = 0.0  # as the file has it, then on the scale of the run
 
     def __str__(self) -> str:
         year = f" ({self.year})" if self.year and str(self.year) not in self.title else ""
@@ -117,21 +115,17 @@ class OwnFile:
         The file's name, for messages, and its movies.
     source
         Who wrote it; without a name where that is not known.
-    rating, top
-        The name of the column of ratings, ``""`` where there is none, and the scale in that name.
+    rating
+        The name of the column of ratings, ``""`` where there is none.
     unit
         What rows are counted by.
-    notes
-        What a reader should know of how the file was read.
     """
 
     name: str
     rows: list[OwnRow]
     source: Source = _UNKNOWN
     rating: str = ""
-    top: float | None = None
     unit: str = "line"
-    notes: tuple[str, ...] = ()
 
 
 def own_file(
@@ -141,7 +135,6 @@ def own_file(
     columns: Columns,
     rated: bool,
     unit: str = "line",
-    notes: tuple[str, ...] = (),
 ) -> OwnFile:
     """Return the numbered rows of a table below its header; `rated` if it must have ratings.
 
@@ -161,15 +154,9 @@ def own_file(
     else:
         roles.pop("rating", None)
     rows = [_row(number, fields, roles, len(header)) for number, fields in table]
-    if "movie" not in roles and "title" in roles and plain[roles["title"]] in ("movie", "film"):
-        rows = _numbered(rows)
     found = (s for s in _SOURCES if any({*each.split()} <= {*plain} for each in s.columns))
-    file = OwnFile(name, rows, next(found, _UNKNOWN), unit=unit, notes=notes)
-    if not rated:
-        return file
-    scaled = _SCALED.fullmatch(plain[roles["rating"]])
-    top = float(scaled[2]) if scaled else None
-    return replace(file, rating=header[roles["rating"]], top=top)
+    rating = header[roles["rating"]] if rated else ""
+    return OwnFile(name, rows, next(found, _UNKNOWN), rating, unit)
 
 
 def plain_name(column: str) -> str:
@@ -212,11 +199,10 @@ def _rating_place(
     plain = [plain_name(column) for column in header]
     if given := columns.get("rating"):
         return plain.index(plain_name(given))
-    bases = [scaled[1] if (scaled := _SCALED.fullmatch(each)) else each for each in plain]
-    places = [n for n, each in enumerate(bases) if _MINE.fullmatch(each)]
+    places = [n for n, each in enumerate(plain) if _MINE.fullmatch(each)]
     if "const" in plain:  # IMDb calls the column of somebody else "NAME rated"
         places += [n for n, each in enumerate(plain) if re.fullmatch(r"(?!date).+rated", each)]
-    places += [bases.index(each) for each in _NAMES["rating"].split() if each in bases]
+    places += [plain.index(each) for each in _NAMES["rating"].split() if each in plain]
     rows = [fields for _, fields in table if isinstance(fields, list)]
     filled = any("".join(row[place : place + 1]).strip() for place in places[:1] for row in rows)
     thumbs = [column for column in header if _THUMBS.fullmatch(plain_name(column))]
@@ -238,8 +224,8 @@ def _no_column(name: str, header: Sequence[str], role: str, what: str) -> MovieE
     near, shown = did_you_mean(role, header), _shown(header)
     list_way = "; among= and exclude= take movies without ratings" if role == "rating" else ""
     return MovieEmbedError(
-        f"{name} has no column of {what}: its columns are {shown}{near} (columns.{role}= names "
-        f"one{list_way})"
+        f"{name} has no column of {what}: its columns are named {shown}{near} "
+        f"(columns.{role}= names one{list_way})"
     )
 
 
@@ -258,7 +244,7 @@ def _row(number: int, row: Fields, roles: Mapping[str, int], width: int) -> OwnR
     imdb = next(filter(None, map(_IMDB_ID.search, (url, movie, title))), None)
     imdb = imdb or re.fullmatch(r"(\d{5,12})(?:\.0)?", url)  # "imdb" may hold IMDb's stars
     tmdb = re.fullmatch(r"(\d{1,12})(?:\.0)?", value("tmdb"))
-    year = YEAR.search(value("year"))
+    year = _YEAR.search(value("year"))
     series = _SERIES.search(plain_name(value("kind"))) or value("episode")
     return OwnRow(
         line=number,
@@ -276,13 +262,6 @@ def _row(number: int, row: Fields, roles: Mapping[str, int], width: int) -> OwnR
     )
 
 
-def _numbered(rows: list[OwnRow]) -> list[OwnRow]:
-    """Return rows whose column "movie" holds ids: whole numbers only."""
-    if not all(re.fullmatch(r"\d+(\.0)?|", row.title) for row in rows):
-        return rows
-    return [replace(row, movie=row.title.removesuffix(".0"), title="") for row in rows]
-
-
 def _moment(text: str) -> str:
     """Return a date as text that can be compared; none of an order of its own, as 12/31/2024."""
     if re.fullmatch(r"[0-9]{1,20}", text):
@@ -290,26 +269,7 @@ def _moment(text: str) -> str:
     return text if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else ""
 
 
-_NUMBER = r"([+-]?[0-9]{1,9}(?:[.,][0-9]{1,9})?)"
-_OF = re.compile(rf"{_NUMBER}\s*(?:/|out of|of|von|sur|su|de)\s*{_NUMBER}(?:\s*stars?)?", re.I)
-_PLAIN = re.compile(rf"{_NUMBER}\s*(?:stars?|points?|pts\.?|★|⭐)?", re.I)
-
-
-def rating_of(text: str) -> tuple[float, float | None] | None:
-    """Return a rating, and the scale that it names: ``4,5``, ``4.5/5``, ``90%``, ``★★★★½``."""
-    text = text.replace("\ufe0f", "").strip()
-    if found := _OF.fullmatch(text):
-        value, top = _float(found[1]), _float(found[2])
-        return (value, top) if top >= 3 else None
-    if found := _PLAIN.fullmatch(text):
-        return _float(found[1]), None
-    if found := re.fullmatch(rf"{_NUMBER}\s*%", text):
-        return _float(found[1]), 100.0
-    if re.fullmatch(r"[★⭐☆✩]*½?☆*", text) and text:
-        full = text.count("★") + text.count("⭐") + text.count("½") / 2
-        return full, 5.0
-    return None
-
-
-def _float(text: str) -> float:
-    return float(text.replace(",", "."))
+def rating_of(text: str) -> float | None:
+    """Return a rating, ``4.5`` or ``4,5``; None if the text is no number."""
+    number = re.fullmatch(r"[+-]?[0-9]{1,9}([.,][0-9]{1,9})?", text)
+    return float(text.replace(",", ".")) if number else None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from movie_embed.answers.own_columns import YEAR, Columns, OwnFile, own_file, rating_of, roles_in
+from movie_embed.answers.own_columns import Columns, OwnFile, own_file, roles_in
 from movie_embed.data.lines import Fields, quoted_rows, split_line
 from movie_embed.errors import MovieEmbedError
 
@@ -194,9 +194,6 @@ def _text_file(name: str, text: str, columns: Columns, rated: bool) -> OwnFile:
     header = table[0][1] if isinstance(table[0][1], list) else lines[first].split(delimiter)
     if not rated and not roles_in(header, columns):
         return own_file(name, ["title", "year"], _plain(lines), columns, rated)
-    if rated and not roles_in(header, columns) and (bare := _bare_header(table)):
-        note = f"{name} has no header: its columns are taken for {', '.join(bare)}"
-        return own_file(name, bare, table, columns, rated, notes=(note,))
     return own_file(name, header, table[1:], columns, rated)
 
 
@@ -204,12 +201,3 @@ def _plain(lines: list[str]) -> list[tuple[int, Fields]]:
     """Return titles one a line, with the year behind a tab if there is one."""
     bare = (re.sub(r"^\s*(?:[-*\u2022]|\d{1,4}[.)])\s+", "", line).strip() for line in lines)
     return [(n, line.strip('"').split("\t")[:2]) for n, line in enumerate(bare, 1) if line]
-
-
-def _bare_header(table: Sequence[tuple[int, Fields]]) -> list[str]:
-    """Return the columns of a table of ratings without header; none if it can be no such."""
-    rows = [[each.strip() for each in row] for _, row in table if isinstance(row, list)]
-    ends = [row[-1] for row in rows]
-    if all(YEAR.fullmatch(end) for end in ends) or not all(map(rating_of, ends)):
-        return []
-    return {2: ["title", "rating"], 3: ["title", "year", "rating"]}.get(len(rows[0]), [])

@@ -17,8 +17,6 @@ _NOT_RATED = {
     "", "-", "\u2013", "\u2014", "?", "n/a", "na", "nan", "none", "null", "not rated", "unrated",
 }  # fmt: skip
 
-Rated = tuple[OwnRow, float, float | None]  # a row, its rating and the scale that the rating names
-
 
 def of_one(file: OwnFile, rated_by: object) -> OwnFile:
     """Return the ratings of one person, where a file has those of several."""
@@ -42,73 +40,61 @@ class Reading:
     def __init__(self, lookup: Lookup, file: OwnFile) -> None:
         self.lookup, self.file = lookup, file
         self.low, self.high = lookup.embeddings.rating_range
-        self.notes = list(file.notes)
+        self.notes: list[str] = []
 
     def ratings(self, scale: float | None) -> OwnRatings:
         """Return stars by movie, on the scale of the run."""
-        given = [found for row in self.file.rows if (found := self._rated(row))]
-        if not given:
+        rated = [row for row in self.file.rows if self._is_rated(row)]
+        if not rated:
             raise self._without_ratings()
-        self._convert(given, scale)
-        counted = self._match()
-        stars = {self._id(row): row.stars or 0.0 for row in counted}
-        return OwnRatings(stars, self._matches(), self.notes)
+        self._convert(rated, scale)
+        stars = {self._id(row): row.stars for row in self._match()}
+        return OwnRatings(stars, self._matches(rated=True), self.notes)
 
     def listed(self) -> OwnMovies:
         """Return the movies, rated or not."""
-        return OwnMovies(map(self._id, self._match()), self._matches(), self.notes)
+        return OwnMovies(map(self._id, self._match()), self._matches(rated=False), self.notes)
 
-    def _rated(self, row: OwnRow) -> Rated | None:
-        """Return a row with its rating; None where it has none, which is noted."""
+    def _is_rated(self, row: OwnRow) -> bool:
+        """Take over a row's rating; where it has none, note why."""
         if row.state:
-            return None
-        found = rating_of(row.rating)
-        if row.rating.casefold() in _NOT_RATED or (found and found[0] <= 0 <= self.low):
+            return False
+        value = rating_of(row.rating)
+        if row.rating.casefold() in _NOT_RATED or (value is not None and value <= 0 <= self.low):
             row.state = row.how = "not rated"
-            return None
-        if found is None or (found[1] and found[0] > found[1]):
-            row.state = "bad"
-            row.how = f"{row.rating[:40]!r} is no rating as 4.5, 4/5, 90% and ★★★★ are"
-            return None
-        return row, *found
+        elif value is None:
+            row.state, row.how = "bad", f"{row.rating[:40]!r} is no number: write ratings as 4.5"
+        else:
+            row.stars = value
+        return not row.state
 
-    def _convert(self, given: list[Rated], scale: float | None) -> None:
-        """Give rows their stars on the scale of the run; note how they came about."""
-        top, why = self._top([(value, row) for row, value, named in given if not named], scale)
-        for row, value, named in given:
+    def _convert(self, rated: list[OwnRow], scale: float | None) -> None:
+        """Bring ratings to the scale of the run; note how."""
+        top, why = self._top(rated, scale)
+        low = min(self.low, 0)
+        for row in rated:
             # Three stars of five stay three of five, also where the run has no half a star.
-            low, share = min(self.low, 0), value / (named or top)
-            row.stars = low + share * (self.high - low)
-        tops = {named or top for _, _, named in given}
-        if tops != {self.high}:
-            whose = "/".join(f"{each:g}" for each in sorted(tops))
+            row.stars = low + row.stars / top * (self.high - low)
+        if top != self.high:
             self._note(
-                f"ratings out of {whose} ({why}) count as stars out of {self.high:g}, the scale of "
+                f"ratings out of {top:g} ({why}) count as stars out of {self.high:g}, the scale of "
                 "the run; scale= gives another"
             )
-        below = [row for row, _, _ in given if row.stars is not None and row.stars < self.low]
+        if below := [row for row in rated if row.stars < self.low]:
+            self._note(f"ratings raised to the lowest of the run, {self.low:g}: {len(below):,}")
         for row in below:
             row.stars = self.low
-        if below:
-            lowest = f"{self.low:g}, the lowest of the run"
-            self._note(f"ratings that are raised to {lowest}: {len(below):,}")
 
-    def _top(self, values: list[tuple[float, OwnRow]], scale: float | None) -> tuple[float, str]:
+    def _top(self, rated: list[OwnRow], scale: float | None) -> tuple[float, str]:
         """Return the highest rating of the file's scale, and how that is known."""
         file, source = self.file, self.file.source
-        most, highest = max(values, key=lambda each: each[0], default=(0.0, OwnRow(0)))
-        where = f"{file.name}, {file.unit} {highest.line} has {highest.rating}"
+        highest = max(rated, key=lambda row: row.stars)
+        most, where = highest.stars, f"{file.name}, {file.unit} {highest.line} has {highest.rating}"
         if scale is not None:
             fits = is_number(scale) and scale > 0 and most <= scale
             require(fits, "scale", scale, f"the highest rating there is: {where}")
             return scale, f"scale={scale:g}"
-        if not values:
-            return self.high, "as they say"
-        if file.top and most <= file.top:
-            return file.top, f"by the name of {file.rating}"
-        # A file of a ten-point service with halves up to 5 has been halved by its owner.
-        halved = source.whole and most <= 5 and any(value % 1 for value, _ in values)
-        if source.top and most <= source.top and not halved:
+        if source.top and most <= source.top:
             return source.top, source.name
         tops = _TOPS if self.high in _TOPS else (self.high, *_TOPS)
         top = next((each for each in tops if most <= each), None)
@@ -193,7 +179,7 @@ class Reading:
     def _id(self, row: OwnRow) -> MovieId:
         return MovieId(self.lookup.movies.ids.item(row.place or 0))
 
-    def _matches(self) -> list[Match]:
+    def _matches(self, rated: bool) -> list[Match]:
         return [
             Match(
                 line=row.line,
@@ -201,7 +187,7 @@ class Reading:
                 rating=row.rating,
                 movie_id=None if row.place is None else self._id(row).id,
                 taken_for=None if row.place is None else self.lookup.name(row.place),
-                stars=row.stars if row.state == "counts" else None,
+                stars=row.stars if rated and row.state == "counts" else None,
                 how=row.how,
             )
             for row in self.file.rows
