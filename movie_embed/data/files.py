@@ -1,4 +1,4 @@
-"""Files of any kind opened: as bytes, as lines, and by the engine; and what is said of errors."""
+"""Open files of any kind: as bytes, as lines, and by DuckDB; and tell of errors in one line."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def open_bytes(path: AnyPath) -> IO[bytes]:
 
 
 def _open_zst(path: Path) -> IO[bytes]:
-    """Unpack by the engine what Python before 3.14 cannot."""
+    """Unpack with DuckDB, because Python before 3.14 cannot."""
     layout = "columns=$2, delim='\\x01', quote='', escape='', header=false, auto_detect=false"
     with connect() as engine:
         query, columns = f"SELECT line FROM read_csv($1, {layout})", {"line": "VARCHAR"}
@@ -80,10 +80,11 @@ def text_lines(path: AnyPath) -> io.TextIOWrapper:
 
 
 def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyConnection:
-    """Return an engine of its own, without network, which spills to a folder if there is one.
+    """Return a DuckDB of its own, which spills to a folder if there is one.
 
-    A table in memory goes by the name ``given``; a query's text is none.
+    A table in memory goes by the name ``given``; a query's text is no table.
     """
+    # Extensions are neither fetched nor loaded, so a query cannot reach the network.
     engine = duckdb.connect(
         config={
             "memory_limit": "400MB",
@@ -96,13 +97,13 @@ def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyCon
 
 
 def engine_path(path: Path) -> str:
-    """Return a path as the engine takes it, to which brackets and stars would be a pattern."""
+    """Return a path for DuckDB, which would take brackets and stars for a pattern."""
     return re.sub(r"([*?[])", r"[\1]", str(path))
 
 
 @contextmanager
 def reading(path: AnyPath) -> Iterator[None]:
-    """Turn whatever reading `path` raises into a `MovieEmbedError` of one line."""
+    """Turn any error in reading `path` into a `MovieEmbedError` of one line."""
     try:
         yield
     except _READ_ERRORS as error:

@@ -151,7 +151,7 @@ def _observed_range(ratings: SortedRatings) -> tuple[float, float]:
 def _notes(
     sources: Sources, triples: Triples, ratings: SortedRatings, observed: bool
 ) -> Iterator[str]:
-    """Yield what was read and left aside, and what may not be as the user thinks."""
+    """Yield the files that were read and left aside, and doubts about their content."""
     aside = f"; left aside: {', '.join(sources.aside)}" if sources.aside else ""
     yield f"read: {', '.join(map(str, sources.tables))}{aside}"
     table = sources.ratings
@@ -168,7 +168,7 @@ def _notes(
 
 
 def _scale_notes(levels: list[float], counts: list[int]) -> Iterator[str]:
-    """Yield doubts about the scale: an end far off, or so frequent that it is no rating."""
+    """Yield doubts about the scale: an end far from the rest, or a frequent 0 or -1."""
     if len(levels) < 4:
         return
     steps = np.diff(levels)

@@ -33,14 +33,14 @@ class MovieTable:
     genres
         Genres joined by ``|``, ``""`` where none is known.
     tags
-        What users called each movie, joined by ``|``, ``""`` where nothing.
+        Users' tags, joined by ``|``, ``""`` where a movie has none.
     rating_counts
         Ratings each movie has before any filter, int64, shape (movies,).
     embedded
         How many rows, from the first, have a vector.
     links
-        The number of each movie on IMDb, then on TMDB, int64, shape (movies, 2); 0 where it is
-        not known, and None where none is.
+        The number of each movie on IMDb, then on TMDB, int64, shape (movies, 2); 0 where one is
+        not known. None if no number is known.
     """
 
     ids: NDArray[Any]

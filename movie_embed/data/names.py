@@ -10,7 +10,7 @@ _ARTICLES |= {"der", "die", "das", "ein", "eine", "det", "het"}
 
 
 def title_key(name: str) -> str:
-    """Return what is compared of a title: small letters and digits, no accents, no article."""
+    """Return a title for comparison: small letters and digits, no accents, no article."""
     return without_article(simplified(without_moved_article(name)).strip())
 
 

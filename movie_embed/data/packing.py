@@ -1,6 +1,8 @@
 """A rating as one integer, ``user | movie | star`` from the highest bit down.
 
-Sorting the integers sorts by user, then movie, and a batch is a slice of an array.
+Each of the three is an index in just the bits that it needs. At the paper's size these are 32, so
+that a rating takes 4 bytes instead of 12. Sorting the integers sorts by user, then movie, and a
+batch is a slice of one array.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ Packed = NDArray[np.unsignedinteger[Any]]
 
 
 MAX_LEVELS = 2**16
-MAX_BITS = 52  # the 12 left of 64 are what a shuffle needs
-BLOCK = 2**20
+MAX_BITS = 52  # `shuffled` needs the other 12 of 64
+BLOCK = 2**20  # ratings, so that temporary arrays stay below 8 MB whatever the size of the data
 
 
 def bit_width(size: int) -> int:
@@ -51,10 +53,11 @@ def unpacked(
 
 
 def shuffled(packed: Packed, bits: int, source: np.random.SFC64) -> Packed:
-    """Put random bits above a rating's own and sort: a uniform shuffle in one pass.
+    """Return ratings in random order; `bits` is the number of low bits that a rating has.
 
-    The bits come raw from the generator, whose stream NumPy keeps from version to version, as it
-    does not for `permutation`; `bits` is how many low bits of a rating are its own.
+    Random bits are put above those of each rating, the integers are sorted, and the random bits are
+    cut off again. They come raw from the generator: NumPy keeps this stream from version to
+    version, and promises nothing for `permutation`, with which an update would change the order.
     """
     own = np.uint64(2**bits - 1)
     keys: NDArray[np.uint64] = source.random_raw(len(packed))
@@ -72,13 +75,13 @@ def in_threads(function: Callable[[slice], _Outcome], parts: Iterable[slice]) ->
 
 
 def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
-    """Return arrays as one, in memory or, with a folder, in a file that vanishes with it."""
+    """Return arrays as one, in memory or, with a folder, in a file that vanishes with the array."""
     if folder is None:
         return np.concatenate([np.empty(0, dtype), *parts])
     size = 0
     try:
         with TemporaryFile(dir=folder) as file:
-            for part in parts:  # what is written, not mapped, does not count as our memory
+            for part in parts:  # pages that are written do not count as our memory, mapped ones do
                 file.write(part.astype(dtype, copy=False).data)
                 size += len(part)
             file.flush()
@@ -88,7 +91,7 @@ def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> ND
 
 
 def drop_pages(array: NDArray[Any]) -> None:
-    """Take what was read of a memory map out of our memory; the system may still cache it."""
+    """Take the pages of a memory map out of our memory; the system may still cache them."""
     if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         array.base.madvise(mmap.MADV_DONTNEED)
 

@@ -1,6 +1,6 @@
-"""A table as a relation of text: as SQL for the engine, and row by row.
+"""A table as a relation of text: as SQL for DuckDB, and row by row.
 
-Ratings are gone through by rows only for the numbers of bad ones; titles and tags always are.
+Ratings are read row by row only to find the lines of bad rows; titles and tags always are.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Return the columns of a table as SQL to stand behind FROM, and its parameters.
 
-    A column that the table does not have is NULL. Names of columns are quoted, everything else is a
-    parameter.
+    A column that the table lacks is NULL. Column names are quoted, everything else is a parameter,
+    so that no file name or delimiter is taken for SQL. With quotes ``everything`` has the text of
+    all fields, in which a line end shows a quote that stays open.
     """
     given = {role: quoted(name) for role, name in table.roles.items()}
     columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {quoted(role)}" for role in roles]
@@ -34,7 +35,7 @@ def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
 
 def holds_quotes(path: Path) -> bool:
-    """Whether there may be quotes in a file of text; without them the engine reads it faster."""
+    """Return whether a file of text may have quotes; without them DuckDB reads it faster."""
     if path.suffix.lower() in (".gz", ".zst") or not path.stat().st_size:
         return True
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as octets:
@@ -44,10 +45,10 @@ def holds_quotes(path: Path) -> bool:
 def walk(
     table: Table, roles: Sequence[str], named: bool = False
 ) -> Iterator[tuple[AnyPath, int, Fields]]:
-    """Yield every row by file and number: its values by `roles`, or what is wrong with it.
+    """Yield every row by file and number: its values by `roles`, or its fault.
 
-    If the table is `named`, of titles or tags, a quoted field may hold line ends where all quotes
-    of the file close, and a line that is not UTF-8 is in Windows' code page.
+    `named` tables have titles or tags. In them a quoted field may hold line ends if all quotes of
+    the file close, and a line that is not UTF-8 is in Windows' code page.
     """
     width, at = len(table.names), {name: column for column, name in enumerate(table.names)}
     where = [at[table.roles[role]] if role in table.roles else width for role in roles]
@@ -58,7 +59,7 @@ def walk(
                 yield from ((path, *row) for row in _records(part, roles))
                 continue
             for number, fields in _rows(file, table, named):
-                if len(fields) == width + 1 and not fields[-1]:  # the engine reads it, too
+                if len(fields) == width + 1 and not fields[-1]:  # DuckDB reads such a line, too
                     fields = fields[:-1]
                 if isinstance(fields, str):
                     yield path, number, fields

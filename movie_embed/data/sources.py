@@ -1,4 +1,4 @@
-"""Which tables lie at a path, in a folder or a zip."""
+"""Find the tables of a data set in a folder, a zip or beside a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
 
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.files import AnyPath, reading, stem_of, suffix_of
@@ -28,7 +27,6 @@ _SUFFIXES = {
     ".parquet", ".json", ".jsonl", ".ndjson",
 }  # fmt: skip
 _DEPTH = 3
-_Place = TypeVar("_Place", AnyPath, Table)
 _EXPECTED = (
     "found no table with a user, a movie and a rating column (.csv, .tsv, .dat, .jsonl or "
     ".parquet); data.columns.user=, data.columns.movie= and data.columns.rating= name unusual "
@@ -61,19 +59,12 @@ class Sources:
 
 
 def find_sources(path: Path, config: DataConfig) -> Sources:
-    """Find the tables of a data set under a path.
-
-    Parameters
-    ----------
-    path
-        A folder or zip, or a file of ratings; titles, tags and links are looked for beside it.
-    config
-        ``data.columns`` and ``data.delimiter`` say how to read unusual tables.
+    """Find the tables of a data set in a folder or zip, or beside a file of ratings.
 
     Raises
     ------
     MovieEmbedError
-        Nothing is there, nothing or several tables have ratings, or a named column is missing.
+        Nothing is there, no table or several tables have ratings, or a named column is missing.
     """
     with reading(path):
         if not path.exists():
@@ -91,14 +82,16 @@ def find_sources(path: Path, config: DataConfig) -> Sources:
 
 
 def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
-    """Find ratings in a folder, or else in those in it, down to three."""
+    """Find ratings in a folder, or else in the folders in it, three levels deep."""
     level = [root]
     for _ in range(_DEPTH):
         tables = {f: [look_at(parts, config) for parts in _files(f)] for f in level}
         having = {f: found for f in level if (found := _with_ratings(tables[f], config))}
         if having:
-            folder = _only(having, f"data.path={path}: several folders have ratings")
-            ratings = _only(having[folder], f"data.path={path}: several tables have ratings")
+            _refuse_several(having, f"data.path={path}: several folders")
+            (folder, found), *_ = having.items()
+            _refuse_several([table.path for table in found], f"data.path={path}: several tables")
+            ratings = found[0]
             above = [] if folder in (root, path) else [look_at(p, config) for p in _files(root)]
             others = [t for t in (*tables[folder], *above) if t.path not in ratings.paths]
             return _with_others(ratings, others)
@@ -114,7 +107,7 @@ def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
 
 
 def _with_ratings(tables: list[Table], config: DataConfig) -> list[Table]:
-    """Return the tables that can be the ratings: of several, those that are called so."""
+    """Return the tables that may be the ratings; if several may, the ones with that name."""
     fitting = [table for table in tables if {"user", "movie", "rating"} <= table.roles.keys()]
     given = {getattr(config.columns, role) for role in RATING_ROLES} - {None, "none"}
     fitting = [table for table in fitting if given <= {*table.names}] or fitting
@@ -122,21 +115,19 @@ def _with_ratings(tables: list[Table], config: DataConfig) -> list[Table]:
         parts = tuple(path for table in fitting for path in table.paths)
         fitting = [replace(fitting[0], paths=parts)]  # a folder of shards
     called = [table for table in fitting if stem_of(table.path) in ("ratings", "rating", "u")]
-    # A file of this name without such columns is still what is meant.
+    # A file of this name without such columns is still meant: its columns are then refused by name.
     meant = [table for table in tables if stem_of(table.path) in ("ratings", "rating")]
     return called or fitting or meant
 
 
-def _only(several: Collection[_Place], what: str) -> _Place:
-    """Return the one of several, or refuse them."""
-    if len(several) > 1:
-        names = ", ".join(str(getattr(each, "path", each)) for each in several)
-        raise MovieEmbedError(f"{what}: {names}; name one of them")
-    return next(iter(several))
+def _refuse_several(paths: Collection[AnyPath], what: str) -> None:
+    if len(paths) > 1:
+        names = ", ".join(map(str, paths))
+        raise MovieEmbedError(f"{what} have ratings: {names}; name one of them")
 
 
 def _with_others(ratings: Table, others: list[Table]) -> Sources:
-    """Give ratings the tables of titles, tags and links that lie beside them."""
+    """Return ratings with the tables of titles, tags and links beside them."""
     beside = [table for table in others if not {"user", "rating"} <= table.roles.keys()]
 
     def first(*roles: str) -> Table | None:
@@ -149,7 +140,7 @@ def _with_others(ratings: Table, others: list[Table]) -> Sources:
 
 
 def _check_columns(sources: Sources, config: DataConfig) -> None:
-    """Refuse ratings without a column that they must have, and a named one that is not there."""
+    """Refuse ratings that lack a column they need, and a named column that is not there."""
     require_ratings(sources.ratings, config)
     for column in fields(ColumnNames):
         role, given = column.name, getattr(config.columns, column.name)
@@ -160,13 +151,13 @@ def _check_columns(sources: Sources, config: DataConfig) -> None:
 
 
 def _visible(folder: AnyPath) -> list[AnyPath]:
-    """Return what is in a folder, without the files that systems and tools leave."""
+    """Return the content of a folder, without the files that systems and tools leave."""
     children: list[AnyPath] = [*folder.iterdir()]
     return sorted((p for p in children if not p.name.startswith((".", "_"))), key=str)
 
 
 def _files(folder: AnyPath) -> Iterator[tuple[AnyPath, ...]]:
-    """Yield the files of each table in a folder; parts that a tool writes together are one."""
+    """Yield the files of each table in a folder; parts of one table come together."""
     parts: dict[str, list[AnyPath]] = {}
     for path in _visible(folder):
         if path.is_dir():
@@ -192,7 +183,7 @@ def _parts(folder: AnyPath) -> Iterator[AnyPath]:
 def _open_zip(path: Path) -> zipfile.Path:
     """Open a zip whose members all lie inside it; a name like ``//x`` would hang `zipfile.Path`."""
     archive = zipfile.ZipFile(path)
-    if archive.fp:  # freed in one cycle with an error's traceback, it may go first, and warn
+    if archive.fp:  # else an error's traceback may keep the file open, and Python warns of it
         weakref.finalize(archive, archive.fp.close)
     for member in archive.infolist():
         parts = member.filename.removesuffix("/").split("/")

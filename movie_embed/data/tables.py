@@ -1,4 +1,4 @@
-"""One table of raw data: how it is laid out, opened and split into lines."""
+"""One table of raw data: its layout, and its form in DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ class Table:
     roles
         The name of each column that has a known meaning, by role: ``"user"``, ``"title"``, ...
     delimiter
-        What separates the fields of text.
+        The separator of fields in text.
     first
-        How many lines of text lie before the rows; a file with a header has 1 or more.
+        The number of lines above the rows of text; 1 or more if there is a header.
     quotes
-        Whether a field of text may be quoted.
+        Whether fields of text may be quoted.
     unpacked
-        Ordinary files with the same content, where `paths` are not; see `local`.
+        Ordinary files with the same content, if `paths` are members of a zip; see `local`.
     given
         A query's text, or a table in memory: of pandas, Arrow or Polars.
     """
@@ -107,7 +107,7 @@ class Table:
 
     @property
     def local(self) -> tuple[Path, ...]:
-        """The files as the engine opens them."""
+        """The files as DuckDB opens them."""
         return self.unpacked or tuple(Path(str(path)) for path in self.paths)
 
     @property
@@ -117,7 +117,7 @@ class Table:
 
 
 def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
-    """Tell the layout of a table from its first file, or raise if it is none that we read."""
+    """Return a table with the layout of its first file, or raise if that cannot be read."""
     path, suffix = paths[0], suffix_of(paths[0])
     with reading(path):
         if suffix in OTHER_FORMS:
@@ -131,7 +131,7 @@ def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
 
 
 def given_table(kind: str, given: Any, config: DataConfig) -> Table:
-    """Return a query, or a table in memory, as a table of ratings, or raise if it is none."""
+    """Return a query, or a table in memory, as a table of ratings."""
     path = Path("data.query" if kind == "query" else "the table given")
     with reading(path):
         table = _described(Table((path,), kind, (), {}, given=given), config)
@@ -140,7 +140,7 @@ def given_table(kind: str, given: Any, config: DataConfig) -> Table:
 
 
 def _described(table: Table, config: DataConfig) -> Table:
-    """Return a table with the columns that the engine finds in it."""
+    """Return a table with the columns that DuckDB finds in it."""
     relation, parameters = relation_of(table)
     with connect(given=table.given) as engine:
         rows = engine.execute(f"DESCRIBE FROM {relation}", parameters).fetchall()
@@ -172,7 +172,7 @@ def relation_of(table: Table) -> tuple[str, dict[str, Any]]:
 
 
 def unique_names(table: Table) -> list[str]:
-    """Return names that differ: columns that nobody reads may share one or have none."""
+    """Return names that differ, because unused columns may share one or have none."""
     unique: list[str] = []
     for number, name in enumerate(table.names):
         taken = {other.casefold() for other in unique}
@@ -247,7 +247,7 @@ def _bare_names(path: AnyPath, lines: list[str], delimiter: str) -> tuple[str, .
 
 
 def _delimiter(line: str, suffix: str) -> str:
-    """Return what separates the fields of a line: what splits it into most of them."""
+    """Return what separates the fields of a line: the separator that occurs most often."""
     if suffix in _USUAL and not any(delimiter in line for delimiter in ("::", "\t")):
         return _USUAL[suffix]
     return max(_DELIMITERS, key=lambda d: (line.count(d), d == ","))
@@ -275,13 +275,13 @@ def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict
 
 
 def made_local(table: Table, folder: Path) -> Table:
-    """Return a table whose files the engine can open: members of a zip are copied to a folder."""
+    """Return a table whose files DuckDB can open: members of a zip are copied to a folder."""
     if not any(isinstance(p, zipfile.Path) or p.name.lower().endswith(".bz2") for p in table.paths):
         return table
     folder.mkdir()
     targets = []
     for number, path in enumerate(table.paths):
-        # The engine tells a compression by the ending.
+        # DuckDB tells a compression by the ending.
         target = folder / f"{number}-{re.sub(r'[.]bz2$', '', path.name, flags=re.IGNORECASE)}"
         with reading(path), open_bytes(path) as packed, target.open("wb") as plain:
             shutil.copyfileobj(packed, plain, 2**20)

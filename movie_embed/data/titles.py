@@ -19,10 +19,7 @@ Row = dict[str, str]  # by role
 
 
 class Movie(NamedTuple):
-    """Title and ``|``-joined genres of one movie, as in the raw file; its numbers elsewhere.
-
-    They are those of IMDb and TMDB, 0 where one is not known.
-    """
+    """Title and ``|``-joined genres of one movie, and its IMDb and TMDB numbers, 0 if unknown."""
 
     title: str
     genres: str
@@ -30,17 +27,17 @@ class Movie(NamedTuple):
 
 
 def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Movie]:
-    """Read title, genres and links by movie id; nothing if the data set has no table of movies.
+    """Read title, genres and links by movie id; none if the data set has no table of movies.
 
-    Ids are numbers or text, as `whole` tells of the ratings'. Raises MovieEmbedError at rows of the
-    wrong width, without an id or with one given before, by file and line, unless they are skipped.
+    Ids are whole numbers or text, as the ratings have them. Rows of the wrong width, without
+    an id or with one given before are bad.
     """
     movies: dict[Id, Movie] = {}
     links = _read_links(sources, whole)
     linked = _linked(sources, links)
 
     def problem(row: Row) -> str:
-        if linked:  # its table of titles is known to hold a few broken rows, which no link names
+        if linked:  # Kaggle's table has a few broken rows, and no link leads to them
             return ""
         if fault := _id_problem(row, whole):
             return fault
@@ -59,10 +56,7 @@ def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Mo
 
 
 def read_tags(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, str]:
-    """Read the distinct tags of each movie in lower case, sorted and joined by ``|``.
-
-    Raises as `read_movies` does.
-    """
+    """Read the distinct tags of each movie in lower case, sorted and joined by ``|``."""
     tags: dict[Id, set[str]] = {}
     for row in _good_rows(sources.tags, lambda row: _id_problem(row, whole), bad_rows):
         tag = " ".join(row["tag"].lower().replace("|", " ").split())
@@ -74,7 +68,7 @@ def read_tags(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, str]
 def _good_rows(
     table: Table | None, problem: Callable[[Row], str], bad_rows: BadRows
 ) -> Iterator[Row]:
-    """Yield the good rows of a table, if there is one, once the bad ones are noted."""
+    """Yield the good rows of a table, if there is one; raise at its end if there are bad ones."""
     if table is None:
         return
     good = 0
@@ -108,7 +102,7 @@ def split_genre_text(text: str) -> str:
 
 
 def _read_links(sources: Sources, whole: bool) -> dict[Id, tuple[int, int]]:
-    """Return the IMDb and TMDB numbers by movie id; a row without them says nothing."""
+    """Return the IMDb and TMDB numbers by movie id; rows without them are passed over."""
     table, found = sources.links, dict[Id, tuple[int, int]]()
     if table is None or "movie" not in table.roles:
         return found
@@ -124,12 +118,12 @@ def _link(text: str) -> int:
 
 
 def _own_links(movie_id: Id) -> tuple[int, int]:
-    """Return the IMDb number of a movie that goes by it, as ``tt0111161``."""
+    """Return the numbers of a movie whose id is IMDb's, as ``tt0111161``."""
     return (_link(movie_id) if isinstance(movie_id, str) and movie_id.startswith("tt") else 0), 0
 
 
 def _linked(sources: Sources, links: dict[Id, tuple[int, int]]) -> dict[str, Id]:
-    """Return the movie id of each TMDB id, where titles go by those (Kaggle's "The Movies")."""
+    """Return the movie id of each TMDB id, if titles have TMDB ids, as in Kaggle's The Movies."""
     table = sources.movies
     if table is None or "imdb" not in table.roles or table is sources.links:
         return {}

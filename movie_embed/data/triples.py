@@ -43,16 +43,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Triples:
-    """Filtered ratings with dense indices, packed, and all that is needed to name them again.
+    """Filtered ratings with dense indices, packed, and the names behind the indices.
 
     Attributes
     ----------
     packed
         One unsigned integer a rating, ascending, hence sorted by user, then movie; mapped from
-        the cache where there are more than ``data.window``.
+        the cache if there are more than ``data.window``.
     rare
-        Ratings that the threshold dropped, by users who stay, packed alike; a movie index counts
-        from the first row of the table that is not embedded.
+        Ratings of movies below the threshold, by users who stay, packed alike; movie indices
+        count from the first row of the table that is not embedded.
     levels
         The distinct stars, ascending, float32; a packed star is an index into it.
     user_ids
@@ -66,9 +66,9 @@ class Triples:
     duplicates
         Ratings dropped because the user rated the movie again later.
     bad_rows
-        Rows of the raw files that were left out, as ``data.on_bad_rows=skip`` asks for.
+        Rows of the raw files that ``data.on_bad_rows=skip`` left out.
     notes
-        What a user should know of how the files were read, a line each.
+        Lines for the user about how the files were read.
     """
 
     packed: Packed
@@ -109,7 +109,7 @@ class Triples:
         return users, rows, self.levels.take(stars)
 
     def unpack_blocks(self, packed: Packed) -> Iterator[Unpacked]:
-        """Yield what `unpack` returns, a block at a time, to go through all in little memory."""
+        """Yield what `unpack` returns, a block at a time, so that memory stays small."""
         for part in blocks(len(packed)):
             yield self.unpack(packed[part])
             drop_pages(packed)
@@ -127,11 +127,11 @@ class Triples:
     def split(
         self, val_fraction: float, seed: int, folder: Path | None = None
     ) -> tuple[Packed, Packed]:
-        """Return training and validation ratings; each goes to either by its own seeded draw.
+        """Return training and validation ratings; each rating has its own seeded draw.
 
-        Training ratings are shuffled within blocks of 4 million, so that any few that lie together
-        are of unrelated users; validation ratings stay sorted. With a folder both are kept in
-        files, which vanish with the arrays.
+        Training ratings are shuffled within blocks of 4 million, so neighbours are of unrelated
+        users; validation ratings stay sorted. With a folder both are kept in files, which vanish
+        with the arrays.
         """
         source = np.random.SFC64([seed, 0, 3])
         parts = [
@@ -158,8 +158,8 @@ def filtered(
 ) -> Triples:
     """Leave out movies below the threshold, number the others and their users, and pack.
 
-    Title and genres, and tags, come in `texts` by movie id; movies without ratings are kept in the
-    table. Packed ratings are in memory or, with a folder, in files there.
+    `texts` has titles and genres, and tags, by movie id. Movies without ratings stay in the table.
+    Packed ratings are in memory or, with a folder, in files there.
 
     Raises
     ------

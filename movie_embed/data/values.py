@@ -1,4 +1,4 @@
-"""What a value of a raw file must look like, and what becomes of the rows that hold others."""
+"""The rules for ids and stars in raw files, and the rows that break them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 def holds_whole_ids(counts: Mapping[str, int]) -> bool:
-    """Whether the ids of a column are whole numbers; otherwise they are text.
+    """Return whether the ids of a column are whole numbers; otherwise they are text.
 
-    They are numbers if most of the rows with an id have a number; `counts` tells how many rows have
-    each text. One with leading zeros, as in ``0120735``, makes all of them text: as a number it
+    They are numbers if most rows with an id have a number; `counts` has the number of rows for each
+    text. An id with leading zeros, as in ``0120735``, makes all of them text, because a number
     would lose the zeros.
     """
     whole = total = 0
@@ -44,7 +44,7 @@ def holds_whole_ids(counts: Mapping[str, int]) -> bool:
 
 
 def as_id(text: str, whole: bool) -> Id:
-    """Return the id that a text stands for, ``1.0`` the number 1; ValueError if it is none."""
+    """Return the id in a text, the number 1 for ``1.0``; ValueError if the text has none."""
     stripped = text.strip(BLANKS)
     match = _WHOLE.fullmatch(stripped)
     if whole and match and -(2**63) <= (number := int(match[1])) < 2**63:
@@ -55,7 +55,7 @@ def as_id(text: str, whole: bool) -> Id:
 
 
 def id_problem(role: str, text: str, whole: bool) -> str:
-    """Say what is wrong with the id of a user or movie; nothing is ``""``."""
+    """Return the fault of a user's or movie's id, or ``""``."""
     try:
         as_id(text, whole)
     except ValueError:
@@ -65,7 +65,7 @@ def id_problem(role: str, text: str, whole: bool) -> str:
 
 
 def as_stars(text: str) -> np.float32:
-    """Return the stars that a text stands for; NaN if it is no number."""
+    """Return the stars in a text; NaN if it is no number."""
     stripped = text.strip(BLANKS)
     if _DECIMAL_COMMA.fullmatch(stripped):
         stripped = stripped.replace(",", ".")
@@ -74,7 +74,7 @@ def as_stars(text: str) -> np.float32:
 
 
 def stars_problem(text: str, limits: Limits, hint: str) -> str:
-    """Say what is wrong with stars, and a hint about the limits; nothing is ``""``."""
+    """Return the fault of stars, with a hint about the limits, or ``""``."""
     stars, ends = as_stars(text), np.finfo(np.float32)
     low, high = limits or (ends.min, ends.max)
     if np.isnan(stars):
@@ -84,7 +84,7 @@ def stars_problem(text: str, limits: Limits, hint: str) -> str:
 
 
 class BadRows:
-    """Rows that cannot be read: the run ends with a list of them, or skips them."""
+    """Collect rows that cannot be read; raise with a list of them, or skip them."""
 
     def __init__(self, skip: bool = False) -> None:
         self.skip = skip
@@ -93,7 +93,7 @@ class BadRows:
         self._listed: defaultdict[str, list[str]] = defaultdict(list)
 
     def note(self, path: object, number: int, problem: str, unit: str = "line") -> None:
-        """Note what is wrong with a row."""
+        """Note the fault of a row."""
         self.count += 1
         self._counts[str(path)] += 1
         if self._counts[str(path)] <= _LISTED:
