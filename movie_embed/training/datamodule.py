@@ -1,4 +1,4 @@
-"""Triples to batches: random runs of shuffled ratings, each batch sorted by user."""
+"""Triples to batches: random groups of shuffled ratings, each batch sorted by user."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from movie_embed.storage import digest_of
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
-# Ratings of a run, and the fewest runs in a batch. A run of 32 packed ratings is a few whole cache
-# lines, so the shuffle reads memory at full speed, and the random order of runs is 32 times
+# Ratings of a group, and the fewest groups in a batch. 32 packed ratings are a few whole cache
+# lines, so the shuffle reads memory at full speed, and the random order of groups is 32 times
 # shorter to draw and to sort than an order of ratings.
-_RUN = 2**5
+_GROUP = 2**5
 _CHUNKS = 2**9  # in a window, unless a batch is longer than such a chunk
 
 
@@ -50,9 +50,9 @@ class Batch(NamedTuple):
 class Batches:
     """Batches of packed ratings, in order or shuffled anew every epoch.
 
-    An epoch visits runs of 32 consecutive ratings in random order. For small batches the runs are
-    shorter, so that a batch mixes 32 runs or more. The split has shuffled the ratings once, so the
-    ratings of a run have nothing in common; ordering runs costs a tenth of a full shuffle.
+    An epoch visits groups of 32 consecutive ratings in random order. In small batches groups
+    are smaller, so that a batch mixes 32 groups or more. The split has shuffled the ratings once,
+    so those of a group have nothing in common; ordering groups costs a tenth of a full shuffle.
 
     Parameters
     ----------
@@ -129,21 +129,21 @@ class Batches:
                 yield np.sort(self.packed[part])
                 drop_pages(self.packed)
             return
-        # The last number keeps the order of runs independent of the order of chunks.
+        # The last number keeps the order of groups independent of the order of chunks.
         source = np.random.SFC64([self.seed, epoch, 1])
         for window in self._windows([self.seed, epoch, 2]):
-            yield from self._from_runs(window, source)
+            yield from self._from_groups(window, source)
 
-    def _from_runs(self, packed: Packed, source: np.random.SFC64) -> Iterator[Packed]:
-        """Yield batches of runs in random order; ratings that fill no run come last."""
-        length = min(max(self.batch_size // _RUN, 1), _RUN)
+    def _from_groups(self, packed: Packed, source: np.random.SFC64) -> Iterator[Packed]:
+        """Yield batches of groups in random order; ratings that fill no group come last."""
+        length = min(max(self.batch_size // _GROUP, 1), _GROUP)
         whole = len(packed) // length * length
-        runs, rest = packed[:whole].reshape(-1, length), packed[whole:]
-        order = _random_order(len(runs), source)
+        groups, rest = packed[:whole].reshape(-1, length), packed[whole:]
+        order = _random_order(len(groups), source)
         for part in blocks(len(packed), self.batch_size):
-            # A run at a batch's edge is read for both batches, and each takes its own part.
+            # A group at a batch's edge is read for both batches, and each takes its own part.
             first, last = part.start // length, -(-part.stop // length)
-            taken = runs.take(order[first:last], axis=0).ravel()
+            taken = groups.take(order[first:last], axis=0).ravel()
             if part.stop > whole:
                 taken = np.append(taken, rest)
             batch = taken[part.start - first * length : part.stop - first * length]
