@@ -1,4 +1,4 @@
-"""What people hand over, on the command line or in Python, checked and made plain."""
+"""Checks of values from the command line or from Python, which make them plain."""
 
 from __future__ import annotations
 

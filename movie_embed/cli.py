@@ -1,4 +1,4 @@
-"""What all commands share: settings read once, and mistakes told in one line."""
+"""The part that all commands share: reading settings, and telling mistakes in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands do: train, answer, export, draw, serve."""
+"""The commands: train, recommend, export, plot, serve."""
 
 from __future__ import annotations
 

@@ -8,48 +8,14 @@ torch: a mistake must not take seconds to report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from movie_embed.checks import as_whole, at_least, is_number, listed, must, one_of, require
+from movie_embed.data.datasets import DATA_SETS
 from movie_embed.errors import MovieEmbedError, program
-
-# Of each MovieLens release the lowest of its stars, how many ratings a movie needs by default, and
-# the length and checksum of its archive. ml-latest-small is for development, not for shared results
-# (its README says so); the threshold of ml-20m is the paper's (section II.B).
-_RELEASES = """
-ml-100k         1.0   20   4924029 50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229
-ml-1m           1.0  100   5917549 a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20
-ml-10m          0.5 2500   unknown ce571fd55effeba0271552578f2648bd
-ml-20m          0.5 5000 198702078 96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3
-ml-25m          0.5 5000 261978986 8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa
-ml-32m          0.5 5000 238950008 d472be332d4daa821edc399621853b57
-ml-latest-small 0.5   20    978202 696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436
-"""
-
-
-class DataSet(NamedTuple):
-    """What ``data=NAME`` means: defaults and, of a release, its archive's length and checksum."""
-
-    min_ratings: int
-    rating_range: list[float] | None = None
-    size: int | None = None
-    checksum: str = ""
-
-
-DATA_SETS = {
-    "demo": DataSet(50),  # simulated ratings of 1,005 movies, built in
-    "files": DataSet(1),  # a MovieLens folder or zip, or one's own ratings: data.path=...
-}
-for _name, _lowest, _least, _size, _sum in map(str.split, _RELEASES.strip().splitlines()):
-    DATA_SETS[_name] = DataSet(
-        int(_least),
-        [float(_lowest), 5.0],
-        int(_size) if _size.isdigit() else None,
-        f"{'sha256' if len(_sum) == 64 else 'md5'}:{_sum}",
-    )
 
 OBJECTIVES = ("val_rmse", "val_mae", "ndcg", "train_rmse", "train_seconds")
 WINDOW = 2**25  # more than the largest MovieLens release
@@ -132,7 +98,7 @@ class DataConfig(Checked, section="data."):
     users: Annotated[int | None, at_least(2)] = None
 
     def __post_init__(self) -> None:
-        own = DATA_SETS.get(self.name, DataSet(1))
+        own = DATA_SETS.get(self.name, DATA_SETS["files"])
         if self.rating_range is None and own.rating_range:
             self.rating_range = list(own.rating_range)
         if self.min_ratings == MISSING:

@@ -1,4 +1,4 @@
-"""What a finished run shows: the paper's figures, and its movies in TensorBoard's projector."""
+"""The figures of a finished run, and its movies in TensorBoard's projector."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from movie_embed.embeddings.export import export_tsv
 from movie_embed.embeddings.layout import MOST_FITTED, Points, embed_in_plane, save_layout
 from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
 from movie_embed.embeddings.spaces import unit
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import atomic_path, write_text
 from movie_embed.web.map import map_page
 
@@ -44,21 +44,20 @@ _PROJECTOR = (
 def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
     """Write ``figures/*.png``, the same for TensorBoard, its projector's files, and the map.
 
-    The map of all movies is kept for the server, and ``figures/map.html`` shows it without one.
-    What an earlier call wrote is replaced. A figure whose data the folder lacks is left out, and a
-    line on stderr says why.
+    The map is also kept for the server. Earlier figures are replaced. A figure whose data the
+    folder lacks is left out, and a line on stderr says why.
 
     Parameters
     ----------
     run
         A run folder, or a file that names one.
     metrics
-        What its ``metrics.json`` is to hold, where that is not yet written.
+        The content of ``metrics.json``, if that is not written yet.
 
     Returns
     -------
     list of Path
-        The files written, but for TensorBoard's own.
+        The files written, without TensorBoard's own.
 
     Raises
     ------
@@ -102,9 +101,9 @@ def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
     Parameters
     ----------
     counts
-        Ratings each movie has before any filter, shape (movies,), in any order.
+        Ratings of each movie before any filter, shape (movies,), in any order.
     min_ratings
-        The threshold: movies with fewer are left out of training.
+        Movies with fewer ratings are left out of training.
     """
     ranked = np.sort(counts[counts > 0])[::-1]
     kept = int(np.count_nonzero(ranked >= min_ratings))
@@ -113,7 +112,7 @@ def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
         "Ratings per movie",
         f"{kept:,} of {len(counts):,} movies have {min_ratings:,} or more ratings, together "
         f"{ranked[:kept].sum() / ranked.sum():.1%} of all.\nThe most rated movie has {ranked[0]:,}"
-        + (f"; not drawn are {unrated:,} without ratings." if unrated else "."),
+        + (f"; {plural(unrated, 'movie')} without ratings not drawn." if unrated else "."),
     )
     ranks = np.arange(1, len(ranked) + 1)
     axes.loglog(ranks, ranked, color=_BLUE, linewidth=2.2)
@@ -131,15 +130,9 @@ def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
 
 
 def plot_star_counts(star_counts: Mapping[float, int]) -> Figure:
-    """Draw how often each value in stars was given (paper, section III.C.4).
-
-    Raises
-    ------
-    MovieEmbedError
-        There are no counts, as in a run that was saved before they were kept.
-    """
+    """Draw how often each value in stars was given (paper, section III.C.4)."""
     if not star_counts:
-        raise MovieEmbedError("the run did not count its ratings by value; train it anew")
+        raise MovieEmbedError("the run was saved before ratings were counted; train it anew")
     stars, counts = np.array(sorted(star_counts.items())).T
     total = counts.sum()
     figure, axes = _figure(
@@ -168,7 +161,7 @@ def plot_losses(
     saved_epoch
         The epoch whose weights were saved, from 1.
     bias_only_rmse
-        Of a model without vectors on the same ratings as the last of `losses`, in stars.
+        RMSE in stars of a model without vectors, on the same ratings as the last of `losses`.
     """
     *_, held_out = losses
     figure, axes = _figure(
@@ -242,7 +235,7 @@ def plot_genre_map(
 def largest_genres(
     named: Sequence[Sequence[str]], number: int
 ) -> tuple[list[str], list[str | None]]:
-    """Return the commonest genres, largest first, and the rarest of them that each movie has."""
+    """Return the most common genres, largest first, and for each movie the rarest of those."""
     counts = Counter(genre for genres in named for genre in genres)
     largest = [genre for genre, _ in counts.most_common(number)]
     rank = {genre: place for place, genre in enumerate(largest)}
@@ -251,14 +244,8 @@ def largest_genres(
 
 
 def losses_of(folder: Path) -> dict[str, dict[int, float]]:
-    """Return a run's mean squared error by epoch, from 1: in training, and in validation if any.
-
-    Raises
-    ------
-    MovieEmbedError
-        The folder has no TensorBoard events.
-    """
-    # It tells of every file that it comes to the end of, and of what a resumed run logged anew.
+    """Return a run's mean squared error by epoch, from 1: in training, and in validation if any."""
+    # TensorBoard logs a line for each file at its end, and for points that a resumed run repeats.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     tags = events.Tags()["scalars"]
@@ -274,7 +261,7 @@ def losses_of(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def _figure(title: str, note: str, size: tuple[float, float] = (8.0, 5.0)) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches, with a title and a note below it, and its axes."""
+    """Return a figure of a size in inches, with a title and a note below, and its axes."""
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
     axes = figure.add_subplot()

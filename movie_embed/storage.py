@@ -33,10 +33,10 @@ Column = NDArray[Any] | list[str]
 
 @contextmanager
 def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` once the block has succeeded.
+    """Yield a temporary path beside `path`; rename it to `path` after the block.
 
-    A reader sees the old file or the whole new one, whatever happens in between; unless `durable`
-    is false, even a power cut. A full disk or a folder that cannot be written is told in one line.
+    A reader sees the old file or the whole new one, even after a power cut if `durable`. A full
+    disk or a folder that cannot be written is told in one line.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -54,9 +54,9 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, name: str = "*", older: float = 0.0) -> None:
-    """Remove what killed processes began to write into a folder, of one `name` or all.
+    """Remove the temporary files of killed processes from a folder, of one `name` or all.
 
-    What is not `older`, in seconds, stays, where another process may be writing it now.
+    Files that are not `older`, in seconds, stay, because another process may be writing them.
     """
     for leftover in folder.glob(f".{name}.*.tmp"):
         with suppress(OSError):
@@ -66,10 +66,9 @@ def remove_leftovers(folder: Path, name: str = "*", older: float = 0.0) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path` once the block has succeeded.
+    """Yield a temporary folder beside `path`; rename it to `path` after the block.
 
-    Only one process at a time may do so: what an earlier one left, killed, is removed. Errors are
-    those of `atomic_path`.
+    Only one process at a time may do so, because the temporary folder of a killed one is removed.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -100,18 +99,10 @@ def write_columns(
     metadata: Mapping[str, Any],
     durable: bool = True,
 ) -> None:
-    """Write named columns and JSON metadata to one file, atomically.
+    """Write named columns and JSON metadata to one file, as `atomic_path` does.
 
-    Parameters
-    ----------
-    path, durable
-        As for `atomic_path`.
-    kind
-        What the file holds, e.g. ``"embeddings"``; `read_columns` refuses another kind.
-    columns
-        NumPy arrays of any shape; lists or object arrays of strings without NUL characters.
-    metadata
-        Anything JSON can hold.
+    Columns are NumPy arrays of any shape, or lists or object arrays of strings without NUL
+    characters. `read_columns` refuses a file of another `kind`, e.g. ``"embeddings"``.
     """
     texts = [name for name, c in columns.items() if isinstance(c, list) or c.dtype == object]
     arrays = {
@@ -134,9 +125,9 @@ def read_columns(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read columns that `write_columns` wrote and check each against its digest.
 
-    Of the file, which must be of a `kind`, only the columns of these `names` are read, by default
-    all. Returned are the columns by name, arrays or lists of strings, and the metadata. Of `mapped`
-    arrays all processes that read the file share the memory, and none can write to it.
+    The file must be of this `kind`. Only the columns with these `names` are read, by default all.
+    Returned are the columns by name, arrays or lists of strings, and the metadata. Processes that
+    read `mapped` arrays share their memory, and none can write to it.
 
     Raises
     ------
@@ -162,7 +153,7 @@ def read_columns(
 
 
 def _mapped(path: Path) -> Callable[[str], NDArray[Any]]:
-    """Return what gives an array of a safetensors file as it lies there, not to be written to."""
+    """Return a function that gives an array of a safetensors file as it lies there, read-only."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         places = json.loads(file.read(length))

@@ -40,7 +40,8 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
-from movie_embed.data import demo, movielens
+from movie_embed.data import demo
+from movie_embed.data.datasets import DATA_SETS
 from movie_embed.embeddings.saved import FILE_NAME, SavedEmbeddings
 from movie_embed.storage import read_columns
 from movie_embed.training.checkpoints import AtomicCheckpointIO
@@ -182,7 +183,8 @@ def main(cuts: int, seed: int) -> None:
         url = f"http://127.0.0.1:{server.server_port}/{NAME}.zip"
         os.environ["no_proxy"] = "127.0.0.1"
         size = archive.stat().st_size
-        movielens.RELEASES[NAME] = movielens.Release(NAME, (url,), size, f"sha256:{digest}")
+        about = {"urls": (url,), "size": size, "checksum": f"sha256:{digest}"}
+        DATA_SETS[NAME] = DATA_SETS[NAME]._replace(**about)
         good, longer = Path(scratch, "good"), Path(scratch, "longer")
         good.mkdir()
         touches = {"new": int(run(good, STARTS["new"])[-1].split()[1])}

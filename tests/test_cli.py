@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from running import ROOT, run_script, start
 
 from movie_embed.cli import explain
-from movie_embed.config import DATA_SETS, DataConfig, TrainConfig, register_schemas
+from movie_embed.config import DataConfig, TrainConfig, register_schemas
+from movie_embed.data.datasets import DATA_SETS
 
 QUICK = (
     "optimizer.learning_rate=0.02 model.dim=8 trainer.max_epochs=4 data.batch_size=256 "

@@ -124,7 +124,7 @@ def test_ratings_per_movie() -> None:
     assert threshold.get_label() == "threshold: 200 or more ratings; movies that stay: 3"
     assert "3 of 6 movies" in texts(figure)
     assert "96.8% of all" in texts(figure)
-    assert "not drawn are 1 without ratings" in texts(figure)
+    assert "1 movie without ratings not drawn" in texts(figure)
 
 
 def test_frequency_of_each_rating_value() -> None:

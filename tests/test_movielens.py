@@ -26,8 +26,9 @@ from filelock import FileLock
 
 from movie_embed.config import DataConfig
 from movie_embed.data import movielens
+from movie_embed.data.datasets import DATA_SETS, DataSet
 from movie_embed.data.loading import load_triples
-from movie_embed.data.movielens import RELEASES, Release, cache_dir, fetch, wait_for
+from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.errors import MovieEmbedError
 
 BODY = random.Random(0).randbytes(1_000_000)
@@ -140,8 +141,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.WARNING, logger=movielens.__name__)
 
 
-def toy(*urls: str, body: bytes = BODY, size: int | None = len(BODY)) -> Release:
-    return Release("toy", urls, size, f"sha256:{hashlib.sha256(body).hexdigest()}")
+def toy(*urls: str, body: bytes = BODY, size: int | None = len(BODY)) -> DataSet:
+    return DataSet("toy", 1, None, urls, size, f"sha256:{hashlib.sha256(body).hexdigest()}")
 
 
 def forbid(*_: object, **__: object) -> NoReturn:
@@ -157,15 +158,14 @@ def altered(body: bytes) -> bytes:
 
 
 def test_published_releases_are_complete() -> None:
-    for name, release in RELEASES.items():
+    releases = [each for each in DATA_SETS.values() if each.checksum]
+    assert len(releases) == 7
+    for release in releases:
         algorithm, digest = release.checksum.split(":")
         assert len(digest) == {"sha256": 64, "md5": 32}[algorithm]
-        assert release.urls[0] == f"https://files.grouplens.org/datasets/movielens/{name}.zip"
-        assert (len(release.urls), bool(release.size)) == (
-            1 + (name in movielens._MIRRORED),
-            name != "ml-10m",
-        )
-    assert len(RELEASES) == 7
+        first = f"https://files.grouplens.org/datasets/movielens/{release.name}.zip"
+        assert release.urls[0] == first
+        assert bool(release.size) == (release.name != "ml-10m")
 
 
 ALL, REST = None, f"bytes={HALF}-"
@@ -207,7 +207,7 @@ def test_md5_and_an_unknown_size(
     after_cut: Literal["close", "reset"], serve: Serve, tmp_path: Path
 ) -> None:
     site = serve(Site(cuts=[HALF], after_cut=after_cut))
-    release = Release("toy", (site.url,), None, f"md5:{hashlib.md5(BODY).hexdigest()}")
+    release = DataSet("toy", 1, None, (site.url,), None, f"md5:{hashlib.md5(BODY).hexdigest()}")
     assert fetch(release, tmp_path / "new" / "folder").read_bytes() == BODY
     assert len(site.asked) == 2
 

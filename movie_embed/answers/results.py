@@ -1,4 +1,4 @@
-"""What an answer holds, and its form as a table."""
+"""The parts of an answer."""
 
 from __future__ import annotations
 

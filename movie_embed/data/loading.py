@@ -15,8 +15,9 @@ import xxhash
 
 from movie_embed.config import DataConfig
 from movie_embed.data import demo
+from movie_embed.data.datasets import DATA_SETS
 from movie_embed.data.files import reading
-from movie_embed.data.movielens import RELEASES, cache_dir, fetch, wait_for
+from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.packing import Packed, drop_pages
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
@@ -114,7 +115,7 @@ def _find(config: DataConfig) -> Sources:
     if config.path:
         return find_sources(Path(config.path).expanduser(), config)
     folder = cache_dir(config.cache_dir)
-    return find_sources(fetch(RELEASES[config.name], folder, download=config.download), config)
+    return find_sources(fetch(DATA_SETS[config.name], folder, download=config.download), config)
 
 
 def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples:

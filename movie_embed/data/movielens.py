@@ -1,4 +1,4 @@
-"""The MovieLens releases, and how their archives reach this machine whole and unaltered."""
+"""How the archives of MovieLens releases reach this machine whole and unaltered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from itertools import zip_longest
 from pathlib import Path
@@ -20,42 +19,14 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
-from movie_embed.config import DATA_SETS
+from movie_embed.data.datasets import DataSet
 from movie_embed.errors import MovieEmbedError
 
 TIMEOUT_S = 10.0
 RETRIES = 3
 BLOCK = 1 << 16
 
-_BASES = (
-    "https://files.grouplens.org/datasets/movielens",
-    "https://huggingface.co/datasets/Recommenders/MovieLens/resolve/main",
-)
-_MIRRORED = {"ml-100k", "ml-1m", "ml-10m", "ml-20m"}
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Release:
-    """One published MovieLens archive, ``name.zip``.
-
-    It is fetched from the first of ``urls`` that delivers. ``size`` is in bytes, or None where it
-    is not known; ``checksum`` is ``"sha256:<hex>"`` or ``"md5:<hex>"``.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    size: int | None
-    checksum: str
-
-
-RELEASES = {
-    name: Release(name, tuple(f"{base}/{name}.zip" for base in bases), data.size, data.checksum)
-    for name, data in DATA_SETS.items()
-    for bases in [_BASES if name in _MIRRORED else _BASES[:1]]
-    if data.checksum
-}
 
 
 def cache_dir(configured: str | None, name: str = ".") -> Path:
@@ -84,7 +55,7 @@ def wait_for(path: Path) -> AbstractContextManager[object]:
         raise _unusable(path, error) from error
 
 
-def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
+def fetch(release: DataSet, folder: Path, *, download: bool = True) -> Path:
     """Return the path of a release's archive in ``folder``, downloading it where it is missing.
 
     A download gets its final name only once its size and checksum are right, so a file found under
@@ -112,7 +83,7 @@ def fetch(release: Release, folder: Path, *, download: bool = True) -> Path:
     return target
 
 
-def _missing(release: Release, target: Path, problem: str) -> MovieEmbedError:
+def _missing(release: DataSet, target: Path, problem: str) -> MovieEmbedError:
     return MovieEmbedError(
         f"{release.name}: {problem}, or fetch {release.urls[0]} by hand and save it as {target}, "
         f"or pass data.path=/where/it/is/{target.name}"
@@ -135,7 +106,7 @@ class _CutError(_SourceError):
     """The answer broke off or its end does not fit; the same source may still send the rest."""
 
 
-def _download(release: Release, target: Path) -> None:
+def _download(release: DataSet, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     failures = []
     for url, following in zip_longest(release.urls, release.urls[1:]):
@@ -152,7 +123,7 @@ def _download(release: Release, target: Path) -> None:
     raise _missing(release, target, problem)
 
 
-def _obtain(release: Release, url: str, part: Path) -> None:
+def _obtain(release: DataSet, url: str, part: Path) -> None:
     """Bring ``part`` to the verified whole, in a few answers if need be."""
     for left in reversed(range(1 + RETRIES)):
         try:
@@ -165,7 +136,7 @@ def _obtain(release: Release, url: str, part: Path) -> None:
             return
 
 
-def _verify(release: Release, part: Path, held: int) -> None:
+def _verify(release: DataSet, part: Path, held: int) -> None:
     """Delete ``part`` and raise unless it is the published archive."""
     algorithm, _, published = release.checksum.partition(":")
     with part.open("rb+") as file:
@@ -178,7 +149,7 @@ def _verify(release: Release, part: Path, held: int) -> None:
         raise (_CutError if held else _SourceError)(f"{wrong} (replaced there, or altered)")
 
 
-def _receive(release: Release, url: str, part: Path) -> int:
+def _receive(release: DataSet, url: str, part: Path) -> int:
     """Write one answer to ``part``; return how many bytes it still holds from before."""
     held = part.stat().st_size if part.exists() else 0
     if release.size and held >= release.size:
