@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Filters:
-    """What an answer must be; by default every movie with a learned vector may be one.
+    """The movies that may be answers; by default all with a learned vector.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Filters:
     Raises
     ------
     MovieEmbedError
-        A value is none of these.
+        A value is not as described.
     """
 
     genres: str | Iterable[str] = ()

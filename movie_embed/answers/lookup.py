@@ -1,4 +1,4 @@
-"""What people name, ids, titles and stars, to rows of the table of movies."""
+"""From ids, titles and stars to rows of the table of movies, and back to names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rows = NDArray[np.intp]
 
 
 class MovieId(NamedTuple):
-    """A movie by its id, where that is text: a plain string is a title."""
+    """A movie by its id. An id that is text needs this, because a plain string is a title."""
 
     id: Id
 
@@ -161,7 +161,7 @@ class Lookup:
         }
 
     def reason(self, row: int, other: int, **numbers: float) -> Reason:
-        """Return why a row is an answer: the row that speaks for it, and the numbers of that."""
+        """Return a reason for an answer: the row that speaks for it, with its numbers."""
         genres, others = (split_genres(self.movies.genres[r]) for r in (row, other))
         return Reason(
             movie_id=self.movies.ids.item(other),

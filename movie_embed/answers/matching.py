@@ -1,4 +1,4 @@
-"""What a file says of a movie to the row of the table of movies that it means."""
+"""From a row of somebody's file to the movie that it means."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from movie_embed.data.names import (
     without_article,
 )
 
-_CLEARLY = 5  # how many times the ratings of the next namesake the one that is meant has
+_CLEARLY = 5  # times as many ratings as the next namesake make a movie the one that is meant
 _OWNER = re.compile(r"^.{2,40}?(?:['\u2019]s|s['\u2019]) ")
 _POSSESSIVE = re.compile(rf"{_OWNER.pattern}(?=(?:The|A|An) )")  # Marvel's The Avengers
 _SMALL = {"the", "and", "part", "vol", "volume", "chapter", "episode"}
-_LONG = 10  # letters that hardly another movie of the year shares
+_LONG = 10  # letters: a part of a title as long as this is rarely in another title of the year
 
 
 class Found(NamedTuple):
-    """The row of the table that is meant, None where none is, and by what or why.
+    """A movie's place in the table, or None, and how it was found, or why not.
 
-    It may be `guessed` among namesakes, or be `against` an id.
+    It may be `guessed` among namesakes, or found by title `against` the row's id.
     """
 
     place: int | None
@@ -48,7 +48,7 @@ class Matcher:
         self._name = lookup.name
 
     def match(self, file: OwnFile) -> list[str]:
-        """Give each row that may count the movie it means; return what is to be said of them all.
+        """Give each row that may count its movie; return notes on the ids of the file.
 
         An id and a title must agree, otherwise the title decides.
         """
@@ -70,7 +70,7 @@ class Matcher:
         return self._name(self._most_rated(rows)) if rows else ""
 
     def _owner_of(self, file: OwnFile) -> tuple[str, list[str]]:
-        """Return whose the movie ids are: the owner's who knows most of them; and a word on it."""
+        """Return the owner of the movie ids, who knows most of them; and a note about it."""
         given = [row.movie for row in file.rows if row.movie]
         owners = ("movie", "TMDB", "IMDb")
         known = {o: sum(self._by_id(o, text) is not None for text in given) for o in owners}

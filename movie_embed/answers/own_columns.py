@@ -1,4 +1,4 @@
-"""Tables of somebody's own movies: what each column means, and what a row says."""
+"""The columns of tables of somebody's own movies, and their rows."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ _SOURCES = (
 
 @dataclass
 class OwnRow:
-    """What a file says of one movie, and, further down, what is made of it.
+    """One row of a file, and, in its last fields, the movie and stars found for it.
 
-    Text is ``""`` and numbers are 0 where the file says nothing. A row has no `state` as long as it
-    may count. In the end it ``"counts"``, or a later row of its movie does (``"again"``), its movie
-    is ``"unknown"``, or it is ``"bad"``, a ``"series"`` or ``"not rated"``. `how` says by what the
+    Text is ``""`` and numbers are 0 if the file has none. A row has no `state` as long as it may
+    count. In the end it ``"counts"``, or a later row of its movie does (``"again"``), its movie is
+    ``"unknown"``, or it is ``"bad"``, a ``"series"`` or ``"not rated"``. `how` says by what the
     movie was found, or why the row does not count.
     """
 

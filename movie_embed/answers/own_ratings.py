@@ -12,20 +12,18 @@ from movie_embed.data.movies import Id
 
 @dataclass(frozen=True)
 class Match:
-    """What one row of a file was taken for.
+    """One row of a file, and the movie that it was taken for.
 
     Attributes
     ----------
     line
-        Where it is in the file; in JSON the entry.
-    title
-        What the file says: the title with its year, or else an id.
-    rating
-        What the file says.
+        The line in the file; in JSON the entry.
+    title, rating
+        As in the file: the title with its year, or else an id; the rating.
     movie_id, taken_for
-        The movie that is meant; None where the row was left out.
+        The movie; None if the row was left out.
     stars
-        The rating on the scale of the run; None where it does not count.
+        The rating on the scale of the run; None if the row does not count.
     how
         By what the movie was found, or why the row does not count.
     """
@@ -42,12 +40,7 @@ class Match:
 class OwnRatings(dict[MovieId, float]):
     """Stars by movie, as `Recommender.for_ratings` takes them.
 
-    Attributes
-    ----------
-    matches
-        Every row of the file.
-    notes
-        What was converted, guessed and left out, a line each.
+    `matches` has every row of the file; `notes` say what was converted, guessed and left out.
     """
 
     def __init__(
@@ -88,11 +81,11 @@ class ReadsFiles:
             An export of Letterboxd, IMDb, Trakt, TMDB, Simkl, Filmweb or MovieLens, or CSV or JSON
             with a title or an id and a rating.
         scale
-            The highest rating of the scale; by default what the service uses, or the values tell.
+            The highest rating of the scale; by default the service's, or one that fits the values.
         columns
-            The names of unusual columns by meaning: ``{"title": "Film seen"}``.
+            The names of unusual columns by meaning: ``{"title": "Movie seen"}``.
         rated_by
-            Whose ratings, where the file has several users.
+            The user, if the file has several.
 
         Raises
         ------
@@ -110,17 +103,8 @@ class ReadsFiles:
     ) -> OwnMovies:
         """Read a list of movies: a watchlist, an IMDb list, or plain titles one a line.
 
-        Parameters
-        ----------
-        path, columns
-            As in `read_ratings`.
-        seen
-            Whether of a whole export the movies seen are meant, not the watchlist.
-
-        Raises
-        ------
-        MovieEmbedError
-            The file cannot be read, or no movie in it is known.
+        Of a whole export the watchlist is read, or the movies watched if `seen`. Otherwise as
+        `read_ratings`.
         """
         from movie_embed.answers.own_files import read_own_file
         from movie_embed.answers.own_reading import Reading

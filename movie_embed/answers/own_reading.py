@@ -1,4 +1,4 @@
-"""What a file of somebody's own movies makes: stars by movie, and a word on each row."""
+"""From a file of somebody's own movies to stars by movie, with a note on each row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def of_one(file: OwnFile, rated_by: object) -> OwnFile:
 
 
 class Reading:
-    """One file on its way to movies and stars; what becomes of a row is noted in the row."""
+    """One file on its way to movies and stars; the rows themselves hold the outcome."""
 
     def __init__(self, lookup: Lookup, file: OwnFile) -> None:
         self.lookup, self.file = lookup, file

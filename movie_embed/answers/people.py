@@ -1,4 +1,4 @@
-"""What people would choose and like, from their ratings; users of the data are people too."""
+"""Scores of movies for people, from their ratings; users of the data are people too."""
 
 from __future__ import annotations
 
@@ -64,13 +64,7 @@ class People:
         return np.concatenate([each.stars for each in self.asked])
 
     def scores(self, order: Order | None) -> Floats:
-        """Return by what answers are ranked, shape (movies,).
-
-        Raises
-        ------
-        MovieEmbedError
-            There is no such order, or it needs a second head and there is none.
-        """
+        """Return the scores that rank answers, shape (movies,)."""
         order = order or ("match" if self.ease else "stars")
         choose("order", order, get_args(Order))
         if order == "stars":
@@ -94,7 +88,7 @@ class People:
         return np.clip(self._joined(self._relative(self._matches)), 0, 1)
 
     def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:
-        """Return how much of some movies' scores each rating is responsible for.
+        """Return each rating's share of some movies' scores.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The settings of a question to its answer, as the command prints it."""
+"""From the settings of a question to its answer, as the command prints it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _of_whom(config: RecommendConfig, people: list[Any]) -> str:
 
 
 def _noted(own: _Own) -> _Own:
-    """Return what was read of a file; what is to be said of it goes to stderr."""
+    """Print the notes on a file to stderr, and return its content."""
     for note in own.notes:
         print(note, file=sys.stderr)
     return own

@@ -1,4 +1,4 @@
-"""Vectors to scores, and these to the best rows, in order."""
+"""From vectors to scores, and from scores to the best rows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def best_rows(scores: Floats, allowed: NDArray[np.bool_], k: int) -> Rows:
 
 
 def _reached_by(scores: Floats, k: int) -> np.floating[Any]:
-    """Return a number that at least `k` scores reach, and of many scores not many more.
+    """Return a lower bound on the k-th best score, which few scores exceed.
 
-    Of many scores it is the k-th highest among maxima of parts, which is faster than among all.
+    Of many scores it is the k-th highest maximum of their parts. To find this is faster than to
+    partition all scores.
     """
     parts = _PARTS * k
     if len(scores) > 2 * parts:
@@ -97,10 +98,10 @@ def mean_query(
 
 
 def estimates_drawn(scores: Scores, learned: int, center: float) -> Scores:
-    """Return scores in which those after the learned ones, of estimates, are drawn to a center.
+    """Return scores in which those of estimated vectors, after the learned ones, are shrunk.
 
-    An estimate lies nearer to a query than the vector would that it stands for: what would tell
-    that one apart is unknown, and so has a direction of its own.
+    An estimate has only what movies of its kind share. A learned vector also has a part of its own,
+    which takes it away from a query, so estimates would score too high.
     """
     if len(scores) > learned:
         scores[learned:] = center + _ESTIMATE * (scores[learned:] - center)

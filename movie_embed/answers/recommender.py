@@ -32,17 +32,16 @@ _MOST_REASONS = 3
 class Recommender(ReadsFiles):
     """Answer from saved embeddings.
 
-    Wherever a movie is asked for, an integer is a MovieLens id and a string a title, as
-    `TitleSearch.row` reads it. Integers may be NumPy's, and several of anything an array, a
-    Series or any other collection.
+    As a movie, an integer is its id in the data, and a string a title, as `TitleSearch.row` reads
+    it. Integers may be NumPy's, and several movies an array, a Series or any other collection.
 
     Parameters
     ----------
     embeddings
-        What a training run saved.
+        The embeddings of a training run.
     run
         The run folder, from which users and vectors from content are read when a question first
-        needs them; not needed where `embeddings` holds them.
+        needs them; not needed if `embeddings` holds them.
     """
 
     def __init__(self, embeddings: SavedEmbeddings, run: Path | None = None) -> None:
@@ -85,23 +84,22 @@ class Recommender(ReadsFiles):
         Parameters
         ----------
         movies
-            One id or title or several; these are never among the answers.
+            One id or title, or several. They are never among the answers.
         k
-            How many answers, at most as many as there are other movies that pass the filters.
+            How many answers; there may be fewer movies that pass the filters.
         combine
             ``"mean"``: score against the mean of the query vectors. ``"max"``: against the nearest
             query vector.
         metric
-            ``"mixed"``, the default where the run has a second head: the mean of the whitened
-            cosine and `Ease.similarities`, -1 to 1. ``"cosine"``, else the default: between
-            normalised vectors, -1 to 1. ``"whitened"``: a cosine too, in which no few directions
-            drown the others; see `half_whitened`. ``"dot"``: of the vectors as trained, unbounded,
-            in which movies with long vectors gain.
+            ``"mixed"``, the default if the run has a second head: the mean of the whitened cosine
+            and `Ease.similarities`, -1 to 1. ``"cosine"``, else the default: of the normalised
+            vectors, -1 to 1. ``"whitened"``: a cosine after `half_whitened`, -1 to 1. ``"dot"``:
+            dot product of the vectors as trained, unbounded; movies with long vectors gain.
         weights
-            How much each query movie counts in the mean, above 0; by default all the same.
+            The weight of each query movie in the mean, above 0; by default all equal.
         not_like
             Movies to keep away from, never among the answers. With ``"mean"`` half of their mean
-            is taken from the query; with ``"max"`` a movie nearer to one of them than to any
+            is subtracted from the query; with ``"max"`` a movie nearer to one of them than to any
             query movie is left out.
         filters
             Which movies may be answers.
@@ -151,7 +149,7 @@ class Recommender(ReadsFiles):
             scores = products[: len(liked)].max(axis=0)
             allowed &= scores >= products[len(liked) :].max(axis=0, initial=-np.inf)
         if metric != "dot":
-            scores = np.clip(scores, -1, 1)  # which rounding passes
+            scores = np.clip(scores, -1, 1)  # rounding may go beyond
         scores = estimates_drawn(scores, space.learned, 0)
         rows = diverse_rows(scores, allowed, k, space.unit, diversity)
         label = "dot_product" if metric == "dot" else "similarity"
@@ -171,7 +169,7 @@ class Recommender(ReadsFiles):
     def for_user(
         self, user_id: SupportsIndex | str, k: SupportsIndex = 10, **settings: Any
     ) -> Recommendations:
-        """Return the movies for a user of the data: `for_people` of one, from the saved ratings.
+        """Return movies for a user of the data by the saved ratings: `for_people` of one.
 
         Raises
         ------
@@ -183,15 +181,10 @@ class Recommender(ReadsFiles):
     def for_ratings(
         self, ratings: Mapping[Any, float], k: SupportsIndex = 10, **settings: Any
     ) -> Recommendations:
-        """Return the movies for somebody new: `for_people` of one.
+        """Return movies for somebody new: `for_people` of one.
 
-        Parameters
-        ----------
-        ratings
-            Stars by movie, within the rating scale: a dict, or a Series indexed by movie. Without
-            any, popular and well-liked movies are the answers.
-        k, settings
-            As in `for_people`.
+        `ratings` has stars by movie, within the rating scale: a dict, or a Series indexed by movie.
+        If it is empty, popular and well-liked movies are the answers.
 
         Raises
         ------
@@ -214,21 +207,21 @@ class Recommender(ReadsFiles):
     ) -> Recommendations:
         """Return the movies that match several people together, or one.
 
-        The match is the product of two predictions: how likely a person chooses a movie, from who
-        rated what, and the root of how well the person would like it, from the stars. It is told
-        as a share of the person's best match among all movies not rated yet.
+        The match multiplies two predictions: how likely the person chooses a movie, by the second
+        head, and the square root of how well the person would like it, by the stars. It is a share
+        of the person's best match among the movies not rated yet.
 
         Parameters
         ----------
         people
-            User ids or ratings. A movie that one of them rated is no answer.
+            User ids or ratings. A movie that one of them rated is never an answer.
         k, filters, diversity
             As in `similar`.
         order
-            ``"match"``, the default where the run has a second head; ``"choice"``, how likely
-            they choose a movie; ``"stars"``, how well they would like it.
+            ``"match"``, the default if the run has a second head; ``"choice"``, how likely they
+            choose a movie; ``"stars"``, how well they would like it.
         together
-            How the scores of several people are joined: ``"average"``, or ``"least"``, that of
+            How scores of several people become one: ``"average"``, or ``"least"``, the score of
             the person whom a movie suits least.
         explain
             Whether each answer names the rated movies that add most to its score.
@@ -255,12 +248,7 @@ class Recommender(ReadsFiles):
     def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).
 
-        The strength of the regularisation is the training's, and it draws to the average user.
-
-        Raises
-        ------
-        MovieEmbedError
-            As `for_ratings`.
+        They are regularised towards the average user, as strongly as in training.
         """
         fitted: NDArray[np.float64] = self._people([self.lookup.rated(ratings)], _ANY).fitted[0]
         return fitted
@@ -289,17 +277,9 @@ class Recommender(ReadsFiles):
     def with_movie(self, title: str, genres: str | Iterable[str] = ()) -> tuple[Recommender, Id]:
         """Add a movie that the data does not have, with a vector from content.
 
-        Parameters
-        ----------
-        title
-            With the year in brackets, if known: ``"Moana 2 (2024)"``.
-        genres
-            Of those in the data set, in any case of letters.
-
-        Returns
-        -------
-        tuple
-            A Recommender that has the movie, beside the rare ones, and the movie's id there.
+        The title has the year in brackets, if known: ``"Moana 2 (2024)"``. Genres are those of the
+        data, in any case of letters. Returned are a Recommender that has the movie, beside the rare
+        ones, and the movie's id there.
 
         Raises
         ------
@@ -324,7 +304,7 @@ class Recommender(ReadsFiles):
         )
 
     def title(self, movie: Movie) -> str:
-        """Return a movie's title with its year, and that its vector is from content if it is."""
+        """Return a movie's title with its year, and a note if its vector is from content."""
         return self.lookup.description(self.lookup.row(movie))
 
     def movie_id(self, title: str) -> Id:

@@ -1,4 +1,4 @@
-"""Titles as people type them to rows of the table of movies."""
+"""From titles as people type them to rows of the table of movies."""
 
 from __future__ import annotations
 
