@@ -326,14 +326,12 @@ def _without_repeats(ratings: SortedRatings, chosen: NDArray[np.uint64]) -> NDAr
     They are written over the keys given, so that no second copy of all ratings is needed.
     """
     keys, star_bits, end, previous = ratings.keys, np.uint64(ratings.bits[1]), 0, None
-    pairs = chosen >> star_bits
+    # The first key of each repeated pair becomes the chosen one, then only first keys stay.
+    keys[np.searchsorted(keys, chosen >> star_bits << star_bits)] = chosen
     for part in blocks(len(keys)):
-        block = keys[part].copy()
-        own = block >> star_bits
-        first = np.append(previous != own[0], own[1:] != own[:-1])
-        block, own, previous = block[first], own[first], own[-1]
-        place = np.minimum(np.searchsorted(pairs, own), len(pairs) - 1)
-        block = np.where(pairs[place] == own, chosen[place], block)
-        keys[end : end + len(block)] = block
-        end += len(block)
+        pairs = keys[part] >> star_bits
+        first = np.append(previous != pairs[0], pairs[1:] != pairs[:-1])
+        kept, previous = keys[part][first], pairs[-1]
+        keys[end : end + len(kept)] = kept
+        end += len(kept)
     return keys[:end]
