@@ -1,10 +1,7 @@
 """Titles as people type them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from synthetic import load
 
 from movie_embed import MovieEmbedError
 from movie_embed.answers.search import TitleSearch
@@ -142,23 +139,3 @@ def test_a_long_list_is_cut() -> None:
     search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, [""] * 25, np.arange(25), 25))
     with pytest.raises(MovieEmbedError, match="and 15 more"):
         search.row("saga")
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize(
-    ("typed", "movie_id"),
-    [
-        ("toy story", 1),
-        ("the matrix", 2571),
-        ("incpetion", 79132),
-        ("amelie", 4973),
-        ("se7en", 47),
-        ("cite des enfants perdus", 29),
-        ("sabrina 1954", 915),
-        ("schindlers list", 527),
-        ("pulp ficton", 296),
-    ],
-)
-def test_real_titles_are_found(shared: Path, typed: str, movie_id: int) -> None:
-    table = load(shared / "ml-latest-small").movies
-    assert table.ids[TitleSearch(table).row(typed)] == movie_id
