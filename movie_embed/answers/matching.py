@@ -61,12 +61,7 @@ class Matcher:
 
     def nearest(self, title: str) -> str:
         """Return the title nearest to one that is not there, ``""`` where none is near."""
-        from rapidfuzz import fuzz, process  # only titles that are not there pay for its import
-
-        key = numbered(title_key(split_year(title)[0]))
-        keys = self.titles.keys
-        near = process.extractOne(key, keys, scorer=fuzz.token_set_ratio, score_cutoff=75)
-        rows = self.titles.named(near[0]) if near else []
+        rows = self.titles.near(title, 1, cutoff=75)
         return self._name(self._most_rated(rows)) if rows else ""
 
     def _owner_of(self, file: OwnFile) -> tuple[str, list[str]]:

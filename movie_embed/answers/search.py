@@ -50,7 +50,9 @@ class TitleSearch:
         """
         rows = self.rows(text)
         if not rows:
-            raise MovieEmbedError(f'no movie is called "{text}"; nearest:{self._listed_near(text)}')
+            raise MovieEmbedError(
+                f'no movie is called "{text}"; nearest:{self._listed(self.near(text, 3))}'
+            )
         if len(rows) > 1:
             raise MovieEmbedError(
                 f'"{text}" fits {len(rows)} movies; add the year or give the id:'
@@ -118,16 +120,19 @@ class TitleSearch:
         learned = {row for row in fitting if row < self.movies.embedded}
         return sorted(learned or fitting)
 
-    def _listed_near(self, text: str) -> str:
-        from rapidfuzz import fuzz, process
+    def near(self, text: str, most: int, cutoff: float = 0) -> list[int]:
+        """Return the rows of the names most like a title that is not there, likeness 0 to 100."""
+        from rapidfuzz import fuzz, process  # only titles that are not there pay for its import
 
-        key = numbered(title_key(split_year(text)[0]))
-        near = process.extract(key, list(self._rows_of), scorer=fuzz.token_set_ratio, limit=3)
-        return self._listed({row for name, _, _ in near for row in self._rows_of[name]})
+        key, names = numbered(title_key(split_year(text)[0])), list(self._rows_of)
+        found = process.extract(
+            key, names, scorer=fuzz.token_set_ratio, limit=most, score_cutoff=cutoff
+        )
+        return [row for name, _, _ in found for row in self._rows_of[name]]
 
     def _listed(self, rows: Iterable[int]) -> str:
         counts = self.movies.rating_counts
-        most_rated = sorted(rows, key=lambda row: (-counts[row], row))
+        most_rated = sorted({*rows}, key=lambda row: (-counts[row], row))
         lines = [
             f"\n  {self.movies.ids[row]:>7}  {self.movies.titles[row]}  (ratings: {counts[row]:,})"
             for row in most_rated[:_LISTED]
