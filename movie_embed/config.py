@@ -185,7 +185,7 @@ class TrainerConfig(Checked, section="trainer."):
 
 @dataclass
 class SaveConfig(Checked, section="save."):
-    """What a training run leaves behind for `recommend.py`."""
+    """The files that a training run leaves for `recommend.py`."""
 
     epoch: Annotated[str, one_of("auto", "best", "last")] = "auto"
     users: bool = True

@@ -32,7 +32,7 @@ Movie = SupportsIndex | str | MovieId
 
 
 class Asked(NamedTuple):
-    """What one person rated: table rows, and the stars given."""
+    """One person's ratings: table rows and stars."""
 
     rows: Rows
     stars: NDArray[np.float32]

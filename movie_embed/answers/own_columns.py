@@ -107,18 +107,18 @@ class OwnRow:
 
 @dataclass(frozen=True)
 class OwnFile:
-    """The rows of a file, and what is known of them all.
+    """The rows of a file, and facts about the file.
 
     Attributes
     ----------
     name, rows
         The file's name, for messages, and its movies.
     source
-        Who wrote it; without a name where that is not known.
+        The service that wrote it; without a name if that is not known.
     rating
-        The name of the column of ratings, ``""`` where there is none.
+        The name of the column of ratings, ``""`` if there is none.
     unit
-        What rows are counted by.
+        The word for a row: ``"line"``, or ``"entry"`` in JSON.
     """
 
     name: str
@@ -181,7 +181,7 @@ def roles_in(header: Sequence[str], columns: Columns) -> dict[str, int]:
 
 
 def _check_named(name: str, header: Sequence[str], columns: Columns) -> None:
-    """Refuse a column that is named and not there, and a meaning that no column has."""
+    """Refuse a given column name that the file lacks, and a meaning that does not exist."""
     plain = [plain_name(column) for column in header]
     for role, given in columns.items():
         if role not in _NAMES:

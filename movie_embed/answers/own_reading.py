@@ -56,7 +56,7 @@ class Reading:
         return OwnMovies(map(self._id, self._match()), self._matches(rated=False), self.notes)
 
     def _is_rated(self, row: OwnRow) -> bool:
-        """Take over a row's rating; where it has none, note why."""
+        """Return whether a row has a rating, and keep it, or else the reason, in the row."""
         if row.state:
             return False
         value = rating_of(row.rating)
@@ -71,19 +71,19 @@ class Reading:
     def _convert(self, rated: list[OwnRow], scale: float | None) -> None:
         """Bring ratings to the scale of the run; note how."""
         top, why = self._top(rated, scale)
-        low = min(self.low, 0)
+        low, below = min(self.low, 0), 0
         for row in rated:
             # Three stars of five stay three of five, also where the run has no half a star.
-            row.stars = low + row.stars / top * (self.high - low)
+            stars = low + row.stars / top * (self.high - low)
+            row.stars = max(stars, self.low)
+            below += stars < self.low
         if top != self.high:
             self._note(
                 f"ratings out of {top:g} ({why}) count as stars out of {self.high:g}, the scale of "
                 "the run; scale= gives another"
             )
-        if below := [row for row in rated if row.stars < self.low]:
-            self._note(f"ratings raised to the lowest of the run, {self.low:g}: {len(below):,}")
-        for row in below:
-            row.stars = self.low
+        if below:
+            self._note(f"ratings raised to the lowest of the run, {self.low:g}: {below:,}")
 
     def _top(self, rated: list[OwnRow], scale: float | None) -> tuple[float, str]:
         """Return the highest rating of the file's scale, and how that is known."""
@@ -116,7 +116,7 @@ class Reading:
     def _match(self) -> list[OwnRow]:
         """Find the movies of the rows that may count, and return the rows that do count.
 
-        What is guessed, left out or there twice is noted.
+        Guesses, rows left out and movies that occur twice are noted.
         """
         self.notes += self.lookup.matcher.match(self.file)
         counted: dict[int, OwnRow] = {}
@@ -163,7 +163,7 @@ class Reading:
         return _listed(lines, len(rows)) if rows else ""
 
     def _said(self, row: OwnRow) -> str:
-        """Return where a row is, what it says, and how it was found or why it is left out."""
+        """Return a row's line, its movie, and how that was found or why it is left out."""
         return f"{self.file.unit} {row.line}: {f'{row}: ' if str(row) else ''}{row.how}"
 
     def _said_of(self, state: str) -> list[str]:

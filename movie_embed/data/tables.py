@@ -112,7 +112,7 @@ class Table:
 
     @property
     def unit(self) -> str:
-        """What rows are counted by."""
+        """The word for a row in messages."""
         return "line" if self.kind == "text" else "row"
 
 
