@@ -44,6 +44,7 @@ from movie_embed.web.models import (
     ReadFile,
     Settings,
     SimilarTo,
+    parameters,
 )
 from movie_embed.web.safety import Guard
 
@@ -193,9 +194,10 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         assert row is not None
         return known.movie(row)
 
-    @app.get("/api/similar", **answers)
-    async def similar(asked: Annotated[SimilarTo, Query()]) -> Response:
+    @app.get("/api/similar", **answers, openapi_extra=parameters(SimilarTo))
+    async def similar(request: Request) -> Response:
         """Return the movies most like one movie, or several together."""
+        asked = SimilarTo.of_query(request.query_params)
         ask = partial(
             recommender.similar,
             known.ids(asked.movie_id),
@@ -214,9 +216,10 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         ask = partial(recommender.for_people, stars, order=asked.order, together=asked.together)
         return await known.answer(ask, asked, sum(map(len, stars)))
 
-    @app.get("/api/users/{user_id}", **answers)
-    async def user(user_id: InAddress, asked: Annotated[ForUser, Query()]) -> Response:
+    @app.get("/api/users/{user_id}", **answers, openapi_extra=parameters(ForUser))
+    async def user(user_id: InAddress, request: Request) -> Response:
         """Return the movies for a user of the data."""
+        asked = ForUser.of_query(request.query_params)
         # Where ids are numbers, text is none; where they are text, "007" is not 7.
         number = re.fullmatch(r"0|-?[1-9][0-9]{0,17}", user_id)
         ids: list[Id] = [user_id, int(user_id)] if number else [user_id]

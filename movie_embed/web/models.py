@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import QueryParams
 
 MovieKey = Annotated[str | int, Field(description="A movie's id, a number or text")]
 IdText = Annotated[str, Field(min_length=1, max_length=100)]
@@ -29,6 +32,38 @@ class Settings(BaseModel):
     exclude: Annotated[list[IdText], _IDS]
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
     explain: bool = False
+
+    @classmethod
+    def of_query(cls, query: QueryParams) -> Self:
+        """Return a question from the query of an address.
+
+        FastAPI reads a model from a query too, but field by field: that takes longer than the
+        answer. So `parameters` describes the fields for it.
+        """
+        lists = _lists(cls)
+        values = {name: query.getlist(name) if name in lists else query[name] for name in query}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
+
+def parameters(kind: type[Settings]) -> dict[str, Any]:
+    """Return the fields of a question as OpenAPI describes the parameters of a query."""
+    schema = kind.model_json_schema()
+    required = schema.get("required", ())
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": name in required, "schema": field}
+            for name, field in schema["properties"].items()
+        ]
+    }
+
+
+@cache
+def _lists(kind: type[Settings]) -> set[str]:
+    fields = parameters(kind)["parameters"]
+    return {field["name"] for field in fields if "array" in str(field["schema"])}
 
 
 class SimilarTo(Settings):

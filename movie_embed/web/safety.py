@@ -82,12 +82,14 @@ class Guard:
         name = found[1].strip("[]")
         anywhere = self.host in ("0.0.0.0", "::")  # noqa: S104
         own = {"localhost", self.host} | ({socket.gethostname().lower()} if anywhere else set())
+        if name in own:
+            return True
         try:
             address = ipaddress.ip_address(name)
         except ValueError:
-            return name in own
+            return False
         # A numeric address is no name that somebody else could make resolve to this machine.
-        return name in own or address.is_loopback or anywhere
+        return address.is_loopback or anywhere
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
