@@ -58,7 +58,7 @@ dist: ## build the wheel and the source archive, and check that PyPI would take 
 	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt \
 		--only-binary :all: build==1.6.1 setuptools twine==7.0.0
 	rm -rf dist
-	.venv-dist/bin/python -m build --no-isolation
+	.venv-dist/bin/python -m build --quiet --no-isolation
 	.venv-dist/bin/twine check --strict dist/*
 
 clean: ## remove the environment, caches and build leftovers, but no outputs
