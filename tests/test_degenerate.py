@@ -13,7 +13,7 @@ from synthetic import files_config, write_folder
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.cli import setting
-from movie_embed.config import ModelConfig, TrainConfig, TrainerConfig
+from movie_embed.config import ModelConfig, SaveConfig, TrainConfig, TrainerConfig
 from movie_embed.training.run import train
 
 MANY = [(user, movie, 1 + (user * movie) % 5) for user in range(9) for movie in range(10, 19)]
@@ -34,6 +34,7 @@ def run_on(rows: Rows, folder: Path, **data: Any) -> dict[str, Any]:
         data=files_config(folder / "data", folder / "cache", **given),
         model=ModelConfig(dim=4),
         trainer=TrainerConfig(max_epochs=1, enable_progress_bar=False),
+        save=SaveConfig(figures=False),
     )
     return train(config, folder / "run")
 

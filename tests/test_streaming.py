@@ -209,7 +209,8 @@ def run_config(folder: Path, window: int, **changes: object) -> TrainConfig:
         folder, folder / "cache", val_fraction=0.2, batch_size=256, window=window, min_ratings=160
     )
     trainer = TrainerConfig(max_epochs=12, enable_progress_bar=False)
-    config = TrainConfig(data, ModelConfig(dim=8, l2=1e-6), OptimizerConfig(0.02), trainer)
+    model, save = ModelConfig(dim=8, l2=1e-6), SaveConfig(figures=False)
+    config = TrainConfig(data, model, OptimizerConfig(0.02), trainer, save)
     return dataclasses.replace(config, **changes)  # type: ignore[arg-type]
 
 
@@ -233,7 +234,7 @@ def test_rare_movies_are_estimated_alike_without_users(
     monkeypatch.chdir(tmp_path)
     trainer = TrainerConfig(max_epochs=1, enable_progress_bar=False)
     for name, users in (("with", True), ("without", False)):
-        save = SaveConfig(users=users)
+        save = SaveConfig(users=users, figures=False)
         train(run_config(checkerboard, 10**6, trainer=trainer, save=save), tmp_path / name)
     one, other = (SavedEmbeddings.load_content(tmp_path / name) for name in ("with", "without"))
     assert len(one.vectors) > 1
