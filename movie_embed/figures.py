@@ -98,12 +98,8 @@ def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
 def plot_movie_counts(counts: NDArray[np.int64], min_ratings: int) -> Figure:
     """Draw how many ratings each movie has, most rated first (paper, section II.B).
 
-    Parameters
-    ----------
-    counts
-        Ratings of each movie before any filter, shape (movies,), in any order.
-    min_ratings
-        Movies with fewer ratings are left out of training.
+    `counts` has the ratings of each movie before any filter, shape (movies,), in any order; movies
+    with fewer than `min_ratings` are left out of training.
     """
     ranked = np.sort(counts[counts > 0])[::-1]
     kept = int(np.count_nonzero(ranked >= min_ratings))
@@ -154,14 +150,9 @@ def plot_losses(
 ) -> Figure:
     """Draw the loss of every epoch, as squared error and as its root (paper, section III.E).
 
-    Parameters
-    ----------
-    losses
-        Mean squared error in stars squared, by epoch, of ``"training"`` and ``"validation"``.
-    saved_epoch
-        The epoch whose weights were saved, from 1.
-    bias_only_rmse
-        RMSE in stars of a model without vectors, on the same ratings as the last of `losses`.
+    `losses` has the mean squared error in stars squared, by epoch from 1, of ``"training"`` and
+    ``"validation"``; `bias_only_rmse` is the RMSE in stars of a model without vectors, on the same
+    ratings as the last of `losses`.
     """
     *_, held_out = losses
     figure, axes = _figure(
@@ -189,19 +180,8 @@ def plot_genre_map(
 ) -> Figure:
     """Draw the t-SNE of the normalised vectors, coloured by genre (paper, section IV).
 
-    Parameters
-    ----------
-    saved, seed
-        The embeddings; the seed of t-SNE.
-    movies
-        How many of the learned movies to draw at most; the most rated.
-    points
-        What `save_layout` placed by t-SNE, shape (learned movies, 2); by default computed here.
-
-    Raises
-    ------
-    MovieEmbedError
-        There are fewer than four movies.
+    At most so many `movies` are drawn, the most rated. Their `points` are those of `save_layout`,
+    shape (learned movies, 2); by default t-SNE runs here, which needs four movies.
     """
     learned = saved.movies.embedded
     rows = np.argsort(-saved.movies.rating_counts[:learned], kind="stable")[:movies]

@@ -44,14 +44,8 @@ _WANTED = {
 def read_own_file(path: Path, columns: Columns, wanted: str) -> OwnFile:
     """Read a file of ratings, or of movies.
 
-    Parameters
-    ----------
-    path
-        CSV of any kind, JSON, plain titles one a line, or a service's zip or unpacked folder.
-    columns
-        The names of columns that are not recognised.
-    wanted
-        ``"ratings"``, ``"watchlist"`` or ``"watched"``: which table of an export to read.
+    It is CSV of any kind, JSON, plain titles one a line, or a service's zip or unpacked folder, of
+    which the table `wanted` is read: ``"ratings"``, ``"watchlist"`` or ``"watched"``.
 
     Raises
     ------

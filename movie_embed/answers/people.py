@@ -90,11 +90,8 @@ class People:
     def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:
         """Return each rating's share of some movies' scores.
 
-        Returns
-        -------
-        tuple of array
-            Table rows of the movies rated and their stars, shape (ratings,), and of all that
-            speaks for a movie the share of each rating, shape (movies, ratings).
+        Returned are the table rows that were rated and their stars, shape (ratings,), and the
+        shares, shape (movies, ratings): of all positive parts of a movie's score, each rating's.
         """
         parts: list[Floats] = []
         mine: Floats

@@ -49,18 +49,8 @@ def diverse_rows(
 
     Each next row is the best by ``(1 - diversity) * relevance - diversity * likeness``, where
     relevance is the score, scaled to 0..1 over the ``10 k`` best, and likeness the greatest cosine
-    to a row chosen before.
-
-    Parameters
-    ----------
-    scores, allowed
-        Shape (movies,).
-    k
-        How many rows at most.
-    unit
-        Normalised vectors, shape (movies, dim).
-    diversity
-        From 0, as `best_rows`, to 1.
+    to a row chosen before. `scores` and `allowed` have the shape (movies,), and `unit` has the
+    normalised vectors, shape (movies, dim).
     """
     pool = best_rows(scores, allowed, _POOL * k if diversity else k)
     if diversity == 0 or len(pool) < 2:
@@ -80,13 +70,7 @@ def diverse_rows(
 def mean_query(
     liked: NDArray[np.float32], disliked: NDArray[np.float32], weights: Iterable[float] | None
 ) -> NDArray[np.float32]:
-    """Return the weighted mean of the liked vectors, less half the mean of the disliked.
-
-    Raises
-    ------
-    MovieEmbedError
-        The weights do not fit.
-    """
+    """Return the weighted mean of the liked vectors, less half the mean of the disliked."""
     weighed = [1] * len(liked) if weights is None else listed(weights)
     fits = len(weighed) == len(liked) and all(is_number(w) and 0 < w < np.inf for w in weighed)
     require(fits, "weights", weighed, f"{len(liked)}, one a movie, all above 0")
