@@ -25,7 +25,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from movie_embed import Filters, Recommendation, Recommender
-from movie_embed.answers.own_ratings import Match
 from movie_embed.answers.results import Reason
 from movie_embed.web import models
 from movie_embed.web.app import create_app
@@ -197,7 +196,6 @@ def test_every_answer_has_the_headers(path: str) -> None:
 def test_models_are_the_command_lines_json() -> None:
     assert set(models.Answer.model_fields) == set(Recommendation._fields)
     assert set(models.Because.model_fields) == set(Reason.__annotations__)
-    assert set(models.MatchedRow.model_fields) == set(Match.__annotations__)
 
 
 SCHEMA = schemathesis.openapi.from_asgi("/api/openapi.json", APP, headers={"host": "localhost"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -38,7 +38,6 @@ from movie_embed.web.models import (
     ForUser,
     Health,
     IdText,
-    MatchedRow,
     Movie,
     MovieMap,
     ReadFile,
@@ -248,7 +247,7 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
             notes = [note.replace(f"{folder}/", "") for note in own.notes]
         return ReadFile(
             ratings={str(movie.id): stars for movie, stars in own.items()},
-            matches=[MatchedRow(**asdict(match)) for match in own.matches],
+            matches=own.matches,
             notes=notes,
         )
 

@@ -9,6 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import QueryParams
 
+from movie_embed.answers.own_ratings import Match
+
 MovieKey = Annotated[str | int, Field(description="A movie's id, a number or text")]
 IdText = Annotated[str, Field(min_length=1, max_length=100)]
 Stars = dict[IdText, Annotated[float, Field(allow_inf_nan=False)]]
@@ -136,23 +138,11 @@ class Movie(BaseModel):
     tmdb_id: int | None
 
 
-class MatchedRow(BaseModel):
-    """The movie that a row of a file was taken for."""
-
-    line: int
-    title: str
-    rating: str
-    movie_id: MovieKey | None
-    taken_for: str | None
-    stars: float | None
-    how: str
-
-
 class ReadFile(BaseModel):
     """The ratings of a file."""
 
     ratings: dict[str, float]
-    matches: list[MatchedRow]
+    matches: list[Match]
     notes: list[str]
 
 
