@@ -172,8 +172,8 @@ def test_of_two_ratings_the_later_counts_by_date_and_both_lines_are_told(
     rows += "2024-01-01,Star Wars: Episode IV - A New Hope (1977),3\n"
     own = read(tmp_path, recommender, f"Watched Date,Name,Rating\n{rows}")
     assert stars(own) == {862: 5.0, 30: 3.0}
-    assert "lines 2 and 3, of which 2 counts" in own.notes[0]
-    assert "lines 4 and 5, of which 5 counts" in own.notes[0]
+    assert "lines 2 and 3; 2 is kept" in own.notes[0]
+    assert "lines 4 and 5; 5 is kept" in own.notes[0]
     assert own.matches[1].how == "again in line 2"
     american = "date,title,rating\n12/31/2023,Heat,5\n01/02/2024,Heat,1\n"
     assert stars(read(tmp_path, recommender, american)) == {862: 1.0}

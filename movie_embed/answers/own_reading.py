@@ -134,7 +134,7 @@ class Reading:
         for state, what in (("not rated", "not rated"), ("series", "series or episodes")):
             if number := len(self._said_of(state)):
                 self._note(f"left out as {what}: {number:,}")
-        self._note_list("there twice, the later row is kept", twice)
+        self._note_list("listed twice, the later row is kept", twice)
         rows = sorted(counted.values(), key=lambda row: row.line)
         self._note_list("the title decides", [self._said(row) for row in rows if row.against])
         if guessed := sum(row.guessed for row in rows):
@@ -149,7 +149,7 @@ class Reading:
             return row
         later, earlier = (before, row) if before.when > row.when > "" else (row, before)
         earlier.state, earlier.how = "again", f"again in {self.file.unit} {later.line}"
-        lines = f"{self.file.unit}s {before.line} and {row.line}, of which {later.line} counts"
+        lines = f"{self.file.unit}s {before.line} and {row.line}; {later.line} is kept"
         twice.append(f"{self.lookup.name(row.place or 0)}: {lines}")
         return later
 
