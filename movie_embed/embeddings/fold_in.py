@@ -152,6 +152,9 @@ class _Problem(NamedTuple):
         # Far from its stars a rating can curve downwards, where a Newton step would climb. A tenth
         # of Gauss-Newton's curvature, which is positive, is left to it.
         weights = np.maximum(slopes**2 + errors * bends, _LEAST_CURVATURE * slopes**2)
-        curvature = self.design.T @ (self.design * weights[:, None])
-        curvature[np.diag_indices_from(curvature)] += self.ridge
-        return np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)
+        # Single precision halves the time of the product and the solution, and makes the step, not
+        # the minimum, less exact.
+        design, size = self.design.astype(np.float32), len(gradient)
+        curvature = design.T @ (design * weights[:, None].astype(np.float32))
+        curvature.flat[:: size + 1] += self.ridge
+        return np.linalg.solve(curvature, gradient.astype(np.float32)).astype(np.float64)
