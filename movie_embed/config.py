@@ -1,4 +1,4 @@
-"""Every setting, with its default and, beside its type, what it may be.
+"""Every setting, with its default and, beside its type, its bounds.
 
 These dataclasses are Hydra's schema: an unknown key or a wrong type fails when the command line is
 read, and whoever makes one, Hydra or a Python program, has its values checked. Nothing here imports
@@ -43,7 +43,7 @@ StarsByMovie = Annotated[
 
 
 class Checked:
-    """Settings of a section, whose values are checked by what is declared beside their types."""
+    """Settings of a section; values are checked by the bounds declared beside their types."""
 
     section: ClassVar[str]
 
@@ -132,7 +132,7 @@ class ModelConfig(Checked, section="model."):
 
 @dataclass
 class RankingConfig(Checked, section="ranking."):
-    """The second head: which movies a person would choose, from who rated what (EASE)."""
+    """The second head: which movies a person would choose, from implicit feedback (EASE)."""
 
     enabled: bool = True
     l2: Annotated[float, must(lambda strength: strength > 0, "above 0")] = 400.0
@@ -218,7 +218,7 @@ class TrainConfig(Checked):
             require(stop is None, "trainer.early_stopping", stop, f"left out when {why}")
 
     def check_sweep(self) -> None:
-        """Refuse what a sweep's runs cannot have: resume, processes, errors on nothing held out."""
+        """Refuse settings that a sweep cannot have: resume, processes, no held-out ratings."""
         require(self.resume is None, "resume", self.resume, "left out in a sweep")
         require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
         measured = self.data.val_fraction > 0 or self.objective.startswith("train_")
@@ -242,7 +242,7 @@ class OwnColumns:
 
 @dataclass
 class RecommendConfig(Checked):
-    """All settings of `recommend.py`; the first seven say what is asked.
+    """All settings of `recommend.py`; the first seven are the question.
 
     Here is checked which go together; `Recommender` and `Filters` check the others' values.
     """
@@ -355,7 +355,7 @@ SCHEMAS = {
 
 
 def register_schemas() -> None:
-    """Make known to Hydra what ``conf/*.yaml`` name: the dataclasses, the program that runs."""
+    """Register with Hydra the names in ``conf/*.yaml``: the dataclasses, the running program."""
     OmegaConf.register_new_resolver("program", program, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():

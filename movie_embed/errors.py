@@ -12,7 +12,7 @@ from typing import Any
 
 
 class MovieEmbedError(Exception):
-    """A problem the user can mend: the message says what, where and what to do, in one line."""
+    """A problem the user can mend; one line has the problem, its place and a remedy."""
 
 
 class Interrupted(BaseException):
@@ -28,7 +28,7 @@ class Interrupted(BaseException):
 
 
 def take_over(handle: Callable[[int], None]) -> dict[int, Any]:
-    """Let Ctrl-C and SIGTERM call a function, and return what they did before.
+    """Let Ctrl-C and SIGTERM call a function, and return the handlers of before.
 
     A signal that is ignored, as Ctrl-C is in the background of a shell, stays so; and only the
     main thread can take signals.
@@ -69,6 +69,6 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 
 
 def cannot_write(path: str | Path, error: Exception) -> str:
-    """Return what a user is told of a file that could not be written, say on a full disk."""
+    """Return the message for a file that could not be written, say on a full disk."""
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return f"cannot write {path}: {reason}; make room, mend its rights or choose another folder"

@@ -17,7 +17,7 @@ Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 Ratings = tuple[Rows, Rows, Floats]  # users, movies and stars, each of shape (ratings,)
 
-_RELEVANT = 0.75  # of the scale, 4 of 5 stars: what a ranking should bring back
+_RELEVANT = 0.75  # of the scale, 4 of 5 stars: from there a held-out movie counts as liked
 _DAMPING = (15.0, 10.0)  # of users' and of movies' biases
 _SWEEPS = 50  # at most
 _SETTLED = 5e-3  # stars
@@ -62,7 +62,7 @@ class Biases(NamedTuple):
 
 
 def fit_biases(blocks: Callable[[], Iterable[Ratings]], users: int, movies: int) -> Biases:
-    """Return the biases of users and movies: what a model without vectors knows.
+    """Return the biases of users and movies: the baseline without vectors.
 
     They are damped means of residuals, ``sum(r) / (damping + n)``, found by alternating least
     squares (Koren 2010, "Factor in the neighbors", section 2.1, with that paper's damping) until
@@ -275,7 +275,7 @@ def evaluate_ranking(
 
 
 def series_of(title: str) -> str:
-    """Return the series a title belongs to: what stands before a number, colon or 'and the'.
+    """Return the series of a title: its part before a number, a colon or 'and the'.
 
     "Toy Story 2 (1999)" and "Toy Story (1995)" are both "toy story"; so "Harry Potter and the
     Goblet of Fire", "Star Wars: Episode IV - A New Hope" and "Godfather: Part II, The".

@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 
 class Lookup:
-    """Find movies and users by what people name, and name them."""
+    """Find movies and users by id or title, and name them."""
 
     def __init__(self, embeddings: SavedEmbeddings) -> None:
         self.embeddings = embeddings
@@ -52,7 +52,7 @@ class Lookup:
 
     @cached_property
     def matcher(self) -> Matcher:
-        """The search by what files say."""
+        """The search for the movies of a file."""
         from movie_embed.answers.matching import Matcher
 
         return Matcher(self)
@@ -147,7 +147,7 @@ class Lookup:
         )
 
     def described(self, row: int) -> dict[str, Any]:
-        """Return what answers and the page say of a movie, by the names of `Recommendation`."""
+        """Return the description of a movie, by the names of `Recommendation`."""
         title, year = split_year(self.movies.titles[row])
         movie_id = self.movies.ids.item(row)
         return {

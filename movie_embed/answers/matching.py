@@ -202,7 +202,7 @@ class Matcher:
 
     @cached_property
     def _parts(self) -> dict[str, list[int]]:
-        """The rows of what stands before or behind a colon or dash, or behind a name's 's."""
+        """The rows of each part of a title: before or behind a colon, a dash or a name's 's."""
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row in range(len(self.movies)):
             title = self._title(row)

@@ -96,7 +96,7 @@ def _content(path: Path, wanted: str) -> tuple[str, bytes]:
 
 
 def _member(path: Path, members: list[str], wanted: str) -> str:
-    """Return which file of an export is meant: not what was deleted, liked or written of it."""
+    """Return the wanted file of an export; deleted, liked and written-about movies are others."""
     aside = re.compile(r"(^|[/\\])(\.|_|deleted[/\\]|orphaned[/\\]|likes[/\\]|lists[/\\])")
     tables = [m for m in members if re.search(r"\.(csv|tsv|txt|json)$", m, re.IGNORECASE)]
     tables = [member for member in tables if not aside.search(member)]
@@ -126,7 +126,7 @@ def _decoded(name: str, content: bytes) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """Return what JSON, or JSON lines, say; None where the text is neither."""
+    """Return the content of JSON or JSON lines; None if the text is neither."""
     for document in (text, f"[{','.join(filter(str.strip, text.splitlines()))}]"):
         try:
             return json.loads(document)
@@ -175,7 +175,7 @@ def _text_file(name: str, text: str, columns: Columns, rated: bool) -> OwnFile:
     delimiter = ""
     if named := re.fullmatch(r'"?sep=(.)"?', lines[first].strip()):
         delimiter, first = named[1], first + 1
-    elif lines[first].startswith("Letterboxd list export"):  # its movies come after what it is
+    elif lines[first].startswith("Letterboxd list export"):  # the movies come after a description
         first = next((n for n, line in enumerate(lines) if line.startswith("Position,")), first)
     lines[:first] = [""] * first
     delimiter = delimiter or max("\t,;|", key="".join(lines[first : first + 1]).count)

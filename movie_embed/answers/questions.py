@@ -48,7 +48,7 @@ def answer(config: RecommendConfig) -> str:
 
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
-    """Return what was asked, in words, and the answers."""
+    """Return the question in words, and its answers."""
     filters = {each.name: getattr(config, each.name) for each in fields(Filters)}
     for name, seen in (("among", False), ("exclude", True)):
         if filters[name]:

@@ -21,7 +21,7 @@ from movie_embed.data.titles import Movie
 from movie_embed.storage import read_columns
 
 MODEL_FILE = Path(__file__).with_name("demo.safetensors")
-SOURCES = [MODEL_FILE, Path(__file__)]  # what decides the draw
+SOURCES = [MODEL_FILE, Path(__file__)]  # files that determine the draw
 RATING_RANGE = (0.5, 5.0)
 DEFAULT_USERS = 9_000
 
@@ -36,7 +36,7 @@ Rows = NDArray[np.int32]
 
 @cache
 def model() -> SimpleNamespace:
-    """Return what `scripts/fit_demo.py` learned.
+    """Return the model that `scripts/fit_demo.py` fitted.
 
     That is ``movie_ids``, ``titles`` and ``genres`` as in MovieLens; ``popularity``, how readily a
     movie is rated, with sum 1; ``biases`` and ``factors``, shapes (movies,) and (movies, tastes): a
@@ -75,7 +75,7 @@ def draw_ratings(users: int, seed: int = _SEED) -> pd.DataFrame:
 
 
 def _draw_choices(rng: np.random.Generator, size: int) -> tuple[Rows, Rows]:
-    """Draw who rates what, as rows.
+    """Draw the pairs of users and movies that are rated, as rows.
 
     A user with the interest i in a movie of popularity p comes to it after an exponential time of
     rate i p and rates all that come before the activity t, hence each with probability

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
-Fields = list[str] | str  # values, or what is wrong with them
+Fields = list[str] | str  # values, or an error
 csv.field_size_limit(2**24)  # a plot or a review may be long
 
 
@@ -27,7 +27,7 @@ def quoted_rows(lines: Iterable[str], delimiter: str) -> list[tuple[int, list[st
 
 
 def split_line(line: str, delimiter: str, quotes: bool = True, strict: bool = False) -> Fields:
-    """Split one line without its end, or say what is wrong with it.
+    """Split one line without its end, or return its error.
 
     If `strict`, text after a closing quote is wrong.
     """

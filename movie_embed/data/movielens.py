@@ -170,7 +170,7 @@ def _receive(release: DataSet, url: str, part: Path) -> int:
 
 
 def _request(url: str, held: int) -> tuple[HTTPResponse, int]:
-    """Return an answer and where in the file it starts: after what is held, or else at 0."""
+    """Return a response and its offset in the file: after the bytes held, or else 0."""
     headers = {"User-Agent": "movie_embed"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
@@ -194,7 +194,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 @contextmanager
 def _network_errors() -> Iterator[None]:
-    """Name what the network can raise, so that every other `OSError` is the disk's."""
+    """Return the network's exceptions; every other `OSError` is then the disk's."""
     try:
         yield
     except HTTPError as error:

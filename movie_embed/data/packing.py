@@ -69,7 +69,7 @@ def shuffled(packed: Packed, bits: int, source: np.random.SFC64) -> Packed:
 
 
 def in_threads(function: Callable[[slice], _Outcome], parts: Iterable[slice]) -> Iterator[_Outcome]:
-    """Yield what a function makes of each block, in their order; threads share the work."""
+    """Yield a function's result for each block, in order; threads share the work."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(function, parts)
 

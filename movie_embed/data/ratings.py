@@ -171,7 +171,7 @@ class _Reader:
         return counts
 
     def faults(self, texts: list[Texts], limits: Limits) -> list[dict[str, str]]:
-        """Return what is wrong with users, movies and ratings, by text; decide on kinds of ids."""
+        """Return the errors of users, movies and ratings by text; decide on the kinds of ids."""
         self._whole = [not self.config.text_ids and holds_whole_ids(ids) for ids in texts[:2]]
         assumed = limits and not self.config.rating_range
         hint = ", MovieLens' scale; data.rating_range gives another" if assumed else ""

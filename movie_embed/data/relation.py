@@ -86,7 +86,7 @@ def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]
         if whole is not None:
             yield from ((number, row) for number, row in whole if number > table.first and row)
             return
-    # A title or tag may hold what separates fields, where that is not quoted.
+    # A title or tag may hold an unquoted separator.
     free = next((at for at, name in enumerate(table.names) if name in ("title", "tag")), None)
     with text_lines(path) as lines:
         for number, end in enumerate(lines, start=1):

@@ -51,7 +51,7 @@ class Sources:
 
     @property
     def on_disk(self) -> list[Path]:
-        """The ordinary files whose bytes decide what is read."""
+        """The files whose content determines the ratings."""
         paths = [path for table in self.tables for path in table.paths]
         return sorted(
             {Path(p.root.filename or "") if isinstance(p, zipfile.Path) else p for p in paths}

@@ -198,7 +198,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
-    """Return the error that says which column is missing, and what names it."""
+    """Return the error that names a missing column and the setting for it."""
     near = did_you_mean(wanted, map(printable, table.names))
     return MovieEmbedError(
         f"{table.path}: no column {wanted!r}, it has {listed(table.names)}{near} "
@@ -247,7 +247,7 @@ def _bare_names(path: AnyPath, lines: list[str], delimiter: str) -> tuple[str, .
 
 
 def _delimiter(line: str, suffix: str) -> str:
-    """Return what separates the fields of a line: the separator that occurs most often."""
+    """Return the separator of a line's fields: the one that occurs most often."""
     if suffix in _USUAL and not any(delimiter in line for delimiter in ("::", "\t")):
         return _USUAL[suffix]
     return max(_DELIMITERS, key=lambda d: (line.count(d), d == ","))

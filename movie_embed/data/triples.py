@@ -109,7 +109,7 @@ class Triples:
         return users, rows, self.levels.take(stars)
 
     def unpack_blocks(self, packed: Packed) -> Iterator[Unpacked]:
-        """Yield what `unpack` returns, a block at a time, so that memory stays small."""
+        """Yield the results of `unpack`, a block at a time, so that memory stays small."""
         for part in blocks(len(packed)):
             yield self.unpack(packed[part])
             drop_pages(packed)

@@ -1,1 +1,1 @@
-"""What a training run leaves, and what can be made of it without training."""
+"""The saved embeddings, and all that is computed from them without training."""

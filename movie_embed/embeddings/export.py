@@ -77,8 +77,9 @@ def export_word2vec(saved: SavedEmbeddings, folder: Path) -> list[Path]:
 def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     """Write ``movies.faiss``: an exact index of the normalised vectors under MovieLens ids.
 
-    Its inner products are our cosines, and its neighbours those of `Recommender.similar`, the
-    movie itself first. A vector that training pulled to 0 has no direction and is left out.
+    Its inner products are cosines, and its neighbours those of `Recommender.similar` by
+    ``metric="cosine"``, after the movie itself. A vector that training pulled to 0 has no direction
+    and is left out.
 
     Raises
     ------

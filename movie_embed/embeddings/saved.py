@@ -17,7 +17,7 @@ from movie_embed.storage import read_columns, remove_leftovers, write_columns, w
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
-_LAYOUT = 3  # raise it when the columns change, and go on reading what tests/golden holds
+_LAYOUT = 3  # raise it when the columns change, and go on reading the files in tests/golden
 _READABLE = (2, 3)
 LATEST = Path("outputs/latest")  # names the newest finished run
 
@@ -173,7 +173,7 @@ class SavedEmbeddings:
             There are none, or the file is damaged or of an older layout.
         """
         file, metadata = _described(run)
-        # Layout 2 had what an implicit model predicts with beside its bare vectors.
+        # In layout 2, the vectors with implicit feedback lay beside the bare ones.
         vectors = "predicting_vectors" if metadata.get("predicting") else "movie_vectors"
         links = ["links"] if metadata.get("links") else []
         names = [vectors, "movie_biases", "average_user", *TABLE_COLUMNS, *links]

@@ -40,7 +40,7 @@ class Throughput(Timer):
         self._epoch = (0, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was measured."""
+        """Return the measurements so far."""
         return {**super().state_dict(), "ratings": self.ratings, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
 
 class Curves(TensorBoardLogger):
-    """TensorBoard's logger, without what Lightning adds: the epoch's number, and settings as YAML.
+    """TensorBoard's logger without Lightning's additions: the epoch's number, settings as YAML.
 
     The run writes its settings itself.
     """

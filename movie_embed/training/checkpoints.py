@@ -114,7 +114,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Load what `save_checkpoint` wrote; nothing in it can run code, whatever `weights_only`.
+        """Load a checkpoint; nothing in it can run code, whatever `weights_only` is.
 
         Raises
         ------

@@ -105,7 +105,7 @@ def going_on(run: Path) -> Iterator[None]:
 
 
 def clear(run: Path) -> None:
-    """Remove what a run wrote into a folder."""
+    """Remove the files of a run from a folder."""
     for name in _WRITTEN:
         for path in run.glob(name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

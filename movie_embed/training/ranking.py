@@ -1,4 +1,4 @@
-"""The second head, fitted to who rated what, and how well both heads rank held-out ratings."""
+"""The second head's fit to implicit feedback, and the ranking metrics of both heads."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _by_users(
 def _known(
     data: RatingsDataModule, saved: SavedEmbeddings, row_of: Rows, asked: Rows
 ) -> tuple[MovieLists, NDArray[np.float32]]:
-    """Return what some users rated in training, and the values of these ratings."""
+    """Return the training ratings of some users, and their values as choices."""
     is_asked = np.zeros(data.triples.counts.users, np.bool_)
     is_asked[asked] = True
     parts: list[Ratings] = []

@@ -126,7 +126,7 @@ class RatingRegression(pl.LightningModule):
         return stars
 
     def setup(self, stage: str) -> None:
-        """Take from the Trainer what a step needs, and from the data the implicit feedback."""
+        """Take the settings of a step from the Trainer, and implicit feedback from the data."""
         self._processes = self.trainer.world_size
         self._log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if data := self._ratings():

@@ -40,7 +40,7 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
 
 
 def describe_learned(config: TrainConfig, own: int, enough: int, seen: int, least: int) -> str:
-    """Return how many movies have a learned vector, why others have none, and what to change.
+    """Return how many movies have a learned vector, why others have none, and a remedy.
 
     Parameters
     ----------

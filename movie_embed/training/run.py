@@ -146,7 +146,7 @@ def _finish(
     throughput: Throughput,
     swept: Mapping[str, Any],
 ) -> dict[str, float | int | None]:
-    """Save what was learned, in the first of several processes."""
+    """Save the model and its metrics, in the first of several processes."""
     if not trainer.is_global_zero:
         return {}
     began = time.perf_counter()

@@ -117,7 +117,7 @@ def _enough(counts: Rows) -> int:
 
 
 def _telling(vectors: Floats, others: Floats) -> Mask:
-    """Return which vectors change a score noticeably, and are not what decay left of chance."""
+    """Return which vectors change a score noticeably; decay leaves tiny vectors of chance."""
     squared = others.T @ others / len(others)
     spread: Mask = np.einsum("ij,ij->i", vectors @ squared, vectors) >= _LEAST_SPREAD**2
     return spread

@@ -53,7 +53,7 @@ def serve(config: ServeConfig) -> None:
 
 
 def _from_environment() -> FastAPI:
-    logging.getLogger(search.__name__).setLevel(logging.ERROR)  # what a title is taken for is seen
+    logging.getLogger(search.__name__).setLevel(logging.ERROR)  # the page shows the movie itself
     run = Path(os.environ[_RUN])
     return create_app(Recommender.load(run), run, os.environ[_HOST])
 
