@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from movie_embed.answers.filters import Filters
-    from movie_embed.answers.lookup import MovieId
     from movie_embed.answers.recommender import Recommender
     from movie_embed.answers.results import (
         MovieVector,
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
         Recommendations,
         SimilarUser,
     )
+    from movie_embed.data.movies import MovieId
     from movie_embed.errors import MovieEmbedError
     from movie_embed.training.run import train
 
@@ -33,7 +33,7 @@ __version__ = "1.0.0"
 _MODULES = {
     "Filters": "answers.filters",
     "MovieEmbedError": "errors",
-    "MovieId": "answers.lookup",
+    "MovieId": "data.movies",
     "Recommender": "answers.recommender",
     "train": "training.run",
 }

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from movie_embed import Recommender
-from movie_embed.answers.own_ratings import Match
+from movie_embed.answers.results import Match
 
 
 def main(titles: Path, run: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from own_files import IMDB, LETTERBOXD, MOVIES, RATED, READ, TABLE, zipped
 
 from movie_embed import MovieEmbedError, Recommender
-from movie_embed.answers.own_ratings import OwnRatings
+from movie_embed.answers.results import OwnRatings
 from movie_embed.config import RecommendConfig
 
 

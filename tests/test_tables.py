@@ -14,10 +14,10 @@ import pytest
 from embedded import random_vectors, saved
 from synthetic import files_config, load, movies_of, rows_of, write_folder
 
-from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_triples
+from movie_embed.data.movies import MovieId
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 

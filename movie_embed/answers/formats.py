@@ -7,18 +7,22 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.answers.own_ratings import Match
-from movie_embed.answers.results import MovieVector, Reason, Recommendations
+from movie_embed.answers.results import (
+    NUMBERS,
+    Match,
+    MovieVector,
+    Recommendations,
+    because,
+    table_cells,
+)
 from movie_embed.data.names import usual_title
 
-_NUMBERS = ("similarity", "dot product", "match", "predicted stars")
-_RIGHT = {"rank", "line", "year", *_NUMBERS}  # columns that are set flush right
+_RIGHT = {"rank", "line", "year", *NUMBERS}  # columns that are set flush right
 
 
 def answers_as(form: str, answers: Recommendations) -> str:
@@ -50,24 +54,12 @@ def answers_as(form: str, answers: Recommendations) -> str:
 
 def as_table(answers: Recommendations) -> str:
     """Return lines as the paper prints them; a number's column says which number it is."""
-    heads, *rows = _aligned(_cells(answers))
+    heads, *rows = _aligned(table_cells(answers))
     lines = [heads]
     for answer, row in zip(answers, rows, strict=True):
         lines.append(row)
-        lines += (f"{'':>6}{_because(reason)}" for reason in answer.reasons)
+        lines += (f"{'':>6}{because(reason)}" for reason in answer.reasons)
     return "\n".join(lines)
-
-
-def as_html(answers: Recommendations) -> str:
-    """Return the same table for a notebook, with every text escaped."""
-    heads, *rows = ([escape(cell) for cell in cells] for cells in _cells(answers))
-    lines = [f"<tr><th>{'</th><th>'.join(heads)}</th></tr>"]
-    for answer, row in zip(answers, rows, strict=True):
-        lines.append(f"<tr><td>{'</td><td>'.join(row)}</td></tr>")
-        for reason in answer.reasons:
-            text = escape(_because(reason).strip())
-            lines.append(f'<tr><td></td><td colspan="{len(heads) - 1}">{text}</td></tr>')
-    return f"<table>{''.join(lines)}</table>"
 
 
 def matches_as(form: str, matches: Sequence[Match]) -> str:
@@ -140,22 +132,3 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     ends = [">" if head in _RIGHT else "<" for head in table[0]]
     line = "  ".join(f"{{:{end}{width}}}" for end, width in zip(ends, widths, strict=True))
     return [line.format(*cells).rstrip() for cells in table]
-
-
-def _cells(answers: Recommendations) -> list[list[str]]:
-    """Return the heads of a table's columns, then each answer's cells."""
-    columns = [answer.to_dict() for answer in answers]
-    labels = [name for name in _NUMBERS if columns and name.replace(" ", "_") in columns[0]]
-    table = [["rank", "title", "year", *labels, "genres"]]
-    for answer, row in zip(answers, columns, strict=True):
-        genres = ", ".join(answer.genres) + "  (from content)" * answer.from_content
-        numbers = (f"{row[label.replace(' ', '_')]:.2f}" for label in labels)
-        table.append([str(answer.rank), answer.title, str(answer.year or ""), *numbers, genres])
-    return table
-
-
-def _because(reason: Reason) -> str:
-    shared = f"shared genres: {', '.join(reason.shared_genres) or 'none'}"
-    if reason.similarity is not None:
-        return f"nearest to {reason.title}: similarity {reason.similarity:.2f}, {shared}"
-    return f"{reason.share:>4.0%} from {reason.title}, given {reason.stars:g} stars; {shared}"

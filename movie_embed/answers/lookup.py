@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +12,11 @@ from numpy.typing import NDArray
 from movie_embed.answers.results import Reason, Recommendation, Recommendations
 from movie_embed.answers.search import TitleSearch
 from movie_embed.checks import is_number, listed, require, whole
-from movie_embed.data.movies import Id, as_ids_are, nearest_ids, split_genres, split_year
+from movie_embed.data.movies import MovieId, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.errors import MovieEmbedError, plural
 
-if TYPE_CHECKING:
-    from movie_embed.answers.matching import Matcher
-
 Rows = NDArray[np.intp]
-
-
-class MovieId(NamedTuple):
-    """A movie by its id. An id that is text needs this, because a plain string is a title."""
-
-    id: Id
 
 
 Movie = SupportsIndex | str | MovieId
@@ -49,13 +40,6 @@ class Lookup:
     def titles(self) -> TitleSearch:
         """The search by title."""
         return TitleSearch(self.movies)
-
-    @cached_property
-    def matcher(self) -> Matcher:
-        """The search for the movies of a file."""
-        from movie_embed.answers.matching import Matcher
-
-        return Matcher(self)
 
     def row(self, movie: Movie) -> int:
         """Return the row of an id or a title, or raise with the nearest ones."""

@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from movie_embed.answers.lookup import Lookup, MovieId
-from movie_embed.data.movies import Id
+from movie_embed.answers.lookup import Lookup
+from movie_embed.answers.results import OwnMovies, OwnRatings
 
-
-@dataclass(frozen=True)
-class Match:
-    """One row of a file, and the movie that it was taken for.
-
-    Attributes
-    ----------
-    line
-        The line in the file; in JSON the entry.
-    title, rating
-        As in the file: the title with its year, or else an id; the rating.
-    movie_id, taken_for
-        The movie; None if the row was left out.
-    stars
-        The rating on the scale of the run; None if the row does not count.
-    how
-        By what the movie was found, or why the row does not count.
-    """
-
-    line: int
-    title: str
-    rating: str
-    movie_id: Id | None
-    taken_for: str | None
-    stars: float | None
-    how: str
-
-
-class OwnRatings(dict[MovieId, float]):
-    """Stars by movie, as `Recommender.for_ratings` takes them.
-
-    `matches` has every row of the file; `notes` say what was converted, guessed and left out.
-    """
-
-    def __init__(
-        self, stars: Mapping[MovieId, float], matches: list[Match], notes: list[str]
-    ) -> None:
-        super().__init__(stars)
-        self.matches, self.notes = matches, notes
-
-
-class OwnMovies(list[MovieId]):
-    """Movies, as `Recommender.similar` takes them; `matches` and `notes` as in `OwnRatings`."""
-
-    def __init__(self, ids: Iterable[MovieId], matches: list[Match], notes: list[str]) -> None:
-        super().__init__(ids)
-        self.matches, self.notes = matches, notes
+if TYPE_CHECKING:
+    from movie_embed.answers.matching import Matcher
 
 
 class ReadsFiles:
     """The part of `Recommender` that reads somebody's files."""
 
     lookup: Lookup
+
+    @cached_property
+    def _matcher(self) -> Matcher:
+        from movie_embed.answers.matching import Matcher
+
+        return Matcher(self.lookup)
 
     def read_ratings(
         self,
@@ -96,7 +58,7 @@ class ReadsFiles:
         from movie_embed.answers.own_reading import Reading, of_one
 
         file = read_own_file(Path(path), columns or {}, "ratings")
-        return Reading(self.lookup, of_one(file, rated_by)).ratings(scale)
+        return Reading(self.lookup, self._matcher, of_one(file, rated_by)).ratings(scale)
 
     def read_movies(
         self, path: str | Path, *, seen: bool = False, columns: Mapping[str, str] | None = None
@@ -110,4 +72,4 @@ class ReadsFiles:
         from movie_embed.answers.own_reading import Reading
 
         file = read_own_file(Path(path), columns or {}, "watched" if seen else "watchlist")
-        return Reading(self.lookup, file).listed()
+        return Reading(self.lookup, self._matcher, file).listed()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from movie_embed.answers.lookup import Lookup, MovieId
+from movie_embed.answers.lookup import Lookup
+from movie_embed.answers.matching import Matcher
 from movie_embed.answers.own_columns import OwnFile, OwnRow, rating_of
-from movie_embed.answers.own_ratings import Match, OwnMovies, OwnRatings
+from movie_embed.answers.results import Match, OwnMovies, OwnRatings
 from movie_embed.checks import is_number, require
+from movie_embed.data.movies import MovieId
 from movie_embed.errors import MovieEmbedError
 
 _LISTED = 20
@@ -37,8 +39,8 @@ def of_one(file: OwnFile, rated_by: object) -> OwnFile:
 class Reading:
     """One file on its way to movies and stars; the rows themselves hold the outcome."""
 
-    def __init__(self, lookup: Lookup, file: OwnFile) -> None:
-        self.lookup, self.file = lookup, file
+    def __init__(self, lookup: Lookup, matcher: Matcher, file: OwnFile) -> None:
+        self.lookup, self.matcher, self.file = lookup, matcher, file
         self.low, self.high = lookup.embeddings.rating_range
         self.notes: list[str] = []
 
@@ -118,7 +120,7 @@ class Reading:
 
         Guesses, rows left out and movies that occur twice are noted.
         """
-        self.notes += self.lookup.matcher.match(self.file)
+        self.notes += self.matcher.match(self.file)
         counted: dict[int, OwnRow] = {}
         twice: list[str] = []
         for row in self.file.rows:
@@ -158,7 +160,7 @@ class Reading:
         rows = [row for row in self.file.rows if row.state == "unknown"]
         lines = []
         for row in rows[:_LISTED]:
-            near = "" if row.how.startswith("it") else self.lookup.matcher.nearest(row.title)
+            near = "" if row.how.startswith("it") else self.matcher.nearest(row.title)
             lines.append(self._said(row) + (f"; nearest: {near}" if near else ""))
         return _listed(lines, len(rows)) if rows else ""
 

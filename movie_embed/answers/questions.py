@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 from movie_embed.answers.filters import Filters
 from movie_embed.answers.formats import answers_as, matches_as, vectors_as
-from movie_embed.answers.lookup import MovieId
-from movie_embed.answers.own_ratings import OwnMovies, OwnRatings
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import Recommendations
+from movie_embed.answers.results import OwnMovies, OwnRatings, Recommendations
 from movie_embed.config import RecommendConfig
+from movie_embed.data.movies import MovieId
 from movie_embed.errors import MovieEmbedError
 
 _Own = TypeVar("_Own", OwnRatings, OwnMovies)

@@ -342,7 +342,7 @@ class Recommender(ReadsFiles):
             tuple(
                 self.lookup.reason(row, int(rated[i]), stars=float(stars[i]), share=float(mine[i]))
                 for i in np.argsort(-mine, kind="stable")[:_MOST_REASONS]
-                if mine[i] > 0
+                if mine[i] >= 0.005  # shown as 1% or more
             )
             for row, mine in zip(rows.tolist(), shares, strict=True)
         ]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.movies import Id
+from movie_embed.data.movies import Id, MovieId
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+NUMBERS = ("similarity", "dot product", "match", "predicted stars")
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,35 @@ class Recommendations(list[Recommendation]):
         return pd.DataFrame([answer.to_dict() for answer in self])
 
     def _repr_html_(self) -> str:
-        from movie_embed.answers.formats import as_html  # which needs this class
+        heads, *rows = ([escape(cell) for cell in cells] for cells in table_cells(self))
+        lines = [f"<tr><th>{'</th><th>'.join(heads)}</th></tr>"]
+        for answer, row in zip(self, rows, strict=True):
+            lines.append(f"<tr><td>{'</td><td>'.join(row)}</td></tr>")
+            for reason in answer.reasons:
+                text = escape(because(reason).strip())
+                lines.append(f'<tr><td></td><td colspan="{len(heads) - 1}">{text}</td></tr>')
+        return f"<table>{''.join(lines)}</table>"
 
-        return as_html(self)
+
+def table_cells(answers: Recommendations) -> list[list[str]]:
+    """Return the heads of a table's columns, then each answer's cells."""
+    columns = [answer.to_dict() for answer in answers]
+    labels = [name for name in NUMBERS if columns and name.replace(" ", "_") in columns[0]]
+    table = [["rank", "title", "year", *labels, "genres"]]
+    for answer, row in zip(answers, columns, strict=True):
+        genres = ", ".join(answer.genres) + "  (from content)" * answer.from_content
+        numbers = (f"{row[label.replace(' ', '_')]:.2f}" for label in labels)
+        table.append([str(answer.rank), answer.title, str(answer.year or ""), *numbers, genres])
+    return table
+
+
+def because(reason: Reason) -> str:
+    """Return a reason in words."""
+    shared = f"shared genres: {', '.join(reason.shared_genres) or 'none'}"
+    if reason.similarity is not None:
+        return f"nearest to {reason.title}: similarity {reason.similarity:.2f}, {shared}"
+    stars = "1 star" if reason.stars == 1 else f"{reason.stars:g} stars"
+    return f"{reason.share:>4.0%} from {reason.title}, given {stars}; {shared}"
 
 
 @dataclass(frozen=True)
@@ -159,3 +190,51 @@ class SimilarUser:
     rank: int
     user_id: Id
     similarity: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """One row of a file, and the movie that it was taken for.
+
+    Attributes
+    ----------
+    line
+        The line in the file; in JSON the entry.
+    title, rating
+        As in the file: the title with its year, or else an id; the rating.
+    movie_id, taken_for
+        The movie; None if the row was left out.
+    stars
+        The rating on the scale of the run; None if the row does not count.
+    how
+        By what the movie was found, or why the row does not count.
+    """
+
+    line: int
+    title: str
+    rating: str
+    movie_id: Id | None
+    taken_for: str | None
+    stars: float | None
+    how: str
+
+
+class OwnRatings(dict[MovieId, float]):
+    """Stars by movie, as `Recommender.for_ratings` takes them.
+
+    `matches` has every row of the file; `notes` say what was converted, guessed and left out.
+    """
+
+    def __init__(
+        self, stars: Mapping[MovieId, float], matches: list[Match], notes: list[str]
+    ) -> None:
+        super().__init__(stars)
+        self.matches, self.notes = matches, notes
+
+
+class OwnMovies(list[MovieId]):
+    """Movies, as `Recommender.similar` takes them; `matches` and `notes` as in `OwnRatings`."""
+
+    def __init__(self, ids: Iterable[MovieId], matches: list[Match], notes: list[str]) -> None:
+        super().__init__(ids)
+        self.matches, self.notes = matches, notes

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,12 @@ _TEXTS = ("titles", "genres", "tags")
 TABLE_COLUMNS = ("movie_ids", "rating_counts", *_TEXTS)
 
 Id = int | str
+
+
+class MovieId(NamedTuple):
+    """A movie by its id. An id that is text needs this, because a plain string is a title."""
+
+    id: Id
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from movie_embed import __version__
-from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.config import TrainConfig
+from movie_embed.data.movies import MovieId
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.evaluation import genre_precision, sequel_pairs, sequel_recall

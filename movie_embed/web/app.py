@@ -24,11 +24,10 @@ from starlette.responses import FileResponse
 
 from movie_embed import __version__
 from movie_embed.answers.filters import Catalogue, Filters
-from movie_embed.answers.lookup import MovieId
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import Recommendations
 from movie_embed.answers.suggest import Suggestions
-from movie_embed.data.movies import Id, split_year
+from movie_embed.data.movies import Id, MovieId, split_year
 from movie_embed.errors import MovieEmbedError
 from movie_embed.web.map import map_json
 from movie_embed.web.models import (

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import QueryParams
 
-from movie_embed.answers.own_ratings import Match
+from movie_embed.answers.results import Match
 
 MovieKey = Annotated[str | int, Field(description="A movie's id, a number or text")]
 IdText = Annotated[str, Field(min_length=1, max_length=100)]
