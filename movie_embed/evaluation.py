@@ -291,6 +291,7 @@ def sequel_pairs(titles: Iterable[str]) -> list[tuple[int, int]]:
     series = defaultdict(list)
     for row, title in enumerate(titles):
         series[series_of(title)].append(row)
+    series.pop("", None)  # movies without a title: all pairs of 60,000 would fill the memory
     return [(a, b) for rows in series.values() for a in rows for b in rows if a != b]
 
 

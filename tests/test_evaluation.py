@@ -129,6 +129,7 @@ def test_the_series_of_a_title(title: str, series: str) -> None:
 
 
 def test_neighbours_by_hand() -> None:
+    assert sequel_pairs(["", "", "Heat (1995)"]) == []  # no series of movies without titles
     pairs = sequel_pairs(["Toy Story (1995)", "Heat (1995)", "Toy Story 2 (1999)", "Toy Story 3"])
     assert sorted(pairs) == [(0, 2), (0, 3), (2, 0), (2, 3), (3, 0), (3, 2)]
     top = dict(enumerate(np.array([[2, 1], [0, 2], [1, 3], [1, 2]])))
