@@ -139,3 +139,10 @@ def test_a_long_list_is_cut() -> None:
     search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, [""] * 25, np.arange(25), 25))
     with pytest.raises(MovieEmbedError, match="and 15 more"):
         search.row("saga")
+
+
+def test_a_title_asked_of_data_without_titles_points_to_ids() -> None:
+    nothing, counts = [""] * 3, np.arange(3)
+    search = TitleSearch(MovieTable(counts, nothing, nothing, nothing, counts, 3))
+    with pytest.raises(MovieEmbedError, match="the data has no titles: give its movie_id"):
+        search.row("heat")

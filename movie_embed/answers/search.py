@@ -50,9 +50,9 @@ class TitleSearch:
         """
         rows = self.rows(text)
         if not rows:
-            raise MovieEmbedError(
-                f'no movie is called "{text}"; nearest:{self._listed(self.near(text, 3))}'
-            )
+            near = self._listed(self.near(text, 3))
+            way = f"nearest:{near}" if near else "the data has no titles: give its movie_id"
+            raise MovieEmbedError(f'no movie is called "{text}"; {way}')
         if len(rows) > 1:
             raise MovieEmbedError(
                 f'"{text}" fits {len(rows)} movies; add the year or give the id:'
