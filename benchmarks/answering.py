@@ -290,7 +290,11 @@ def serve(run: Path, total: int = 20_000) -> None:
             request("recommendations", {"ratings": stars}) for stars in people
         ],
     }
-    expected = [ours.similar(movie) for movie in asked] + [ours.for_ratings(p) for p in people]
+    expected = [
+        each
+        for movie, stars in zip(asked, people, strict=True)
+        for each in (ours.similar(movie), ours.for_ratings(stars))
+    ]
     command = [sys.executable, "-m", "movie_embed", "serve", f"run={run}", f"port={PORT}"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
         try:
@@ -298,23 +302,29 @@ def serve(run: Path, total: int = 20_000) -> None:
             server.stdout.readline()
             time.sleep(1)
             _, similar, rated = routes.values()
-            answers, _ = asyncio.run(exchange(similar + rated))
+            mixed = [each for pair in zip(similar, rated, strict=True) for each in pair]
+            first, _ = asyncio.run(exchange(mixed))
             before = megabytes(server.pid)
             for name, requests in routes.items():
                 started = time.perf_counter()
                 _, times = asyncio.run(exchange(requests * (total // len(requests))))
                 rows.append((name, len(times) / (time.perf_counter() - started), times))
+            answers, _ = asyncio.run(exchange(mixed * (total // len(mixed))))
             after = megabytes(server.pid)
         finally:
             server.terminate()
-    pairs = zip(answers, expected, strict=True)
-    if any(json.loads(a) != json.loads(json.dumps([m.to_dict() for m in e])) for a, e in pairs):
+    pairs = zip(first, expected, strict=True)
+    same = [json.loads(a) == json.loads(json.dumps([m.to_dict() for m in e])) for a, e in pairs]
+    if not all(same) or answers != first * (total // len(mixed)):
         raise SystemExit("the server's answers differ from the library's")
     cells = [
         (name, f"{rate:,.0f}", f"{rate / rows[0][1]:.2f}", f"{np.percentile(times, 99):.0f} ms")
         for name, rate, times in rows
     ]
-    note = f"{total:,} questions a route; the server took {before:.0f} MB before, {after:.0f} after"
+    note = (
+        f"{total:,} questions a route, and {total:,} of both kinds mixed with the library's "
+        f"answers; the server took {before:.0f} MB before, {after:.0f} after"
+    )
     heading = ("route", "a second", "share of the empty route", "p99")
     write_table("serve_load", note, heading, cells, path=DOCS / "web.md")
 
