@@ -7,17 +7,17 @@ from bisect import bisect_right
 import numpy as np
 
 from movie_embed.answers.search import TitleSearch, numbered
-from movie_embed.data.movies import MovieTable, split_year
+from movie_embed.data.movies import split_year
 from movie_embed.data.names import simplified, title_key
 
 
 class Suggestions:
     """Movies whose titles have words that begin as those typed, the most rated first."""
 
-    def __init__(self, movies: MovieTable) -> None:
-        self._search = TitleSearch(movies)
+    def __init__(self, search: TitleSearch) -> None:
+        self._search, movies = search, search.movies
         counts = movies.rating_counts
-        named = [(row, key) for key in self._search.keys for row in self._search.named(key)]
+        named = [(row, key) for key in search.keys for row in search.named(key)]
         named.sort(key=lambda each: (-counts[each[0]], each[0]))
         self._rows = [row for row, _ in named]
         # One text for all, as a loop over titles in Python would take longer than a key press.

@@ -60,17 +60,19 @@ def fold_in(
     offsets = design @ prior + biases
     # The fit differs from the prior by a sum of the rows. With fewer ratings than dimensions, a
     # basis of these makes the matrix of each step as small as the number of ratings.
-    few = len(design) < design.shape[1]
-    basis = np.linalg.qr(design.T)[0] if few else np.eye(design.shape[1])
-    problem = _Problem(design @ basis, offsets, np.asarray(stars, np.float64), rating_range, ridge)
-    fitted = np.zeros(basis.shape[1])
+    basis = np.linalg.qr(design.T)[0] if len(design) < design.shape[1] else None
+    if basis is not None:
+        design = design @ basis
+    single, given = design.astype(np.float32), np.asarray(stars, np.float64)
+    problem = _Problem(design, single, offsets, given, rating_range, ridge)
+    fitted = np.zeros(design.shape[1])
     loss, predicted = problem.loss(fitted)
     for _ in range(_STEPS):
         before = loss
         fitted, loss, predicted = problem.descend(fitted, loss, predicted)
         if before - loss <= _PRECISION * before:
             break
-    return np.asarray(prior + basis @ fitted)
+    return np.asarray(prior + (fitted if basis is None else basis @ fitted))
 
 
 def rating_parts(
@@ -113,9 +115,13 @@ def rating_parts(
 
 
 class _Problem(NamedTuple):
-    """The fit in coordinates relative to the prior; offsets are the prior's scores."""
+    """The fit in coordinates relative to the prior; offsets are the prior's scores.
+
+    `single` is the design in single precision, for the curvature.
+    """
 
     design: Vector
+    single: NDArray[np.float32]
     offsets: Vector
     stars: Vector
     rating_range: tuple[float, float]
@@ -154,7 +160,6 @@ class _Problem(NamedTuple):
         weights = np.maximum(slopes**2 + errors * bends, _LEAST_CURVATURE * slopes**2)
         # Single precision halves the time of the product and the solution, and makes the step, not
         # the minimum, less exact.
-        design, size = self.design.astype(np.float32), len(gradient)
-        curvature = design.T @ (design * weights[:, None].astype(np.float32))
-        curvature.flat[:: size + 1] += self.ridge
+        curvature = self.single.T @ (self.single * weights[:, None].astype(np.float32))
+        curvature.flat[:: len(gradient) + 1] += self.ridge
         return np.linalg.solve(curvature, gradient.astype(np.float32)).astype(np.float64)

@@ -49,7 +49,7 @@ def step_users(
     stars
         Shape (batch,), float32.
     weight
-        What the squared error is multiplied with to give the loss: one over the batch's size.
+        The loss is this factor times the squared error: one over the batch's size.
 
     Returns
     -------
@@ -105,10 +105,8 @@ class _Pass(torch.autograd.Function):
         firsts, starts = user_parts(batch[0], len(tables[0]), len(biases))
         # A user's rows are one part's alone; a movie's are not, so each part has sums of its own.
         parts = len(firsts) - 1
-        sums, bias_sums = (
-            vectors.new_zeros(parts, *vectors.shape),
-            biases.new_zeros(parts, len(biases)),
-        )
+        sums = vectors.new_zeros(parts, *vectors.shape)
+        bias_sums = biases.new_zeros(parts, len(biases))
         errors = torch.zeros(parts, dtype=torch.float64)
         run(
             _step_users,

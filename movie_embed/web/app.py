@@ -67,7 +67,7 @@ class Answers:
         self.recommender, self.run = recommender, run
         self.movies = recommender.embeddings.movies
         self._map, self._drawing = b"", Lock()
-        self.suggestions = Suggestions(self.movies)
+        self.suggestions = Suggestions(recommender.lookup.titles)
         years = [split_year(title)[1] for title in self.movies.titles[: self.movies.embedded]]
         known = [year for year in years if year]
         self.health = Health(
