@@ -73,7 +73,7 @@ class People:
             raise MovieEmbedError(
                 f"order={order}: the run has no second head (ranking.enabled=false), only stars"
             )
-        return self._joined(self._relative(self._matches if order == "match" else self._choices))
+        return self._relative_matches if order == "match" else self._relative(self._choices)
 
     @cached_property
     def stars(self) -> Floats:
@@ -83,9 +83,7 @@ class People:
     @cached_property
     def match(self) -> Floats | None:
         """The match as a share of the best, 0 to 1, shape (movies,); None without second head."""
-        if self.ease is None:
-            return None
-        return np.clip(self._joined(self._relative(self._matches)), 0, 1)
+        return None if self.ease is None else np.clip(self._relative_matches, 0, 1)
 
     def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:
         """Return each rating's share of some movies' scores.
@@ -137,7 +135,7 @@ class People:
         fitted = self.fitted.astype(np.float32)
         products = fitted[:, :-1] @ self.space.vectors.T + self.space.biases
         learned = self.space.learned
-        for each in products:
+        for each in products if products.shape[1] > learned else ():
             estimates_drawn(each, learned, each[:learned].mean())
         likings: Floats = products + fitted[:, -1:]
         return likings
@@ -154,17 +152,20 @@ class People:
         return choices
 
     @cached_property
-    def _matches(self) -> Floats:
-        matches: Floats = match_scores(self._choices, predict_stars(self._likings, (0, 1)))
-        return matches
+    def _relative_matches(self) -> Floats:
+        """Each movie's match as a share of the best match, shape (movies,)."""
+        matches = match_scores(self._choices, predict_stars(self._likings, (0, 1)))
+        return self._relative(matches)
 
     def _relative(self, scores: Floats) -> Floats:
-        """Return scores as shares of each person's best among the movies that nobody has rated."""
+        """Return each person's scores as shares of the best among unrated movies, then joined."""
         unrated = np.ones(scores.shape[1], np.bool_)
         unrated[self.rated[self.rated < len(unrated)]] = False
         best = scores.max(axis=1, where=unrated, initial=np.finfo(np.float32).tiny)
-        return np.asarray(scores / best[:, None])
+        return self._joined(scores / best[:, None])
 
     def _joined(self, scores: Floats) -> Floats:
+        if len(scores) == 1:
+            return np.asarray(scores[0])
         joined: Floats = scores.mean(axis=0) if self.together == "average" else scores.min(axis=0)
         return joined

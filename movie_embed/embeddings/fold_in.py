@@ -12,14 +12,17 @@ Vector = NDArray[np.float64]
 
 _STEPS = 50
 _HALVINGS = 30
-_PRECISION = 1e-7  # of the loss: predicted stars are then within 0.001 of the minimum's
+# Of the loss. Of users with random stars, whose fits end last, 99 of 100 then have predictions
+# within 0.002 stars of the minimum's.
+_PRECISION = 3e-8
 _LEAST_CURVATURE = 0.1
 
 
 def predict_stars(scores: Floats, rating_range: tuple[float, float]) -> Floats:
     """Return ``low + (high - low) * sigmoid(score)`` for scores of any shape, in stars."""
     low, high = rating_range
-    stars: Floats = low + (high - low) / (1 + np.exp(-np.clip(scores, -80, 80)))
+    # np.clip takes four times as long for the few scores of a fit.
+    stars: Floats = low + (high - low) / (1 + np.exp(-np.minimum(np.maximum(scores, -80), 80)))
     return stars
 
 
@@ -68,10 +71,19 @@ def fold_in(
     fitted = np.zeros(design.shape[1])
     loss, predicted = problem.loss(fitted)
     for _ in range(_STEPS):
-        before = loss
-        fitted, loss, predicted = problem.descend(fitted, loss, predicted)
-        if before - loss <= _PRECISION * before:
+        step, fall = problem.step(fitted, predicted)
+        if fall <= _PRECISION * loss:
+            fitted = fitted - step
             break
+        # A full step can overshoot where the sigmoid bends: ratings at the ends of the scale.
+        for _ in range(_HALVINGS):
+            new_loss, predicted = problem.loss(fitted - step)
+            if new_loss <= loss:
+                break
+            step = step / 2
+        else:
+            break
+        fitted, loss = fitted - step, new_loss
     return np.asarray(prior + (fitted if basis is None else basis @ fitted))
 
 
@@ -133,22 +145,8 @@ class _Problem(NamedTuple):
         errors = predicted - self.stars
         return float(errors @ errors + self.ridge * (fitted @ fitted)), predicted.astype(np.float64)
 
-    def descend(
-        self, fitted: Vector, loss: float, predicted: Vector
-    ) -> tuple[Vector, float, Vector]:
-        """Take one Newton step, halved until the loss falls; stay if it never does.
-
-        A full step can overshoot where the sigmoid bends: ratings at the ends of the scale.
-        """
-        step = self._step(fitted, predicted)
-        for _ in range(_HALVINGS):
-            new_loss, new_predicted = self.loss(fitted - step)
-            if new_loss <= loss:
-                return fitted - step, new_loss, new_predicted
-            step = step / 2
-        return fitted, loss, predicted
-
-    def _step(self, fitted: Vector, predicted: Vector) -> Vector:
+    def step(self, fitted: Vector, predicted: Vector) -> tuple[Vector, float]:
+        """Return the Newton step to subtract, and the fall of the loss if that were quadratic."""
         low, high = self.rating_range
         errors = predicted - self.stars
         # The sigmoid's derivatives s (1 - s) and s (1 - s) (1 - 2 s) need no further exponential.
@@ -162,4 +160,5 @@ class _Problem(NamedTuple):
         # the minimum, less exact.
         curvature = self.single.T @ (self.single * weights[:, None].astype(np.float32))
         curvature.flat[:: len(gradient) + 1] += self.ridge
-        return np.linalg.solve(curvature, gradient.astype(np.float32)).astype(np.float64)
+        step = np.linalg.solve(curvature, gradient.astype(np.float32)).astype(np.float64)
+        return step, float(gradient @ step)

@@ -18,6 +18,7 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
@@ -123,7 +124,9 @@ class Answers:
         small = self.movies.embedded <= _SMALL and asked.k <= _FEW and movies < _FEW
         quick = small and not (asked.diversity or asked.include_rare)
         answers = question() if quick else await run_in_threadpool(question)
-        return JSONResponse([answer.to_dict() for answer in answers])
+        # pydantic writes JSON four times as fast as `JSONResponse`, which asks Python's json.
+        content = to_json([answer.to_dict() for answer in answers])
+        return Response(content, media_type="application/json")
 
     def map(self) -> bytes:
         """Return the map as JSON, made once."""
