@@ -42,7 +42,7 @@ REQUIREMENTS = {
 # The peak that Linux tells of a process is at least that of the one which started it.
 _MEASURED = """
 import os, sys
-_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+_, status, usage = os.wait4(os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ), 0)
 print(f"\\n{usage.ru_maxrss}")
 sys.exit(abs(os.waitstatus_to_exitcode(status)))
 """
@@ -77,14 +77,14 @@ def run_child(command: Sequence[str | Path], **environment: str) -> tuple[str, f
     """Run a command to its end and return its output and peak memory in MB."""
     done = subprocess.run(
         [sys.executable, "-c", _MEASURED, *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
     )
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} exited with {done.returncode}")
+        ended = f"{' '.join(map(str, command))} exited with {done.returncode}"
+        raise SystemExit(f"{done.stderr}{ended}")
     text, _, memory = done.stdout.rstrip().rpartition("\n")
     return text, int(memory) / 1024
 
