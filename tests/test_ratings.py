@@ -37,7 +37,9 @@ from synthetic import (
     write_zip,
 )
 
+from movie_embed.data import ratings
 from movie_embed.data.titles import Movie
+from movie_embed.errors import MovieEmbedError
 
 TAGS_CSV = (
     b"userId,movieId,tag,timestamp\r\n"
@@ -225,6 +227,38 @@ def test_the_latest_of_repeated_ratings_counts(name: str, tmp_path: Path) -> Non
     write_folder(tmp_path, {name: ratings_csv(rows, timestamps=False)})
     if name == "ratings.csv":
         assert rows_of(load(tmp_path)) == [(1, 10, 4.0), (1, 20, 0.5), (2, 10, 5.0)]
+
+
+ODD_ROWS = (
+    "1.0,10,4.0", "1.5,10,4.0", "1e2,10,4.0", "0x1F,10,4.0", "1_0,10,4.0", "+1,10,4.0", "-1,10,4.0",
+    "007,10,4.0", " 7,10,4.0", "7 ,10,4.0", "7,1.0,4.0", "7,1e1,4.0", "anna,10,4.0", ",10,4.0",
+    "7,,4.0", "7,10,", "7,10,nan", "7,10,1e0", "7,10,2.75", "7,10,4", "7,10,9", "7,10,x", "7,10",
+    "7,10,4.0,1,2", '"7","10","4.0"', '7,"10,4.0', "4194303,10,4.0", "4194304,10,4.0",
+    "7,4194304,4.0", "7,99999999999999999999,4.0", "nan,10,4.0", '7,10,4.0,"5\n8,10,4.0,5"', "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("odd", ODD_ROWS)
+def test_one_pass_reads_what_two_passes_read(
+    odd: str, skip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["userId,movieId,rating", "1,10,4.0", "2,10,3.5", "2,20,3.5", odd, "3,20,4.0"]
+    if "5" in odd:  # of a timestamp, which no pass over users, movies and stars looks at
+        lines = [line if line == odd else f"{line},5" for line in lines]
+    write_folder(tmp_path, {"ratings.csv": "\n".join(lines).encode()})
+
+    def outcome() -> object:
+        try:
+            triples = load(tmp_path, skip=skip)
+        except MovieEmbedError as error:
+            return str(error)
+        return rows_of(triples), triples.levels.tolist(), triples.before, triples.bad_rows
+
+    monkeypatch.setattr(ratings, "_SAMPLE", 2)  # the odd row is not among the rows looked at first
+    in_one = outcome()
+    monkeypatch.setattr(ratings._Reader, "plain", lambda *_: None)
+    assert in_one == outcome()
 
 
 def test_ids_of_64_bits_and_any_finite_stars(tmp_path: Path) -> None:

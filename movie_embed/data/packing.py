@@ -11,6 +11,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
@@ -68,16 +69,33 @@ def shuffled(packed: Packed, bits: int, source: np.random.SFC64) -> Packed:
     return keys.astype(packed.dtype)
 
 
-def in_threads(function: Callable[[slice], _Outcome], parts: Iterable[slice]) -> Iterator[_Outcome]:
-    """Yield a function's result for each block, in order; threads share the work."""
+def in_threads(function: Callable[[slice], _Outcome], array: NDArray[Any]) -> Iterator[_Outcome]:
+    """Yield a function's result for each block of an array, in order; threads share the work."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(function, parts)
+        for outcome in pool.map(function, blocks(len(array))):
+            yield outcome
+            drop_pages(array)
 
 
-def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
-    """Return arrays as one, in memory or, with a folder, in a file that vanishes with the array."""
-    if folder is None:
-        return np.concatenate([np.empty(0, dtype), *parts])
+def joined(
+    parts: Iterable[NDArray[Any]], dtype: Any, most: int, folder: Path | None = None
+) -> NDArray[Any]:
+    """Return arrays as one: `most` elements at most, or more in a file in a folder.
+
+    The file vanishes with the array.
+    """
+    # The system gives memory only to the part that is filled, and no array is copied twice.
+    whole, size, parts = np.empty(most, dtype), 0, iter(parts)
+    for part in parts:
+        if size + len(part) > most and folder:
+            return _joined_in_file(chain((whole[:size], part), parts), dtype, folder)
+        whole[size : size + len(part)] = part
+        size += len(part)
+    whole.resize(size, refcheck=False)
+    return whole
+
+
+def _joined_in_file(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path) -> NDArray[Any]:
     size = 0
     try:
         with TemporaryFile(dir=folder) as file:
@@ -85,15 +103,18 @@ def joined(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> ND
                 file.write(part.astype(dtype, copy=False).data)
                 size += len(part)
             file.flush()
-            return np.memmap(file, dtype, "r+", shape=(size,)) if size else np.empty(0, dtype)
+            return np.memmap(file, dtype, "r+", shape=(size,))
     except OSError as error:
         raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
 
 
 def drop_pages(array: NDArray[Any]) -> None:
     """Take the pages of a memory map out of our memory; the system may still cache them."""
-    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    base: Any = array
+    while isinstance(base, np.ndarray):  # a part of a memory map has the whole as its base
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:

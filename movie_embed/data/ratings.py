@@ -1,9 +1,11 @@
 """A relation of ratings as sorted integers, with every bad row refused or left out.
 
-DuckDB reads the files twice. The first pass collects the distinct texts of users, movies and
-stars. They are few, and whether a row is good is judged on them. Their order gives each a number.
-The second pass turns each row into one integer of three numbers. No text of a row is kept, so
-memory does not grow with the file, and whole numbers, names and UUIDs are read alike.
+DuckDB turns each row into one integer, ``user | movie | star``. No text of a row is kept, so memory
+does not grow with the file. Where ids are small whole numbers, as in MovieLens, one pass is enough:
+the ids are the numbers. At the first row that is not so plain, the pass stops, and two others
+follow. The first collects the distinct texts of users, movies and stars. They are few, and whether
+a row is good is judged on them. Their order gives each a number, for whole numbers, names and UUIDs
+alike. The second makes the integers of these numbers.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from movie_embed.data.packing import (
     drop_pages,
     in_threads,
     joined,
+    unpacked,
 )
 from movie_embed.data.relation import holds_quotes, source_of, walk
 from movie_embed.data.tables import RATING_ROLES, Table
@@ -47,8 +50,11 @@ from movie_embed.errors import MovieEmbedError
 
 _VALUES = ("user", "movie", "rating")
 _CLEANED = (*RATING_ROLES, "path", "number")  # columns of good rows, and where they were
-_DENSE = 2**22  # ids as close as this are cast, not looked up
-_FETCHED = 2**9  # vectors of 2,048 rows that are fetched together
+_PLAIN_BITS = 22, 8  # of an id and of a star in one pass; tables of 2**22 counts stay small
+_SAMPLE = 200_000  # rows whose stars are taken for all that there are
+_ODD = (duckdb.InvalidInputException, duckdb.ConversionException)  # a value, or a malformed line
+_FETCHED = 2**7  # vectors of 2,048 rows that are fetched together
+_IN_MEMORY = 2**27  # keys at most, whatever the window
 _STRIPPED = "trim({0}, ' ' || chr(9))"
 _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
 
@@ -76,6 +82,8 @@ class SortedRatings:
         The distinct stars by rank, ascending, float32.
     level_counts
         How many rows have each level, repeated ratings included.
+    bits
+        How many bits of a key the movie and, lowest, the star take.
     notes
         What a user should know of how repeated ratings were told apart.
     """
@@ -85,12 +93,8 @@ class SortedRatings:
     movie_ids: NDArray[Any]
     levels: NDArray[np.float32]
     level_counts: NDArray[np.int64]
+    bits: tuple[int, int]
     notes: tuple[str, ...] = ()
-
-    @property
-    def bits(self) -> tuple[int, int]:
-        """How many bits of a key the movie and, lowest, the star take."""
-        return bit_width(len(self.movie_ids)), bit_width(len(self.levels))
 
 
 def sorted_ratings(
@@ -105,6 +109,8 @@ def sorted_ratings(
     """
     with reading(table.path), connect(scratch, table.given) as engine:
         reader = _Reader(table, config, bad_rows, scratch, engine)
+        if ratings := reader.plain(limits):
+            return reader.latest(ratings)
         texts = reader.texts()
         faults = reader.faults(texts or reader.count_rows(), limits)
         if texts is None or any(faults):
@@ -115,7 +121,7 @@ def sorted_ratings(
 
 
 class _Reader:
-    """The two passes over one table of ratings; see `sorted_ratings`."""
+    """The passes over one table of ratings; see `sorted_ratings`."""
 
     def __init__(
         self,
@@ -129,15 +135,49 @@ class _Reader:
         self.table = replace(table, quotes=quotes)
         self.paths, self.unit = table.paths, table.unit
         self.config, self.bad_rows, self.scratch, self.engine = config, bad_rows, scratch, engine
-        self._key = ""  # of a row, in SQL
+        self._codes = self._key = ""  # of a row, in SQL: its three numbers, and they as one
         self._whole = [False, False]  # whether ids of users and of movies are numbers
+
+    @property
+    def _swallowed(self) -> str:
+        """Whether a quote stays open and swallows the next line: a field has a line end in it."""
+        ends = "(contains(everything, chr(10)) OR contains(everything, chr(13)))"
+        return ends if self.table.quotes else "false"
+
+    def plain(self, limits: Limits) -> SortedRatings | None:
+        """Return every row as a key, in order, after one pass; None if it needs a closer look."""
+        source, parameters = source_of(self.table, _VALUES)
+        sample = f"SELECT DISTINCT rating FROM (SELECT rating FROM {source} LIMIT {_SAMPLE})"
+        id_bits, star_bits = _PLAIN_BITS
+        try:
+            found = self.engine.execute(sample, parameters).fetchall()
+            spellings = sorted((text or "" for (text,) in found), key=as_stars)
+            levels = np.unique([as_stars(text) for text in spellings])
+            odd = any(stars_problem(text, limits, "") for text in spellings)
+            if self.config.text_ids or odd or not 0 < len(spellings) == len(levels) <= 2**star_bits:
+                return None
+            self._enumerate("rating", spellings)
+            # DuckDB casts 1.5 to 2, 1e3 to 1000 and 007 to 7: as text again they differ.
+            small = f"u < {2**id_bits} AND m < {2**id_bits} AND s < {2**star_bits}"  # none NULL
+            fit = f"u::VARCHAR = user AND m::VARCHAR = movie AND {small} AND NOT {self._swallowed}"
+            star = "enum_code(rating::ratings)"
+            self._set_key("user::UBIGINT", "movie::UBIGINT", star, *_PLAIN_BITS)
+            keys = self._keys(f"CASE WHEN {fit} THEN {self._key} ELSE error('not plain') END")
+        except _ODD:
+            return None
+
+        def counted(part: slice) -> tuple[NDArray[np.intp], int]:
+            _, movies, stars = unpacked(keys[part], *_PLAIN_BITS)
+            return np.bincount(stars, minlength=len(levels)), int(movies.max())
+
+        counts, movies = zip(*in_threads(counted, keys), strict=True)
+        users = int(keys[-1]) >> (id_bits + star_bits)
+        ids = np.arange(users + 1), np.arange(max(movies) + 1)
+        return SortedRatings(keys, *ids, levels, sum(counts), _PLAIN_BITS)
 
     def texts(self) -> list[Texts] | None:
         """Return the distinct users, movies and ratings; None if a line is malformed."""
         source, parameters = source_of(self.table, _VALUES)
-        # A quote that stays open swallows the next line: its field has a line end in it.
-        ends = "contains(everything, chr(10)) OR contains(everything, chr(13))"
-        swallowed = f"bool_or({ends})" if self.table.quotes else "false"
         # All three columns are grouped in one pass. `grouping` has a bit for each column that a row
         # of the result is not about, the last column lowest.
         texts: dict[int, Texts] = {0b011: {}, 0b101: {}, 0b110: {}}
@@ -145,7 +185,7 @@ class _Reader:
             found = self.engine.execute(
                 f"""
                 SELECT grouping(user, movie, rating), coalesce(user, movie, rating, ''), count(*),
-                    {swallowed}
+                    bool_or({self._swallowed})
                 FROM {source} GROUP BY GROUPING SETS ((user), (movie), (rating))
                 """,
                 parameters,
@@ -155,7 +195,7 @@ class _Reader:
                     if open_quote:
                         return None
                     texts[column][text] = number
-        except (duckdb.InvalidInputException, duckdb.ConversionException):
+        except _ODD:
             if self.table.kind != "text":
                 raise
             return None
@@ -215,23 +255,21 @@ class _Reader:
                 f"{self.table.path} has {len(levels):,} distinct ratings, and at most "
                 f"{MAX_LEVELS:,} fit: round them, for example with data.query"
             )
-        checked_bits(len(user_ids), len(movie_ids), len(levels), max_bits=64)
+        checked_bits(len(user_ids), len(movie_ids), len(levels), max_bits=63)
         movie_bits, star_bits = bit_width(len(movie_ids)), bit_width(len(levels))
         self._enumerate("rating", spellings)
         star = "enum_code(rating::ratings)"
         if len(levels) < len(stars):  # 4 and 4.0 are one; a look-up takes as long as all else
             star = f"list_extract({ranks.tolist()}, {star} + 1)"
-        self._key = f"(({user} << {movie_bits} | {movie}) << {star_bits} | {star}::UBIGINT)"
+        bits = movie_bits, star_bits
+        self._set_key(user, movie, star, *bits)
         counts = np.bincount(ranks, [texts[2][text] for text in spellings]).astype(np.int64)
-        return SortedRatings(self._keys(int(counts.sum())), user_ids, movie_ids, levels, counts)
+        return SortedRatings(self._keys(self._key), user_ids, movie_ids, levels, counts, bits)
 
     def _number(self, column: str, texts: Texts, whole: bool) -> tuple[NDArray[Any], str]:
         """Return the ids of a column, ascending, and the place of a row's id among them as SQL."""
         ids = sorted({as_id(text, whole) for text in texts})
         plain = {*map(str, ids)} == texts.keys()
-        if whole and plain and (low := int(ids[0])) + _DENSE > int(ids[-1]):
-            # A look-up takes three times as long as a cast.
-            return low + np.arange(int(ids[-1]) - low + 1), f"({column}::BIGINT - ({low}))::UBIGINT"
         self._enumerate(column, map(str, ids))
         label = column if plain else _SPELLING[whole].format(column)
         # A cast to an ENUM fails for a text that it lacks. With `try_cast` the key would be NULL,
@@ -239,19 +277,27 @@ class _Reader:
         code = f"enum_code(({label})::{column}s)::UBIGINT"
         return np.array(ids, np.int64 if whole else object), code
 
+    def _set_key(self, user: str, movie: str, star: str, movie_bits: int, star_bits: int) -> None:
+        """Make one integer of the numbers of a row, given as SQL."""
+        self._codes = f"{user} AS u, {movie} AS m, {star}::UBIGINT AS s"
+        self._key = f"((u << {movie_bits} | m) << {star_bits} | s)"
+
     def _enumerate(self, column: str, labels: Iterable[str]) -> None:
         """Have the engine number labels by their order: an ENUM is a hash table of them."""
         self.engine.register("labels", pd.DataFrame({"label": [*labels]}, dtype=object))
+        self.engine.execute(f"DROP TYPE IF EXISTS {column}s")
         self.engine.execute(f"CREATE TYPE {column}s AS ENUM (SELECT label FROM labels)")
         self.engine.unregister("labels")
 
-    def _keys(self, size: int) -> NDArray[np.uint64]:
+    def _keys(self, key: str) -> NDArray[np.uint64]:
+        """Return the keys of all rows, ascending."""
         source, parameters = source_of(self.table, _VALUES)
-        rows = self.engine.execute(f"SELECT {self._key} AS key FROM {source}", parameters)
+        codes = f"(SELECT *, {self._codes} FROM {source})"
+        rows = self.engine.execute(f"SELECT {key} AS key FROM {codes}", parameters)
         chunks = (rows.fetch_df_chunk(_FETCHED)["key"].to_numpy() for _ in count())
-        folder = self.scratch if size > self.config.window else None
-        keys = joined(takewhile(len, chunks), np.uint64, folder)
-        if not all(in_threads(lambda part: _ascends(keys, part), blocks(size))):
+        most = min(self.config.window, _IN_MEMORY)
+        keys = joined(takewhile(len, chunks), np.uint64, most, self.scratch)
+        if not all(in_threads(lambda part: _ascends(keys, part), keys)):
             keys.sort()
         return keys
 
@@ -269,7 +315,7 @@ class _Reader:
             SELECT *, coalesce({_SECONDS}, '-inf') AS seconds FROM (
                 SELECT {self._key} AS key, key >> {ratings.bits[1]} AS pair,
                     trim(coalesce(timestamp, '')) AS time, row_number() OVER () AS place
-                FROM {source}
+                FROM (SELECT *, {self._codes} FROM {source})
             ) SEMI JOIN wanted USING (pair)
             """,
             parameters,
@@ -315,7 +361,7 @@ def _repeated_pairs(ratings: SortedRatings) -> NDArray[np.uint64]:
         again: NDArray[np.uint64] = pairs[1:][pairs[1:] == pairs[:-1]]
         return again
 
-    found = [*in_threads(repeated, blocks(len(ratings.keys)))]
+    found = [*in_threads(repeated, ratings.keys)]
     pairs: NDArray[np.uint64] = np.unique(np.concatenate(found))
     return pairs
 
@@ -334,4 +380,5 @@ def _without_repeats(ratings: SortedRatings, chosen: NDArray[np.uint64]) -> NDAr
         kept, previous = keys[part][first], pairs[-1]
         keys[end : end + len(kept)] = kept
         end += len(kept)
+        drop_pages(keys)
     return keys[:end]

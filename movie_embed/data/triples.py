@@ -138,7 +138,8 @@ class Triples:
             (shuffled(part, self.bits, source) for part in self._drawn(val_fraction, seed, False)),
             self._drawn(val_fraction, seed, True),
         ]
-        train, val = (joined(part, self.packed.dtype, folder) for part in parts)
+        most = 0 if folder else len(self)
+        train, val = (joined(part, self.packed.dtype, most, folder) for part in parts)
         return train, val
 
     def _drawn(self, val_fraction: float, seed: int, held_out: bool) -> Iterator[Packed]:
@@ -166,17 +167,21 @@ def filtered(
     MovieEmbedError
         No movie has `min_ratings` ratings.
     """
-    keys, star_bits = ratings.keys, np.uint64(ratings.bits[1])
+    keys, (movie_bits, star_bits) = ratings.keys, ratings.bits
     user_count, movie_count = len(ratings.user_ids), len(ratings.movie_ids)
 
+    def pairs(part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        of = keys[part].view(np.int64)  # 63 bits at most, and NumPy indexes with signed integers
+        return of >> (movie_bits + star_bits), of >> star_bits & (2**movie_bits - 1)
+
     def counted(part: slice) -> NDArray[np.intp]:
-        return np.bincount(unpacked(keys[part], *ratings.bits)[1], minlength=movie_count)
+        return np.bincount(pairs(part)[1], minlength=movie_count)
 
     def mark(part: slice) -> None:
-        users, movies, _ = unpacked(keys[part], *ratings.bits)
+        users, movies = pairs(part)
         active[users], remaining[users[kept[movies]]] = True, True
 
-    counts = sum(in_threads(counted, blocks(len(keys))), np.zeros(movie_count, np.intp))
+    counts = sum(in_threads(counted, keys), np.zeros(movie_count, np.intp))
     rated, kept = counts > 0, counts >= min_ratings
     if not kept.any():
         raise MovieEmbedError(
@@ -184,27 +189,30 @@ def filtered(
             f"{len(keys):,} ratings the most rated has {counts.max():,}; use at most that"
         )
     active, remaining = np.zeros((2, user_count), np.bool_)
-    deque(in_threads(mark, blocks(len(keys))), maxlen=0)
+    deque(in_threads(mark, keys), maxlen=0)
 
     def packed(chosen: NDArray[np.bool_], max_bits: int) -> Packed:
         sizes = int(remaining.sum()), int(chosen.sum()), len(ratings.levels)
         dtype = np.uint32 if checked_bits(*sizes, max_bits) <= 32 else np.uint64
-        shift = np.uint64(bit_width(sizes[1]))
-        new_users, new_movies = (np.cumsum(mask) - 1 for mask in (remaining, chosen))
+        low = bit_width(sizes[2])
+        # Each new number is at its place in the integer, and negative if there is none: so is then
+        # the integer, whose rating is left out.
+        user_part = np.where(remaining, np.cumsum(remaining) - 1 << bit_width(sizes[1]) + low, -1)
+        movie_part = np.where(chosen, np.cumsum(chosen) - 1 << low, -1)
 
         def repacked(part: slice) -> Packed:
-            users, movies, stars = unpacked(keys[part], *ratings.bits)
-            rows = np.flatnonzero(chosen[movies] & remaining[users])
-            pairs = new_users[users[rows]].astype(np.uint64) << shift
-            pairs |= new_movies[movies[rows]].astype(np.uint64)
-            return (pairs << star_bits | stars[rows]).astype(dtype)
+            users, movies = pairs(part)
+            new = user_part.take(users)
+            new |= movie_part.take(movies)
+            new |= (keys[part] & (2**star_bits - 1)).view(np.int64)
+            return new[new >= 0].astype(dtype)
 
-        parts = in_threads(repacked, blocks(len(keys)))
-        return joined(parts, dtype, folder)
+        parts = in_threads(repacked, keys)
+        return joined(parts, dtype, 0 if folder else int(counts[chosen].sum()), folder)
 
     return Triples(
         packed=packed(kept, MAX_BITS),
-        rare=packed(rated & ~kept, 64),
+        rare=packed(rated & ~kept, 63),
         levels=ratings.levels,
         user_ids=ratings.user_ids[remaining],
         movies=_movie_table(*texts, ratings.movie_ids[rated], counts[rated], kept[rated]),
