@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,16 @@ from embedded import DIM, MOVIES, random_vectors, saved
 
 from movie_embed import Recommender
 from movie_embed.data.demo import draw_ratings
-from movie_embed.embeddings.ease import Ease, fit_ease, match_scores, rating_values
+from movie_embed.embeddings.ease import (
+    Ease,
+    add_products,
+    fit_ease,
+    match_scores,
+    rating_values,
+)
 from movie_embed.embeddings.fold_in import fold_in, rating_parts
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.training.ranking import add_pair_products
 
 RANGE, L2 = (0.5, 5.0), 3.0
 
@@ -29,7 +36,12 @@ def ratings(users: int = 60, movies: int = 12) -> tuple[np.ndarray, np.ndarray, 
     return who, what, rng.integers(1, 11, len(who)).astype(np.float32) / 2
 
 
-def fitted(step: int | None = None, most: int = 12, embedded: int = 12) -> Ease:
+Add = Callable[..., None]
+
+
+def fitted(
+    step: int | None = None, most: int = 12, embedded: int = 12, add: Add = add_products
+) -> Ease:
     who, what, stars = ratings()
 
     def blocks(users: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -38,16 +50,17 @@ def fitted(step: int | None = None, most: int = 12, embedded: int = 12) -> Ease:
             yield who[mine], what[mine], stars[mine]
 
     counts = np.bincount(what, minlength=12)
-    return fit_ease(blocks, 60, counts, embedded, RANGE, L2, most)
+    return fit_ease(blocks, 60, counts, embedded, RANGE, L2, most, add)
 
 
-def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others() -> None:
+@pytest.mark.parametrize("add", [add_products, add_pair_products])
+def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others(add: Add) -> None:
     who, what, stars = ratings()
     matrix = np.zeros((60, 12))
     matrix[who, what] = rating_values(stars, RANGE)
     gram = matrix.T @ matrix
     penalties = L2 + np.diag(gram) * 0.2 / 0.8
-    ease = fitted()
+    ease = fitted(add=add)
     found = ease.partial.astype(float) * ease.scales[:, None] / ease.scales
     for movie in range(12):
         others = np.delete(np.arange(12), movie)
@@ -58,8 +71,9 @@ def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others() ->
     np.testing.assert_allclose(ease.means, matrix.mean(axis=0), atol=1e-6)
 
 
-def test_blocks_change_nothing_and_only_the_most_rated_movies_are_items() -> None:
-    whole, parts = fitted(), fitted(step=7)
+@pytest.mark.parametrize("add", [add_products, add_pair_products])
+def test_blocks_change_nothing_and_only_the_most_rated_movies_are_items(add: Add) -> None:
+    whole, parts = fitted(), fitted(step=7, add=add)
     np.testing.assert_allclose(
         whole.partial.astype(float), parts.partial.astype(float), atol=1e-3, rtol=1e-3
     )

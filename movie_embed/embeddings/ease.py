@@ -168,6 +168,14 @@ def match_scores(choice: Floats, likings: Floats) -> NDArray[np.float32]:
     return matches
 
 
+def add_products(gram: Floats, users: Rows, items: Rows, values: Floats) -> None:
+    """Add to a matrix of items by items the products of the values of each user's ratings."""
+    first = users.min()
+    dense = np.zeros((users.max() - first + 1, len(gram)), np.float32)
+    dense[users - first, items] = values
+    gram += dense.T @ dense  # of an array with itself: BLAS does half of the work
+
+
 def fit_ease(
     blocks: Callable[[int], Iterable[Ratings]],
     users: int,
@@ -176,6 +184,7 @@ def fit_ease(
     rating_range: tuple[float, float],
     l2: float,
     most: int,
+    add: Callable[[Floats, Rows, Rows, Floats], None] = add_products,
 ) -> Ease:
     """Fit the weights: the inverse of one matrix of movies by movies.
 
@@ -196,6 +205,8 @@ def fit_ease(
         L2 strength, in ratings.
     most
         How many movies the matrix may have, the most rated: 4,000 take 0.4 GB and some seconds.
+    add
+        Does what `add_products` does; below the diagonal it may add nothing.
     """
     rows = np.sort(np.argsort(-counts[:embedded], kind="stable")[:most])
     item_of = np.full(len(counts), -1, np.intp)
@@ -207,10 +218,9 @@ def fit_ease(
         items = item_of[movies]
         chosen = np.flatnonzero(items >= 0)
         if len(chosen):
-            who, first = who[chosen], who.min()
-            dense = np.zeros((who.max() - first + 1, len(rows)), np.float32)
-            dense[who - first, items[chosen]] = values[chosen]
-            gram += dense.T @ dense  # of an array with itself: BLAS does half of the work
+            add(gram, who[chosen], items[chosen], values[chosen])
+    gram = np.triu(gram)
+    gram += np.triu(gram, 1).T
     gram[np.diag_indices_from(gram)] *= 1 + _DROPOUT / (1 - _DROPOUT)
     gram[np.diag_indices_from(gram)] += l2
     inverse = np.linalg.inv(gram)

@@ -7,20 +7,30 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from movie_embed.config import RankingConfig
 from movie_embed.data.packing import Packed, bit_width, drop_pages
-from movie_embed.embeddings.ease import Ease, fit_ease, match_scores, rating_values
+from movie_embed.embeddings.ease import (
+    Ease,
+    add_products,
+    fit_ease,
+    match_scores,
+    rating_values,
+)
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.evaluation import MovieLists, evaluate_ranking, relevant_stars
 from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.scores import compiled, is_compiled, prange, run
 
+Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 Ratings = tuple[Rows, Rows, NDArray[np.float32]]
 
 _RANKED_USERS = 10_000
+_PARTS = 8  # of the matrix, for as many threads at most
 
 
 def fit_head(
@@ -45,7 +55,42 @@ def fit_head(
         saved.rating_range,
         config.l2,
         config.movies,
+        add_pair_products if is_compiled(torch.device("cpu")) else add_products,
     )
+
+
+@compiled
+def _add_pairs(
+    starts: NDArray[Any],
+    items: NDArray[Any],
+    values: NDArray[Any],
+    edges: NDArray[Any],
+    gram: NDArray[Any],
+) -> None:
+    # Each part has rows of its own, so sums do not depend on the number of threads.
+    for part in prange(len(edges) - 1):
+        for user in range(len(starts) - 1):
+            for first in range(starts[user], starts[user + 1]):
+                item = items[first]
+                if item >= edges[part + 1]:
+                    break
+                if item >= edges[part]:
+                    for second in range(first, starts[user + 1]):
+                        gram[item, items[second]] += values[first] * values[second]
+
+
+def add_pair_products(gram: Floats, users: Rows, items: Rows, values: Floats) -> None:
+    """Do what `add_products` does, pair by pair, on and above the diagonal.
+
+    Users rate a few movies of a hundred, so this takes a quarter of the time of dense matrices at
+    4,000 movies and less at 1,000, too. Users ascend, and so do the items of each.
+    """
+    starts = np.append(np.flatnonzero(np.diff(users, prepend=-1)), len(users))
+    pairs = np.repeat(starts[1:], np.diff(starts)) - np.arange(len(users))
+    done = np.cumsum(np.bincount(items, pairs, len(gram)))
+    edges = np.searchsorted(done, done[-1] * np.arange(1, _PARTS) / _PARTS)
+    arrays = (starts, items, values, np.array([0, *edges, len(gram)]), gram)
+    run(_add_pairs, *map(torch.from_numpy, arrays))
 
 
 def ranking_metrics(
