@@ -299,7 +299,8 @@ def serve(run: Path, total: int = 20_000) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout
-            server.stdout.readline()
+            if not server.stdout.readline():
+                raise SystemExit("the server did not start")
             time.sleep(1)
             _, similar, rated = routes.values()
             mixed = [each for pair in zip(similar, rated, strict=True) for each in pair]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from embedded import HOSTILE, MOVIES, hostile, random_vectors, saved
 
 pytest.importorskip("fastapi", reason="needs the extra [web]")
 import schemathesis
+import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 from running import run_script
@@ -26,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 
 from movie_embed import Filters, Recommendation, Recommender
 from movie_embed.answers.results import Reason
-from movie_embed.web import models
+from movie_embed.web import models, server
 from movie_embed.web.app import create_app
 from movie_embed.web.safety import MOST_BYTES, MOST_FILE_BYTES, Guard
 
@@ -157,7 +161,7 @@ def test_bodies_are_bounded_and_may_be_broken() -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("movie_embed.web.safety._SECONDS", 0.01)
+    monkeypatch.setattr("movie_embed.web.safety.SECONDS", 0.01)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -171,6 +175,27 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     scope = {"type": "http", "method": "POST", "path": "/api/read", "headers": headers}
     asyncio.run(Guard(APP, "127.0.0.1")(scope, receive, send))
     assert sent[0]["status"] == 408
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_the_head_of_a_request_that_does_not_come_is_given_up(
+    before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SECONDS", 0.2)
+    serving = uvicorn.Server(uvicorn.Config(APP, port=0, http=server.Connection, log_config=None))
+    thread = threading.Thread(target=serving.run)
+    thread.start()
+    while not serving.started:
+        time.sleep(0.01)
+    port = serving.servers[0].sockets[0].getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+        for _ in range(before):
+            slow.sendall(b"GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert slow.recv(2**16).startswith(b"HTTP/1.1 200 OK")
+        slow.sendall(b"GET /api")
+        assert b"HTTP/1.1" not in b"".join(iter(lambda: slow.recv(2**16), b""))
+    serving.should_exit = True
+    thread.join()
 
 
 def test_only_our_own_names_are_answered() -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 2**20
 MOST_FILE_BYTES = 2**25
-_SECONDS = 30  # for a body to arrive
+SECONDS = 30  # for the head of a request to arrive, and for its body
 _HEADERS = [
     # The documentation's page, of Swagger UI, draws its icons from data: addresses.
     (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; base-uri 'none'; "
@@ -102,7 +102,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(SECONDS):
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -112,7 +112,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
                 if size > most:
                     raise told
     except TimeoutError:
-        raise Refused(408, f"the request took longer than {_SECONDS} s to arrive") from None
+        raise Refused(408, f"the request took longer than {SECONDS} s to arrive") from None
     return b"".join(parts)
 
 

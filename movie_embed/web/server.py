@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from movie_embed.answers import search
 from movie_embed.answers.recommender import Recommender
@@ -16,8 +18,36 @@ from movie_embed.config import ServeConfig
 from movie_embed.embeddings.saved import folder_of
 from movie_embed.errors import MovieEmbedError, program
 from movie_embed.web.app import create_app
+from movie_embed.web.safety import SECONDS
 
 _RUN, _HOST = "MOVIE_EMBED_SERVE_RUN", "MOVIE_EMBED_SERVE_HOST"
+
+
+class Connection(H11Protocol):
+    """A connection that is closed if the head of a request does not arrive in time.
+
+    uvicorn has a timeout for silence between requests only: a client that sends a byte now and then
+    could hold all connections there are.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a head; Guard waits for the body."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait()
+        elif self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _wait(self) -> None:
+        self._deadline = self._deadline or self.loop.call_later(SECONDS, self.transport.close)
 
 
 def serve(config: ServeConfig) -> None:
@@ -40,6 +70,7 @@ def serve(config: ServeConfig) -> None:
     uvicorn.run(
         app,
         factory=not alone,
+        http=Connection,
         host=config.host,
         port=config.port,
         workers=config.workers,
