@@ -66,8 +66,11 @@ def fold_in(
     basis = np.linalg.qr(design.T)[0] if len(design) < design.shape[1] else None
     if basis is not None:
         design = design @ basis
-    single, given = design.astype(np.float32), np.asarray(stars, np.float64)
-    problem = _Problem(design, single, offsets, given, rating_range, ridge)
+    # On a scale from 0 to 1 the sigmoid's derivatives are short.
+    low, high = rating_range
+    shares = (np.asarray(stars, np.float64) - low) / (high - low)
+    single = design.astype(np.float32)
+    problem = _Problem(design, single, offsets, shares, ridge / (high - low) ** 2)
     fitted = np.zeros(design.shape[1])
     loss, predicted = problem.loss(fitted)
     for _ in range(_STEPS):
@@ -129,33 +132,31 @@ def rating_parts(
 class _Problem(NamedTuple):
     """The fit in coordinates relative to the prior; offsets are the prior's scores.
 
-    `single` is the design in single precision, for the curvature.
+    `single` is the design in single precision, for the curvature; `shares` are the stars as shares
+    of the scale.
     """
 
     design: Vector
     single: NDArray[np.float32]
     offsets: Vector
-    stars: Vector
-    rating_range: tuple[float, float]
+    shares: Vector
     ridge: float
 
     def loss(self, fitted: Vector) -> tuple[float, Vector]:
-        """Return the loss, and the predicted stars."""
-        predicted = predict_stars(self.design @ fitted + self.offsets, self.rating_range)
-        errors = predicted - self.stars
-        return float(errors @ errors + self.ridge * (fitted @ fitted)), predicted.astype(np.float64)
+        """Return the loss, and the predicted stars as shares of the scale."""
+        predicted = predict_stars(self.design @ fitted + self.offsets, (0, 1)).astype(np.float64)
+        errors = predicted - self.shares
+        return float(errors @ errors + self.ridge * (fitted @ fitted)), predicted
 
     def step(self, fitted: Vector, predicted: Vector) -> tuple[Vector, float]:
         """Return the Newton step to subtract, and the fall of the loss if that were quadratic."""
-        low, high = self.rating_range
-        errors = predicted - self.stars
-        # The sigmoid's derivatives s (1 - s) and s (1 - s) (1 - 2 s) need no further exponential.
-        slopes = (predicted - low) * (high - predicted) / (high - low)
-        bends = slopes * (low + high - 2 * predicted) / (high - low)
+        errors = predicted - self.shares
+        slopes = predicted * (1 - predicted)
         gradient = self.design.T @ (slopes * errors) + self.ridge * fitted
         # Far from its stars a rating can curve downwards, where a Newton step would climb. A tenth
         # of Gauss-Newton's curvature, which is positive, is left to it.
-        weights = np.maximum(slopes**2 + errors * bends, _LEAST_CURVATURE * slopes**2)
+        curved = slopes + errors * (1 - 2 * predicted)
+        weights = slopes * np.maximum(curved, _LEAST_CURVATURE * slopes)
         # Single precision halves the time of the product and the solution, and makes the step, not
         # the minimum, less exact.
         curvature = self.single.T @ (self.single * weights[:, None].astype(np.float32))
