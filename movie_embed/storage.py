@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 from movie_embed.errors import MovieEmbedError, cannot_write
 
 FORMAT_VERSION = 1
+_BLOCK = 2**26  # octets; of a longer memory map no more is in memory while its checksum is taken
 
 Column = NDArray[Any] | list[str]
 
@@ -213,5 +214,18 @@ def digest_of(array: NDArray[Any]) -> str:
     """Return a checksum of an array's bytes, type and shape."""
     array = _as_octets(array) if array.dtype == object else array
     digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(array.reshape(-1).view(np.uint8).data)
+    octets = array.reshape(-1).view(np.uint8)
+    for start in range(0, len(octets), _BLOCK):
+        digest.update(octets[start : start + _BLOCK].data)
+        if len(octets) > _BLOCK:
+            drop_pages(array)
     return digest.hexdigest()
+
+
+def drop_pages(array: NDArray[Any]) -> None:
+    """Take the pages of a memory map out of our memory; the system may still cache them."""
+    base: Any = array
+    while isinstance(base, np.ndarray):  # a part of a memory map has the whole as its base
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -19,7 +19,7 @@ from movie_embed.data.datasets import DATA_SETS
 from movie_embed.data.files import reading
 from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
-from movie_embed.data.packing import Packed, drop_pages
+from movie_embed.data.packing import Packed
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
 from movie_embed.data.sources import Sources, find_sources
 from movie_embed.data.tables import Table, given_table, made_local
@@ -27,7 +27,13 @@ from movie_embed.data.titles import read_movies, read_tags
 from movie_embed.data.triples import Counts, Triples, filtered
 from movie_embed.data.values import BadRows
 from movie_embed.errors import MovieEmbedError, plural
-from movie_embed.storage import atomic_folder, digest_of, read_columns, write_columns
+from movie_embed.storage import (
+    atomic_folder,
+    digest_of,
+    drop_pages,
+    read_columns,
+    write_columns,
+)
 
 _CACHE_VERSION = 6  # raise it when the same source and settings give other triples
 _COLUMNS = "columns.safetensors"

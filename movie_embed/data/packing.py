@@ -7,7 +7,6 @@ batch is a slice of one array.
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import drop_pages
 
 _Outcome = TypeVar("_Outcome")
 Packed = NDArray[np.unsignedinteger[Any]]
@@ -106,15 +106,6 @@ def _joined_in_file(parts: Iterable[NDArray[Any]], dtype: Any, folder: Path) -> 
             return np.memmap(file, dtype, "r+", shape=(size,))
     except OSError as error:
         raise MovieEmbedError(f"{folder} cannot hold the ratings: {error.strerror}") from error
-
-
-def drop_pages(array: NDArray[Any]) -> None:
-    """Take the pages of a memory map out of our memory; the system may still cache them."""
-    base: Any = array
-    while isinstance(base, np.ndarray):  # a part of a memory map has the whole as its base
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 def checked_bits(users: int, movies: int, levels: int, max_bits: int) -> int:

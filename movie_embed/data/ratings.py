@@ -30,7 +30,6 @@ from movie_embed.data.packing import (
     bit_width,
     blocks,
     checked_bits,
-    drop_pages,
     in_threads,
     joined,
     unpacked,
@@ -47,11 +46,12 @@ from movie_embed.data.values import (
     stars_problem,
 )
 from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import drop_pages
 
 _VALUES = ("user", "movie", "rating")
 _CLEANED = (*RATING_ROLES, "path", "number")  # columns of good rows, and where they were
 _PLAIN_BITS = 22, 8  # of an id and of a star in one pass; tables of 2**22 counts stay small
-_SAMPLE = 200_000  # rows whose stars are taken for all that there are
+_SAMPLE = 200_000  # rows; their distinct stars are expected to be all that there are
 _ODD = (duckdb.InvalidInputException, duckdb.ConversionException)  # a value, or a malformed line
 _FETCHED = 2**7  # vectors of 2,048 rows that are fetched together
 _IN_MEMORY = 2**27  # keys at most, whatever the window
@@ -135,7 +135,7 @@ class _Reader:
         self.table = replace(table, quotes=quotes)
         self.paths, self.unit = table.paths, table.unit
         self.config, self.bad_rows, self.scratch, self.engine = config, bad_rows, scratch, engine
-        self._codes = self._key = ""  # of a row, in SQL: its three numbers, and they as one
+        self._codes = self._key = ""  # SQL of a row's three numbers, and of one integer of them
         self._whole = [False, False]  # whether ids of users and of movies are numbers
 
     @property

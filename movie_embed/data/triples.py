@@ -18,7 +18,6 @@ from movie_embed.data.packing import (
     bit_width,
     blocks,
     checked_bits,
-    drop_pages,
     in_threads,
     joined,
     shuffled,
@@ -27,6 +26,7 @@ from movie_embed.data.packing import (
 from movie_embed.data.ratings import SortedRatings
 from movie_embed.data.titles import Movie
 from movie_embed.errors import MovieEmbedError
+from movie_embed.storage import drop_pages
 
 _LONG_BLOCK = 2**22
 Unpacked = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
@@ -195,8 +195,8 @@ def filtered(
         sizes = int(remaining.sum()), int(chosen.sum()), len(ratings.levels)
         dtype = np.uint32 if checked_bits(*sizes, max_bits) <= 32 else np.uint64
         low = bit_width(sizes[2])
-        # Each new number is at its place in the integer, and negative if there is none: so is then
-        # the integer, whose rating is left out.
+        # New indices are shifted to their places in the integer. A row without one has -1, which
+        # makes the integer negative: its rating is left out.
         user_part = np.where(remaining, np.cumsum(remaining) - 1 << bit_width(sizes[1]) + low, -1)
         movie_part = np.where(chosen, np.cumsum(chosen) - 1 << low, -1)
 

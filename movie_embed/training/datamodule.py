@@ -16,10 +16,10 @@ from torch import Tensor
 from movie_embed.config import WINDOW, DataConfig
 from movie_embed.data.loading import load_triples
 from movie_embed.data.movielens import cache_dir
-from movie_embed.data.packing import Packed, blocks, drop_pages
+from movie_embed.data.packing import Packed, blocks
 from movie_embed.data.triples import Triples
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import digest_of
+from movie_embed.storage import digest_of, drop_pages
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
@@ -162,10 +162,16 @@ class Batches:
         chunks = list(blocks(len(self.packed), batches * self.batch_size))
         order = _random_order(len(chunks), np.random.SFC64(key))
         windows = np.array_split(order, min(-(-len(self.packed) // self.window), len(chunks)))
+        # One array serves all windows: a second would be there before the first is gone.
+        window = np.empty(max(map(len, windows)) * batches * self.batch_size, self.packed.dtype)
         for numbers in windows:
-            window = np.concatenate([self.packed[chunks[number]] for number in numbers])
-            drop_pages(self.packed)
-            yield window
+            size = 0
+            for number in numbers:
+                chunk = self.packed[chunks[number]]
+                window[size : size + len(chunk)] = chunk
+                size += len(chunk)
+                drop_pages(self.packed)
+            yield window[:size]
 
 
 def _random_order(size: int, source: np.random.SFC64) -> NDArray[np.int64]:

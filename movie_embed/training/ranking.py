@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from movie_embed.config import RankingConfig
-from movie_embed.data.packing import Packed, bit_width, drop_pages
+from movie_embed.data.packing import Packed, bit_width
 from movie_embed.embeddings.ease import (
     Ease,
     add_products,
@@ -22,6 +22,7 @@ from movie_embed.embeddings.ease import (
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.evaluation import MovieLists, evaluate_ranking, relevant_stars
+from movie_embed.storage import drop_pages
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.scores import compiled, is_compiled, prange, run
 

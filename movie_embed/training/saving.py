@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import bit_width, blocks, drop_pages
+from movie_embed.data.packing import bit_width, blocks
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.content import estimate_rare
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
+from movie_embed.storage import drop_pages
 from movie_embed.threads import blas_threads
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
