@@ -54,7 +54,7 @@ _PLAIN_BITS = 22, 8  # of an id and of a star in one pass; tables of 2**22 count
 _SAMPLE = 200_000  # rows; their distinct stars are expected to be all that there are
 _ODD = (duckdb.InvalidInputException, duckdb.ConversionException)  # a value, or a malformed line
 _FETCHED = 2**7  # vectors of 2,048 rows that are fetched together
-_IN_MEMORY = 2**27  # keys at most, whatever the window
+_IN_MEMORY = 2**27  # keys at most, whatever the window: their address space is taken at once
 _STRIPPED = "trim({0}, ' ' || chr(9))"
 _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
 
