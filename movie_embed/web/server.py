@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -86,7 +87,9 @@ def serve(config: ServeConfig) -> None:
 def _from_environment() -> FastAPI:
     logging.getLogger(search.__name__).setLevel(logging.ERROR)  # the page shows the movie itself
     run = Path(os.environ[_RUN])
-    return create_app(Recommender.load(run), run, os.environ[_HOST])
+    app = create_app(Recommender.load(run), run, os.environ[_HOST])
+    gc.freeze()  # the model and the libraries stay: no search for garbage goes over them again
+    return app
 
 
 def _check_free(config: ServeConfig) -> None:
