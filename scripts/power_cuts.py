@@ -58,6 +58,7 @@ STARTS = {
     "longer": "resume=run trainer.max_epochs=5",
 }
 SIGNALS = (*[signal.SIGKILL] * 4, signal.SIGINT, signal.SIGTERM)
+KINDS = {"columns": "triples", "embeddings": "embeddings", "map": "map"}
 TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 
@@ -135,9 +136,7 @@ def check_files(folder: Path, digest: str, told: list[str]) -> int:
     readers: dict[str, Callable[[Path], object]] = {
         ".ckpt": AtomicCheckpointIO().load_checkpoint,
         ".json": lambda path: json.loads(path.read_text())["epochs"],
-        ".safetensors": lambda path: read_columns(
-            path, "triples" if "triples" in path.parts else "embeddings"
-        ),
+        ".safetensors": lambda path: read_columns(path, KINDS[path.stem]),
         ".yaml": lambda path: OmegaConf.load(path).seed,
         ".zip": lambda path: require(hashlib.sha256(path.read_bytes()).hexdigest() == digest, path),
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,6 +38,14 @@ def test_each_shows_its_help(
         runpy.run_path(str(ROOT / script), run_name="__main__")
     assert ended.value.code == 0
     assert Path(script).name in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_cut_loses_nothing() -> None:
+    command = [sys.executable, "scripts/power_cuts.py", "1", "7"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "1 cuts, seed 7" in ended.stdout
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
