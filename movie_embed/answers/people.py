@@ -135,8 +135,9 @@ class People:
         fitted = self.fitted.astype(np.float32)
         products = fitted[:, :-1] @ self.space.vectors.T + self.space.biases
         learned = self.space.learned
-        for each in products if products.shape[1] > learned else ():
-            estimates_drawn(each, learned, each[:learned].mean())
+        if products.shape[1] > learned:
+            for each in products:
+                estimates_drawn(each, learned, each[:learned].mean())
         likings: Floats = products + fitted[:, -1:]
         return likings
 

@@ -2,10 +2,10 @@
 
 DuckDB turns each row into one integer, ``user | movie | star``. No text of a row is kept, so memory
 does not grow with the file. Where ids are small whole numbers, as in MovieLens, one pass is enough:
-the ids are the numbers. At the first row that is not so plain, the pass stops, and two others
-follow. The first collects the distinct texts of users, movies and stars. They are few, and whether
-a row is good is judged on them. Their order gives each a number, for whole numbers, names and UUIDs
-alike. The second makes the integers of these numbers.
+the ids serve as indices. At the first row that is not so plain, this pass stops, and two other
+passes read the table. One collects the distinct texts of users, movies and stars. They are few, and
+each row is judged by them. Their order gives each text an index, whether ids are whole numbers,
+names or UUIDs. The other pass makes the integers of these indices.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ _SAMPLE = 200_000  # rows; their distinct stars are expected to be all that ther
 _ODD = (duckdb.InvalidInputException, duckdb.ConversionException)  # a value, or a malformed line
 _FETCHED = 2**7  # vectors of 2,048 rows that are fetched together
 _IN_MEMORY = 2**27  # keys at most, whatever the window: their address space is taken at once
+_STAR = "enum_code(rating::ratings)"  # once `_enumerate` has numbered the ratings
 _STRIPPED = "trim({0}, ' ' || chr(9))"
 _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
 
@@ -109,7 +110,7 @@ def sorted_ratings(
     """
     with reading(table.path), connect(scratch, table.given) as engine:
         reader = _Reader(table, config, bad_rows, scratch, engine)
-        if ratings := reader.plain(limits):
+        if not config.text_ids and (ratings := reader.plain(limits)):
             return reader.latest(ratings)
         texts = reader.texts()
         faults = reader.faults(texts or reader.count_rows(), limits)
@@ -154,14 +155,13 @@ class _Reader:
             spellings = sorted((text or "" for (text,) in found), key=as_stars)
             levels = np.unique([as_stars(text) for text in spellings])
             odd = any(stars_problem(text, limits, "") for text in spellings)
-            if self.config.text_ids or odd or not 0 < len(spellings) == len(levels) <= 2**star_bits:
+            if odd or not 0 < len(spellings) == len(levels) <= 2**star_bits:
                 return None
             self._enumerate("rating", spellings)
             # DuckDB casts 1.5 to 2, 1e3 to 1000 and 007 to 7: as text again they differ.
             small = f"u < {2**id_bits} AND m < {2**id_bits} AND s < {2**star_bits}"  # none NULL
             fit = f"u::VARCHAR = user AND m::VARCHAR = movie AND {small} AND NOT {self._swallowed}"
-            star = "enum_code(rating::ratings)"
-            self._set_key("user::UBIGINT", "movie::UBIGINT", star, *_PLAIN_BITS)
+            self._set_key("user::UBIGINT", "movie::UBIGINT", _STAR, *_PLAIN_BITS)
             keys = self._keys(f"CASE WHEN {fit} THEN {self._key} ELSE error('not plain') END")
         except _ODD:
             return None
@@ -258,9 +258,9 @@ class _Reader:
         checked_bits(len(user_ids), len(movie_ids), len(levels), max_bits=63)
         movie_bits, star_bits = bit_width(len(movie_ids)), bit_width(len(levels))
         self._enumerate("rating", spellings)
-        star = "enum_code(rating::ratings)"
+        star = _STAR
         if len(levels) < len(stars):  # 4 and 4.0 are one; a look-up takes as long as all else
-            star = f"list_extract({ranks.tolist()}, {star} + 1)"
+            star = f"list_extract({ranks.tolist()}, {_STAR} + 1)"
         bits = movie_bits, star_bits
         self._set_key(user, movie, star, *bits)
         counts = np.bincount(ranks, [texts[2][text] for text in spellings]).astype(np.int64)

@@ -171,7 +171,9 @@ def filtered(
     user_count, movie_count = len(ratings.user_ids), len(ratings.movie_ids)
 
     def pairs(part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        of = keys[part].view(np.int64)  # 63 bits at most, and NumPy indexes with signed integers
+        # `unpacked` would copy each into 32 bits, which NumPy widens again to index with them. The
+        # 63 bits of a key, at most, are never negative as a signed integer.
+        of = keys[part].view(np.int64)
         return of >> (movie_bits + star_bits), of >> star_bits & (2**movie_bits - 1)
 
     def counted(part: slice) -> NDArray[np.intp]:
