@@ -183,7 +183,7 @@ def test_the_head_of_a_request_that_does_not_come_is_given_up(
 ) -> None:
     monkeypatch.setattr(server, "SECONDS", 0.2)
     serving = uvicorn.Server(uvicorn.Config(APP, port=0, http=server.Connection, log_config=None))
-    thread = threading.Thread(target=serving.run)
+    thread = threading.Thread(target=serving.run, daemon=True)
     thread.start()
     while not serving.started:
         time.sleep(0.01)
