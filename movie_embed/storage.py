@@ -27,7 +27,7 @@ from safetensors.numpy import save_file
 from movie_embed.errors import MovieEmbedError, cannot_write
 
 FORMAT_VERSION = 1
-_BLOCK = 2**26  # octets; of a longer memory map no more is in memory while its checksum is taken
+_BLOCK = 2**26  # bytes; a checksum of a memory map holds no more of the map in memory
 
 Column = NDArray[Any] | list[str]
 

@@ -93,7 +93,7 @@ def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyCon
             "autoload_known_extensions": False,
         }
     )
-    # After two seconds the bar would be printed, into log files too.
+    # DuckDB would show a progress bar after two seconds, in log files too.
     engine.execute("SET enable_progress_bar = false")
     return engine if given is None or isinstance(given, str) else engine.register("given", given)
 

@@ -194,7 +194,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 @contextmanager
 def _network_errors() -> Iterator[None]:
-    """Return the network's exceptions; every other `OSError` is then the disk's."""
+    """Raise the network's errors as `_SourceError`; every other `OSError` is then the disk's."""
     try:
         yield
     except HTTPError as error:

@@ -80,9 +80,9 @@ def in_threads(function: Callable[[slice], _Outcome], array: NDArray[Any]) -> It
 def joined(
     parts: Iterable[NDArray[Any]], dtype: Any, most: int, folder: Path | None = None
 ) -> NDArray[Any]:
-    """Return arrays as one: `most` elements at most, or more in a file in a folder.
+    """Return arrays as one, in memory or, if it has more than `most` elements, in a file.
 
-    The file vanishes with the array.
+    The file lies in the folder and vanishes with the array. Without a folder `most` must suffice.
     """
     # The system gives memory only to the part that is filled, and no array is copied twice.
     whole, size, parts = np.empty(most, dtype), 0, iter(parts)

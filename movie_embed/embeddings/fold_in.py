@@ -149,7 +149,7 @@ class _Problem(NamedTuple):
         return float(errors @ errors + self.ridge * (fitted @ fitted)), predicted
 
     def step(self, fitted: Vector, predicted: Vector) -> tuple[Vector, float]:
-        """Return the Newton step to subtract, and the fall of the loss if that were quadratic."""
+        """Return the Newton step to subtract, and the loss' fall if the loss were quadratic."""
         errors = predicted - self.shares
         slopes = predicted * (1 - predicted)
         gradient = self.design.T @ (slopes * errors) + self.ridge * fitted

@@ -162,7 +162,7 @@ class Batches:
         chunks = list(blocks(len(self.packed), batches * self.batch_size))
         order = _random_order(len(chunks), np.random.SFC64(key))
         windows = np.array_split(order, min(-(-len(self.packed) // self.window), len(chunks)))
-        # One array serves all windows: a second would be there before the first is gone.
+        # One array serves all windows: with a new one each, two would be in memory at once.
         window = np.empty(max(map(len, windows)) * batches * self.batch_size, self.packed.dtype)
         for numbers in windows:
             size = 0
