@@ -79,7 +79,9 @@ def whole(key: str, value: Any, least: int | None = None) -> int:
 
 
 def as_whole(value: Any) -> int | None:
-    """Return a whole number of any kind as Python's, and None for anything else."""
+    """Return a whole number of any kind, 1.0 too, as Python's, and None for anything else."""
+    if isinstance(value, float | np.floating) and value.is_integer():
+        return int(value)  # pandas makes ids floats where one is missing
     try:
         return None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:

@@ -11,7 +11,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ def explain(error: Exception, schema: type) -> str | None:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         found = re.search(r"Could not override '([^']+)'", text)
         key, known = found[1] if found else str(cause.full_key), _keys_in(schema)
-        return f"unknown setting {key}{did_you_mean(key, known)} (--help lists all)"
+        return f"unknown setting {key}{_near_keys(key, known)} (--help lists all)"
     if found := re.search(r"Error merging override (.+)", text):
         return f"{found[1]}: {_first_line(cause)}"
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -148,6 +148,16 @@ def _ways(override: str, schema: type, several: bool = False) -> str:
     if re.search(r"\b(str|Any)\b", kind) and re.search(r"[^\d\s.,-]", value):
         ways.append(f"for a text type {setting(key, value)}")
     return ", ".join(ways)
+
+
+def _near_keys(key: str, known: Iterable[str]) -> str:
+    """Return the nearest settings: by their initials, as lr is learning_rate, or by letters."""
+    section, _, leaf = key.rpartition(".")
+    for each in known:
+        inside, _, name = each.rpartition(".")
+        if section in ("", inside) and leaf == "".join(word[0] for word in name.split("_")):
+            return f"; did you mean {each}?"
+    return did_you_mean(key, (each for each in known if "." not in key or "." in each))
 
 
 def _first_line(error: BaseException) -> str:

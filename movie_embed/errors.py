@@ -45,7 +45,9 @@ def take_over(handle: Callable[[int], None]) -> dict[int, Any]:
 
 def plural(count: float | None, noun: str) -> str:
     """Return ``"1 run"``, ``"2 runs"``, and large numbers with commas."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {noun}"
 
 
 def printable(text: str, longest: int = 200) -> str:

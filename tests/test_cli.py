@@ -16,6 +16,7 @@ from running import ROOT, run_script, start
 from movie_embed.cli import explain
 from movie_embed.config import DataConfig, TrainConfig, register_schemas
 from movie_embed.data.datasets import DATA_SETS
+from movie_embed.errors import plural
 
 QUICK = (
     "optimizer.learning_rate=0.02 model.dim=8 trainer.max_epochs=4 data.batch_size=256 "
@@ -150,6 +151,7 @@ def test_exports_name_their_files(trained: Path) -> None:
     [
         ("model.dims=3", "model.dim"),
         ("+model.extra=1", "model.extra"),
+        ("optimizer.lr=1", "optimizer.lr; did you mean optimizer.learning_rate? (--help"),
         ("model.dim=fifty", "model.dim=fifty"),
         ("model.dim=0", "at least 1"),
         ("model.dim=[1", "model.dim"),
@@ -286,3 +288,8 @@ def test_a_mistake_is_told_before_torch_has_loaded(tmp_path: Path) -> None:
 
 def test_an_error_that_says_nothing_is_named() -> None:
     assert "not enough memory (MemoryError)" in (explain(MemoryError(), TrainConfig) or "")
+
+
+def test_counts_are_told_in_english() -> None:
+    told = [plural(n, noun) for n, noun in ((1, "entry"), (2, "entry"), (1_000, "movie"))]
+    assert told == ["1 entry", "2 entries", "1,000 movies"]

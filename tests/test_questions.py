@@ -10,6 +10,7 @@ import pytest
 from embedded import DIM, DROPPED_ID, MOVIES, UNTRAINED_ID, random_vectors, saved
 
 from movie_embed import Filters, MovieEmbedError, Recommendations, Recommender
+from movie_embed.answers.filters import Catalogue
 from movie_embed.embeddings.spaces import half_whitened
 
 ALL = MOVIES + 2
@@ -263,6 +264,9 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
         (lambda r: r.similar(10, explain="no"), "explain=no: must be true or false"),
         (lambda r: r.similar(10, filters={"genres": "Drama"}), "must be Filters"),
         (lambda r: r.similar([10, 20], weights=[1, np.inf]), "above 0"),
+        (lambda r: r.similar("11"), "movie_id=11 is not in ml-test; nearest ids: 10 Movie, The"),
+        (lambda r: r.similar(10, not_like={"a": 1}), "not_like={'a': 1}: must be a whole number"),
+        (lambda r: r.similar(10, not_like=11), "not_like=11 is not in ml-test"),
         (lambda r: r.similar(10.5), "movie_id=10.5: must be a whole number"),
         (lambda r: r.similar(True), "movie_id=True: must be a whole number"),
         (lambda r: r.for_user("5"), "user_id='5': must be a whole number; did you mean 5 without"),
@@ -273,6 +277,8 @@ def test_somebodys_ratings_are_predicted_back(recommender: Recommender) -> None:
         (lambda r: r.with_movie(""), "title="),
         (lambda r: Filters(years=(2005, 1990)), "years=.*must be a year, or the first and the la"),
         (lambda r: Filters(years="ninety"), "years=ninety"),
+        (lambda r: Filters(years=-1980), "years=-1980: must be a year, or the first and the last"),
+        (lambda r: r.similar(10, filters=Filters(["science fiction"])), "one of Comedy, Drama"),
         (lambda r: Filters(genres=[1980]), "genres=.*must be a name or a list"),
         (lambda r: Filters(min_count=-1), "min_count=-1: must be at least 0"),
         (lambda r: Filters(include_rare="no"), "include_rare=no: must be true or false"),
@@ -287,6 +293,11 @@ SAME: dict[str, tuple[Callable, Callable]] = {
     "a NumPy integer": (lambda r: r.similar(np.int64(10)), lambda r: r.similar(10)),
     "an array": (lambda r: r.similar(np.array([10, 20])), lambda r: r.similar([10, 20])),
     "a Series": (lambda r: r.similar(pd.Series([10, 20])), lambda r: r.similar([10, 20])),
+    "floats, as pandas has ids beside missing ones": (
+        lambda r: r.similar([10.0, np.float32(20)], np.float64(3)),
+        lambda r: r.similar([10, 20], 3),
+    ),
+    "an id as text": (lambda r: r.similar("10"), lambda r: r.similar(10)),
     "titles": (lambda r: r.similar(pd.Series(["movie the 10"])), lambda r: r.similar(10)),
     "weights": (
         lambda r: r.similar([10, 20], np.int8(3), weights=np.array([3, 1]), not_like=None),
@@ -315,6 +326,25 @@ SAME: dict[str, tuple[Callable, Callable]] = {
 def test_what_numpy_and_pandas_hand_over_is_understood(recommender: Recommender, case: str) -> None:
     given, plain = SAME[case]
     assert given(recommender) == plain(recommender)
+
+
+def test_an_id_that_is_text_is_named_and_a_title_of_digits_is_a_title(
+    recommender: Recommender, caplog: pytest.LogCaptureFixture
+) -> None:
+    recommender.title("10")
+    assert caplog.messages == ['"10" is taken for movie_id=10, Movie, The 10 (1960)']
+    movies = recommender.embeddings.movies
+    titles = ["Movie (1999)", "10 (1979)", *movies.titles[2:]]
+    table = dataclasses.replace(movies, titles=titles)
+    named = Recommender(dataclasses.replace(recommender.embeddings, movies=table))
+    assert named.title("10") == "10 (1979)"
+
+
+@pytest.mark.parametrize("asked", ["science fiction", "Sci-Fi", "SciFi", "sf"])
+@pytest.mark.parametrize("written", ["Sci-Fi", "Science Fiction"])
+def test_a_genre_may_be_called_as_other_sites_call_it(asked: str, written: str) -> None:
+    movies = dataclasses.replace(saved(random_vectors()).movies, genres=[written] * ALL)
+    assert Catalogue(movies).allowed(Filters([asked])).all()
 
 
 def test_estimates_do_not_crowd_out_what_was_learned(recommender: Recommender) -> None:

@@ -95,11 +95,11 @@ class Catalogue:
 
     def genre(self, genre: str) -> str:
         """Return a genre as the data set writes it, from any case of letters, or raise."""
-        known = {name.casefold(): name for name in self.genre_names}
-        if genre.casefold() not in known:
-            near = did_you_mean(genre.casefold(), known) or f": one of {', '.join(known.values())}"
+        known = {_plain_genre(name): name for name in self.genre_names}
+        if (plain := _plain_genre(genre)) not in known:
+            near = did_you_mean(plain, known, cutoff=0.6) or f": one of {', '.join(known.values())}"
             raise MovieEmbedError(f"unknown genre {genre}{near}")
-        return known[genre.casefold()]
+        return known[plain]
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
@@ -117,13 +117,19 @@ class Catalogue:
         return np.array([-1 if year is None else year for year in years], dtype=np.int16)
 
 
+def _plain_genre(name: str) -> str:
+    """Return one spelling of a genre: MovieLens has Sci-Fi, TMDB and IMDb Science Fiction."""
+    letters = "".join(filter(str.isalnum, name.casefold()))
+    return {"sciencefiction": "scifi", "sf": "scifi", "noir": "filmnoir"}.get(letters, letters)
+
+
 def _first_and_last(years: Any) -> tuple[int, int] | None:
     """Return the first and the last year of ``1990``, ``(1990, 2005)`` or ``"1990-2005"``."""
     if years is None:
         return None
     given = years.split("-") if isinstance(years, str) else listed(years)
     found = [int(y) if isinstance(y, str) and y.strip().isdecimal() else as_whole(y) for y in given]
-    ends = [year for year in found if year is not None]
+    ends = [year for year in found if year is not None and year >= 0]
     fits = len(ends) == len(found) and len(ends) in (1, 2) and ends[0] <= ends[-1]
     require(fits, "years", years, "a year, or the first and the last: years=1990-2005")
     return ends[0], ends[-1]

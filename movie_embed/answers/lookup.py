@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, SupportsIndex
@@ -20,6 +21,7 @@ Rows = NDArray[np.intp]
 
 
 Movie = SupportsIndex | str | MovieId
+_log = logging.getLogger(TitleSearch.__module__)  # its notes on titles go the same way
 
 
 class Asked(NamedTuple):
@@ -41,24 +43,28 @@ class Lookup:
         """The search by title."""
         return TitleSearch(self.movies)
 
-    def row(self, movie: Movie) -> int:
+    def row(self, movie: Movie, key: str = "movie_id") -> int:
         """Return the row of an id or a title, or raise with the nearest ones."""
         if isinstance(movie, str):
-            return self.titles.row(movie)
-        movie_id = movie.id if isinstance(movie, MovieId) else whole("movie_id", movie)
+            if not movie.isdecimal() or self.titles.named(movie) or self.movies.ids.dtype == object:
+                return self.titles.row(movie)  # "300" is a title, where there is such a movie
+            movie = MovieId(int(movie))
+            if (row := self.movies.row_of(movie.id)) is not None:
+                _log.warning('"%s" is taken for movie_id=%s, %s', *movie, movie.id, self.name(row))
+        movie_id = movie.id if isinstance(movie, MovieId) else whole(key, movie)
         row = self.movies.row_of(movie_id)
         if row is None:
             rows = nearest_ids(self.movies.ids[: self.movies.embedded], movie_id)
             near = ", ".join(f"{self.movies.ids[r]} {self.movies.titles[r]}".strip() for r in rows)
             raise MovieEmbedError(
-                f"movie_id={movie_id} is not in {self.embeddings.data_name}; nearest ids: {near}"
+                f"{key}={movie_id} is not in {self.embeddings.data_name}; nearest ids: {near}"
             )
         return row
 
-    def rows(self, movies: Movie | Iterable[Movie]) -> list[int]:
+    def rows(self, movies: Movie | Iterable[Movie], key: str = "movie_id") -> list[int]:
         """Return the rows of one movie or several."""
         given = [movies] if isinstance(movies, MovieId) else listed(movies)
-        return [self.row(movie) for movie in given]
+        return [self.row(movie, key) for movie in given]
 
     def user(self, users: UserEmbeddings, user_id: SupportsIndex | str) -> int:
         """Return the row of a user, or raise with the nearest ids."""

@@ -118,7 +118,7 @@ class Recommender(ReadsFiles):
         choose("combine", combine, get_args(Combine))
         metric = metric or ("mixed" if self._spaces.ease else "cosine")
         choose("metric", metric, get_args(Metric))
-        liked, disliked = self.lookup.rows(movies), self.lookup.rows(not_like)
+        liked, disliked = self.lookup.rows(movies), self.lookup.rows(not_like, "not_like")
         if not liked:
             raise MovieEmbedError("name at least one movie")
         for row in set(liked) & set(disliked):
