@@ -13,7 +13,7 @@ import pytest
 import yaml
 from embedded import DIM, MOVIES, random_vectors, saved
 
-from movie_embed import Recommender
+from movie_embed import MovieEmbedError, Recommender
 from movie_embed.data.demo import draw_ratings
 from movie_embed.embeddings.ease import (
     Ease,
@@ -153,6 +153,23 @@ def test_a_match_is_the_product_of_choice_and_liking(recommender: Recommender) -
     assert stars == sorted(stars, reverse=True)
     assert all(chosen[answer.movie_id].match == answer.match for answer in by_stars)
     assert match_scores(np.array([0.5, -1]), np.array([0.25, 0.25])).tolist() == [0.25, -1]
+
+
+def test_lists_move_to_well_known_or_less_known_movies(recommender: Recommender) -> None:
+    counts = recommender.embeddings.movies.rating_counts
+
+    def median(popularity: float, order: str) -> float:
+        settings = {"popularity": popularity, "order": order}
+        answers = recommender.for_ratings({4896: 5, 2571: 4}, k=20, **settings)
+        rows = [recommender.embeddings.movies.row_of(a.movie_id) for a in answers]
+        return float(np.median(counts[rows]))
+
+    for order in ("match", "choice"):
+        assert median(-1, order) < median(0, order) < median(1, order)
+    with pytest.raises(MovieEmbedError, match="0 where stars order"):
+        recommender.for_ratings({1: 5}, order="stars", popularity=1)
+    with pytest.raises(MovieEmbedError, match="a number from -1 to 1"):
+        recommender.for_ratings({1: 5}, popularity=2)
 
 
 def test_reasons_are_shares_of_the_score(recommender: Recommender) -> None:

@@ -102,6 +102,28 @@ def test_titles_are_found_as_they_are_typed() -> None:
     assert get("movies/10")["year"] == 1999
 
 
+def test_movies_of_another_run_are_found_by_title() -> None:
+    asked = [
+        {"movie_id": "20"},
+        {"movie_id": "20", "title": "Alien", "year": 1979},
+        {"movie_id": "20", "title": "Aliens", "year": 1986},  # this id is another movie's here
+        {"movie_id": "no", "title": "Aliens", "year": 1986},
+        {"movie_id": "20", "title": "Nowhere", "year": 1979},
+        {"movie_id": "no"},
+    ]
+    found = CLIENT.post("/api/movies", json={"movies": asked})
+    ids = [each and each["movie_id"] for each in found.json()]
+    assert ids == [20, 20, 30, 30, None, None]
+
+
+def test_a_movie_tells_its_rating_values() -> None:
+    assert get("movies/20")["values"] == [[0.5, 0], [2.0, 1], [5.0, 0]]
+    none = TestClient(
+        create_app(Recommender(replace(hostile(), users=None))), base_url="http://localhost"
+    )
+    assert none.get("/api/movies/20").json()["values"] == []
+
+
 def test_the_map_has_every_learned_movie(tmp_path: Path) -> None:
     columns = get("map")
     assert columns["movie_id"] == RECOMMENDER.embeddings.movies.ids[:MOVIES].tolist()
@@ -120,6 +142,10 @@ def test_a_file_is_read_as_the_library_reads_it_and_not_kept(
     assert answer.json()["ratings"] == {"20": 4}
     assert [row["movie_id"] for row in answer.json()["matches"]] == [20, None]
     assert answer.json()["notes"][0].startswith("a b.csv: ")
+    params = {"name": "list.txt", "rated": "false"}
+    listed = CLIENT.post("/api/read", params=params, content="Alien (1979)\nNowhere\n").json()
+    assert listed["ratings"] == {}
+    assert [row["movie_id"] for row in listed["matches"]] == [20, None]
     wrong = CLIENT.post("/api/read", params={"name": "x.pdf"}, content=b"%PDF-1.4")
     assert (wrong.status_code, wrong.json()["error"][:14]) == (422, "x.pdf is a PDF")
     assert not list(tmp_path.iterdir())

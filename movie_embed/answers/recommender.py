@@ -15,7 +15,7 @@ from movie_embed.answers.own_ratings import ReadsFiles
 from movie_embed.answers.people import Order, People, Together
 from movie_embed.answers.ranking import best_rows, diverse_rows, estimates_drawn, mean_query
 from movie_embed.answers.results import MovieVector, Reason, Recommendations, SimilarUser
-from movie_embed.checks import choose, names, require, whole
+from movie_embed.checks import choose, is_number, names, require, whole
 from movie_embed.data.movies import Id
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.saved import SavedEmbeddings
@@ -201,6 +201,7 @@ class Recommender(ReadsFiles):
         *,
         order: Order | None = None,
         together: Together = "average",
+        popularity: float = 0.0,
         filters: Filters = _ANY,
         diversity: float = 0.0,
         explain: bool = False,
@@ -223,6 +224,9 @@ class Recommender(ReadsFiles):
         together
             How scores of several people become one: ``"average"``, or ``"least"``, the score of
             the person whom a movie suits least.
+        popularity
+            From -1, which moves less known movies up, to 1, which moves well-known ones up. It
+            works on the match and the choice, not on the order by stars.
         explain
             Whether each answer names the rated movies that add most to its score.
 
@@ -239,6 +243,13 @@ class Recommender(ReadsFiles):
         require(bool(asked), "people", people, "at least one user id or ratings")
         group = self._people(asked, filters, together)
         scores = group.scores(order)
+        if popularity:
+            wide = is_number(popularity) and -1 <= popularity <= 1
+            require(wide, "popularity", popularity, "a number from -1 to 1")
+            ranked = order != "stars" and self._spaces.ease is not None
+            require(ranked, "popularity", popularity, "0 where stars order the answers")
+            counts = self.embeddings.movies.rating_counts[: len(scores)]
+            scores = scores * (counts + 1.0) ** (popularity / 2)
         allowed = self._allowed(group.rated, filters)
         rows = diverse_rows(scores, allowed, k, group.space.unit, diversity)
         numbers = {} if group.match is None else {"match": group.match[rows]}
@@ -302,6 +313,16 @@ class Recommender(ReadsFiles):
             vector=space.vectors[row],
             normalised=space.unit[row],
         )
+
+    def rating_values(self, movie: Movie) -> dict[float, int]:
+        """Return how often users gave a movie each rating value, ``{}`` if the run saved none."""
+        row = self.lookup.row(movie)
+        try:
+            users = self._spaces.users
+        except MovieEmbedError:
+            return {}
+        counts = np.bincount(users.stars[users.rated == row], minlength=len(users.levels))
+        return dict(zip(users.levels.tolist(), counts.tolist(), strict=True))
 
     def title(self, movie: Movie) -> str:
         """Return a movie's title with its year, and a note if its vector is from content."""

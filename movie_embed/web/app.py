@@ -6,13 +6,14 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
 
 import fastapi_swagger.resources
+import numpy as np
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
@@ -26,7 +27,7 @@ from starlette.responses import FileResponse
 from movie_embed import __version__
 from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import Recommendations
+from movie_embed.answers.results import OwnRatings, Recommendations
 from movie_embed.answers.suggest import Suggestions
 from movie_embed.data.movies import Id, MovieId, split_year
 from movie_embed.errors import MovieEmbedError
@@ -39,10 +40,12 @@ from movie_embed.web.models import (
     Health,
     IdText,
     Movie,
+    MovieCard,
     MovieMap,
     ReadFile,
     Settings,
     SimilarTo,
+    WantedMovies,
     parameters,
 )
 from movie_embed.web.safety import Guard
@@ -128,6 +131,22 @@ class Answers:
         content = to_json([answer.to_dict() for answer in answers])
         return Response(content, media_type="application/json")
 
+    @cached_property
+    def row_of_title(self) -> dict[tuple[str, int | None], int]:
+        """The most rated movie of each title and year."""
+        order = np.argsort(self.movies.rating_counts, kind="stable").tolist()
+        return {split_year(self.movies.titles[row]): row for row in order}
+
+    def wanted(self, movie_id: str, title: str | None, year: int | None) -> int | None:
+        """Return the row of an id, or of the title where the id is another movie's here."""
+        try:
+            row = self.movies.row_of(_id(movie_id, self.movies.ids.dtype == object))
+        except HTTPException:
+            row = None
+        if title is None or (row is not None and split_year(self.movies.titles[row])[0] == title):
+            return row
+        return self.row_of_title.get((title, year))
+
     def map(self) -> bytes:
         """Return the map as JSON, made once."""
         with self._drawing:
@@ -187,13 +206,19 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         """Return at most ten movies whose titles have words that begin as those typed."""
         return [known.movie(row) for row in known.suggestions.rows(q)]
 
-    @app.get("/api/movies/{movie_id}", response_model=Movie)
+    @app.get("/api/movies/{movie_id}", response_model=MovieCard)
     def movie(movie_id: InAddress) -> Any:
-        """Return one movie."""
+        """Return one movie, with the values of its ratings."""
         (found,) = known.ids([movie_id])
         row = known.movies.row_of(found.id)
         assert row is not None
-        return known.movie(row)
+        return {**known.movie(row), "values": list(recommender.rating_values(found).items())}
+
+    @app.post("/api/movies", response_model=list[Movie | None])
+    def movies(asked: WantedMovies) -> Any:
+        """Return movies by id, and by title where the id is another movie's; null if unknown."""
+        rows = [known.wanted(each.movie_id, each.title, each.year) for each in asked.movies]
+        return [None if row is None else known.movie(row) for row in rows]
 
     @app.get("/api/similar", **answers, openapi_extra=parameters(SimilarTo))
     async def similar(request: Request) -> Response:
@@ -214,7 +239,13 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         """Return the movies for somebody's ratings, or for several people together."""
         people = asked.ratings if isinstance(asked.ratings, list) else [asked.ratings]
         stars = [known.stars(each) for each in people]
-        ask = partial(recommender.for_people, stars, order=asked.order, together=asked.together)
+        ask = partial(
+            recommender.for_people,
+            stars,
+            order=asked.order,
+            together=asked.together,
+            popularity=asked.popularity,
+        )
         return await known.answer(ask, asked, sum(map(len, stars)))
 
     @app.get("/api/users/{user_id}", **answers, openapi_extra=parameters(ForUser))
@@ -225,7 +256,9 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         number = re.fullmatch(r"0|-?[1-9][0-9]{0,17}", user_id)
         ids: list[Id] = [user_id, int(user_id)] if number else [user_id]
         for wanted in ids:
-            ask = partial(recommender.for_user, wanted, order=asked.order)
+            ask = partial(
+                recommender.for_user, wanted, order=asked.order, popularity=asked.popularity
+            )
             try:
                 return await known.answer(ask, asked)
             except MovieEmbedError as error:
@@ -236,19 +269,24 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
     def read(
         content: Annotated[bytes, Depends(_body)],
         name: Annotated[str, Query(max_length=200)] = "ratings.csv",
+        rated: bool = True,
     ) -> ReadFile:
-        """Read somebody's ratings from a service's export or a table; the file is not kept."""
+        """Read somebody's ratings from a service's export or a table; the file is not kept.
+
+        `rated=false` reads a list of movies, with ratings or without.
+        """
         plain = re.sub(r"[^\w. -]", "_", name.rpartition("/")[2])[-100:].lstrip(".") or "ratings"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / plain
             path.write_bytes(content)
             try:
-                own = recommender.read_ratings(path)
+                own = (recommender.read_ratings if rated else recommender.read_movies)(path)
             except MovieEmbedError as error:
                 raise MovieEmbedError(str(error).replace(f"{folder}/", "")) from error
             notes = [note.replace(f"{folder}/", "") for note in own.notes]
+        ratings = own if isinstance(own, OwnRatings) else {}
         return ReadFile(
-            ratings={str(movie.id): stars for movie, stars in own.items()},
+            ratings={str(movie.id): stars for movie, stars in ratings.items()},
             matches=own.matches,
             notes=notes,
         )

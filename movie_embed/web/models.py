@@ -82,6 +82,7 @@ class ForUser(Settings):
     """Movies for a user of the data."""
 
     order: Literal["match", "choice", "stars"] | None = None
+    popularity: Annotated[float, Field(ge=-1, le=1)] = 0.0
 
 
 class ForRatings(ForUser):
@@ -136,6 +137,26 @@ class Movie(BaseModel):
     from_content: bool
     imdb_id: str | None
     tmdb_id: int | None
+
+
+class MovieCard(Movie):
+    """A movie of the data, and how often it was given each rating value."""
+
+    values: list[tuple[float, int]] = Field(description="Empty if the run saved no users")
+
+
+class Wanted(BaseModel):
+    """A movie as somebody noted it, perhaps from another run."""
+
+    movie_id: IdText
+    title: Annotated[str, Field(max_length=500)] | None = None
+    year: int | None = None
+
+
+class WantedMovies(BaseModel):
+    """Several of them."""
+
+    movies: Annotated[list[Wanted], Field(max_length=10_000)]
 
 
 class ReadFile(BaseModel):
