@@ -129,7 +129,7 @@ def measured(*settings: str) -> dict[str, tuple[float, ...]]:
     with tempfile.TemporaryDirectory() as run:
         rmse = trained(Path(run), *settings)["val_rmse"]
         saved = SavedEmbeddings.load(Path(run))
-        ease = Spaces(saved, Path(run)).ease
+        ease = Spaces(saved).ease
     size = len(saved.vectors)
     space = Space(saved.vectors, saved.biases, size)
     cosine, whitened = (table @ table.T for table in (space.unit, space.whitened))

@@ -35,7 +35,7 @@ from movie_embed.data.movies import MovieTable
 from movie_embed.embeddings.content import ContentMap, estimate_rare
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
-from movie_embed.embeddings.spaces import unit
+from movie_embed.embeddings.spaces import Spaces, unit
 from movie_embed.evaluation import (
     errors,
     genre_precision,
@@ -66,7 +66,8 @@ def users(run: Path) -> None:
         [column[np.argsort(columns[0], kind="stable")] for column in columns]
         for columns in map(triples.unpack, splits)
     )
-    saved, known = SavedEmbeddings.load(run), SavedEmbeddings.load_users(run)
+    saved = SavedEmbeddings.load(run)
+    known = Spaces(saved).users
     if not np.array_equal(triples.movies.ids, saved.movies.ids):
         raise SystemExit("some movies were met only in validation: raise data.min_ratings")
     means = np.bincount(train[1], train[2]) / np.bincount(train[1])
@@ -170,7 +171,8 @@ def shared(true: Rows, found: Rows) -> Floats:
 
 def movies(run: Path, strength: float = 1.0, no_tags: bool = False, write: bool = False) -> None:
     """Compare estimates of hidden movies with what they had learned."""
-    saved, users = SavedEmbeddings.load(run), SavedEmbeddings.load_users(run)
+    saved = SavedEmbeddings.load(run)
+    users = Spaces(saved).users
     if no_tags:
         saved = replace(saved, movies=replace(saved.movies, tags=[""] * len(saved.movies)))
     order = np.random.default_rng(SEED).permutation(len(saved.vectors))
@@ -192,7 +194,8 @@ def movies(run: Path, strength: float = 1.0, no_tags: bool = False, write: bool 
 
 def few(run: Path, known: int = 300) -> None:
     """Compare neighbours by own vectors and by estimates, for movies with few ratings."""
-    saved, users = SavedEmbeddings.load(run), SavedEmbeddings.load_users(run)
+    saved = SavedEmbeddings.load(run)
+    users = Spaces(saved).users
     pair = ("sequel recall@10", "genre precision@10")
     heading: Row = ("answers have", "neighbours with 1 to 4 ratings", *pair)
     parts = [table(heading, list(by_threshold(saved, known)))]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from movie_embed.cli import expand_home, one_line_errors, read_settings
 from movie_embed.config import (
+    LATEST,
     SCHEMAS,
     ExportConfig,
     PlotConfig,
@@ -61,7 +62,7 @@ def _large_imports() -> Iterator[None]:
 
 def train(cfg: DictConfig) -> float | None:
     """Train one run and return its objective; None is for a run of a sweep that failed."""
-    from movie_embed.embeddings.saved import LATEST, name_latest
+    from movie_embed.embeddings.saved import name_latest
     from movie_embed.training.folders import check_free, resumed_settings
     from movie_embed.training.sweep import outcome_noted, swept_values
 
@@ -87,7 +88,7 @@ def train(cfg: DictConfig) -> float | None:
         metrics = train(config, run, callbacks=[OwnProcess(config)], swept=swept)
         if metrics:  # else this is not the first process of the run
             try:
-                name_latest(run)
+                name_latest(LATEST, run)
             except MovieEmbedError as error:
                 print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
         value = metrics.get(config.objective)

@@ -8,6 +8,7 @@ torch: a mistake must not take seconds to report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -16,6 +17,8 @@ from omegaconf import MISSING, OmegaConf
 from movie_embed.checks import as_whole, at_least, is_number, listed, must, one_of, require
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.errors import MovieEmbedError, program
+
+LATEST = Path("outputs/latest")  # a file that names the newest finished run
 
 OBJECTIVES = ("val_rmse", "val_mae", "ndcg", "train_rmse", "train_seconds")
 WINDOW = 2**25  # more than the largest MovieLens release
@@ -274,7 +277,7 @@ class RecommendConfig(Checked):
     diversity: float = 0.0
     explain: bool = False
     show: Annotated[str, one_of("answers", "vector", "matches")] = "answers"
-    run: str = "outputs/latest"
+    run: str = str(LATEST)
     format: Annotated[str, one_of("table", "json", "csv", "letterboxd")] = "table"
 
     def __post_init__(self) -> None:
@@ -319,7 +322,7 @@ class ExportConfig(Checked):
 
     to: Any = "tsv"
     folder: str = "export"
-    run: str = "outputs/latest"
+    run: str = str(LATEST)
 
     def __post_init__(self) -> None:
         self.to = listed(self.to)
@@ -332,14 +335,14 @@ class ExportConfig(Checked):
 class PlotConfig:
     """All settings of `plot.py`."""
 
-    run: str = "outputs/latest"
+    run: str = str(LATEST)
 
 
 @dataclass
 class ServeConfig(Checked):
     """All settings of `serve.py`."""
 
-    run: str = "outputs/latest"
+    run: str = str(LATEST)
     host: str = "127.0.0.1"
     port: Annotated[int, must(lambda port: 0 < port < 2**16, "from 1 to 65535")] = 8000
     workers: Annotated[int, must(lambda n: 0 < n <= 64, "from 1 to 64")] = 1

@@ -9,24 +9,26 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from movie_embed.errors import MovieEmbedError, cannot_write
 
 FORMAT_VERSION = 1
+_DTYPES = {"BOOL": np.dtype("?")} | {
+    f"{kind.upper()}{8 * size}": np.dtype(f"<{kind}{size}")
+    for kind, sizes in (("i", (1, 2, 4, 8)), ("u", (1, 2, 4, 8)), ("f", (2, 4, 8)))
+    for size in sizes
+}
 _BLOCK = 2**26  # bytes; a checksum of a memory map holds no more of the map in memory
 
 Column = NDArray[Any] | list[str]
@@ -47,7 +49,7 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise MovieEmbedError(cannot_write(path, error)) from error
     finally:
         with suppress(OSError):
@@ -103,7 +105,8 @@ def write_columns(
     """Write named columns and JSON metadata to one file, as `atomic_path` does.
 
     Columns are NumPy arrays of any shape, or lists or object arrays of strings without NUL
-    characters. `read_columns` refuses a file of another `kind`, e.g. ``"embeddings"``.
+    characters. The same columns and metadata give the same bytes; the safetensors library writes
+    metadata in an order that changes from process to process.
     """
     texts = [name for name, c in columns.items() if isinstance(c, list) or c.dtype == object]
     arrays = {
@@ -113,63 +116,87 @@ def write_columns(
     digests = {name: digest_of(array) for name, array in arrays.items()}
     told = {"texts": texts, "digests": digests, "metadata": dict(metadata)}
     header = json.dumps({"kind": kind, "version": FORMAT_VERSION, **told})
-    signed = {"movie_embed": header, "xxh3": _text_digest(header)}
-    with atomic_path(path, durable) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(arrays, temporary, metadata=signed)
-        temporary.chmod(mode)  # save_file lets nobody but the owner read what it writes
+    places: dict[str, Any] = {"__metadata__": {"movie_embed": header, "xxh3": _text_digest(header)}}
+    end = 0
+    # Large items first, as safetensors does: so each array lies at a multiple of its items' size.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    for name in order:
+        array, start, end = arrays[name], end, end + arrays[name].nbytes
+        dtype = next(known for known, dtype in _DTYPES.items() if dtype == array.dtype)
+        places[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [start, end]}
+    head = json.dumps(places).encode()
+    head += b" " * (-len(head) % 8)
+    with atomic_path(path, durable) as temporary, temporary.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in order:
+            file.write(_octets_of(arrays[name]).data)
 
 
-def read_columns(
-    path: Path, kind: str, names: Iterable[str] | None = None, mapped: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read columns that `write_columns` wrote and check each against its digest.
+class ColumnFile:
+    """A file that `write_columns` wrote, held open: another in its place changes nothing here.
 
-    The file must be of this `kind`. Only the columns with these `names` are read, by default all.
-    Returned are the columns by name, arrays or lists of strings, and the metadata. Processes that
-    read `mapped` arrays share their memory, and none can write to it.
-
-    Raises
-    ------
-    MovieEmbedError
-        The file is absent, damaged, of another kind or of a newer format, or holds NaN.
+    It must be of one `kind`, e.g. ``"embeddings"``. Columns are mapped where the file system can:
+    processes that read a file share its memory. The safetensors library opens a file by its path
+    for each reading, and always maps it.
     """
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._octets = _octets_in(file)
+            start = 8 + int.from_bytes(self._octets[:8].tobytes(), "little")
+            if not 8 < start <= len(self._octets):
+                raise ValueError("it is cut short, or no safetensors file")
+            places = json.loads(self._octets[8:start].tobytes())
+            signed = {name: str(text) for name, text in places.pop("__metadata__", {}).items()}
+            self._arrays = {
+                name: self._octets[start:][slice(*place["data_offsets"])]
+                .view(_DTYPES[place["dtype"]])
+                .reshape(place["shape"])
+                for name, place in places.items()
+            }
+            if start + sum(array.nbytes for array in self._arrays.values()) != len(self._octets):
+                raise ValueError("its size is not that of its columns")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise MovieEmbedError(f"{path} cannot be read as {kind}: {error}") from error
+        header = _checked_header(path, kind, signed)
+        self._texts, self._digests = set(header["texts"]), header["digests"]
+        self.metadata: dict[str, Any] = header["metadata"]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._digests
+
+    def read(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return columns, by default all, once checked: read-only arrays, or lists of strings."""
+        wanted = list(self._digests) if names is None else list(names)
+        if absent := [name for name in wanted if name not in self._arrays]:
+            raise MovieEmbedError(f"{self.path} is damaged: it has no {', '.join(absent)}")
+        arrays = {name: self._arrays[name] for name in wanted}
+        for name, array in arrays.items():
+            if digest_of(array) != self._digests[name]:
+                raise MovieEmbedError(f"{self.path} is damaged: {name} does not match its checksum")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise MovieEmbedError(
+                    f"{self.path} holds {name} that are not finite: make it again"
+                )
+        return {name: _as_texts(a) if name in self._texts else a for name, a in arrays.items()}
+
+
+def read_columns(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return all columns of a file, its arrays free to be changed, and the metadata."""
+    file = ColumnFile(path, kind)
+    columns = {name: c if isinstance(c, list) else c.copy() for name, c in file.read().items()}
+    return columns, file.metadata
+
+
+def _octets_in(file: BinaryIO) -> NDArray[np.uint8]:
+    """Return the bytes of a file: mapped, or read where the file system cannot map it."""
     try:
-        with safe_open(path, framework="np") as file:
-            header = _checked_header(path, kind, file.metadata() or {})
-            wanted = list(header["digests"]) if names is None else list(names)
-            read = _mapped(path) if mapped else file.get_tensor
-            arrays = {name: read(name) for name in wanted}
-    except (OSError, SafetensorError) as error:
-        raise MovieEmbedError(f"{path} cannot be read as {kind}: {error}") from error
-    for name, array in arrays.items():
-        if digest_of(array) != header["digests"][name]:
-            raise MovieEmbedError(f"{path} is damaged: {name} does not match its checksum")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise MovieEmbedError(f"{path} holds {name} that are not finite: make it again")
-    texts = set(header["texts"])
-    columns = {name: _as_texts(a) if name in texts else a for name, a in arrays.items()}
-    return columns, header["metadata"]
-
-
-def _mapped(path: Path) -> Callable[[str], NDArray[Any]]:
-    """Return a function that gives an array of a safetensors file as it lies there, read-only."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        places = json.loads(file.read(length))
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def array(name: str) -> NDArray[Any]:
-        if name not in places:
-            raise SafetensorError(f"it has no {name}")
-        place = places[name]
-        dtype = np.dtype(
-            re.sub(r"(\d+)$", lambda bits: str(int(bits[1]) // 8), place["dtype"].lower())
-        )
-        return np.ndarray(place["shape"], dtype, pages, 8 + length + place["data_offsets"][0])
-
-    return array
+        return np.asarray(np.memmap(file, np.uint8, "r"))  # slices of its own class are slow
+    except OSError:
+        file.seek(0)
+        return np.frombuffer(file.read(), np.uint8)
 
 
 def _checked_header(path: Path, kind: str, signed: Mapping[str, str]) -> dict[str, Any]:
@@ -202,6 +229,10 @@ def _as_octets(column: Iterable[str]) -> NDArray[np.uint8]:
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
+def _octets_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)
+
+
 def _as_texts(array: NDArray[Any]) -> list[str]:
     return array.tobytes().decode().split("\0")[:-1]
 
@@ -214,7 +245,7 @@ def digest_of(array: NDArray[Any]) -> str:
     """Return a checksum of an array's bytes, type and shape."""
     array = _as_octets(array) if array.dtype == object else array
     digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
-    octets = array.reshape(-1).view(np.uint8)
+    octets = _octets_of(array)
     for start in range(0, len(octets), _BLOCK):
         digest.update(octets[start : start + _BLOCK].data)
         if len(octets) > _BLOCK:

@@ -70,5 +70,5 @@ def demo_folder(demo_config: TrainConfig, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         train(demo_config, folder / "run")
-        name_latest(folder / "run")
+        name_latest(folder / "outputs" / "latest", folder / "run")
     return folder

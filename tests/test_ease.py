@@ -132,7 +132,7 @@ def recommender(demo_folder: Path) -> Recommender:
         yield drawn.user - 1, what, drawn.rating
 
     ease = fit_ease(blocks, 6_000, counts, embeddings.movies.embedded, RANGE, 400, 1_005)
-    return Recommender(dataclasses.replace(embeddings, ease=ease), demo_folder / "run")
+    return Recommender(dataclasses.replace(embeddings, ease=ease))
 
 
 def test_two_movies_of_a_series_bring_the_third_unless_disliked(recommender: Recommender) -> None:
@@ -216,7 +216,7 @@ def test_the_head_is_saved_and_left_out_on_demand(tmp_path: Path) -> None:
         np.linspace(0, 1, MOVIES + 2).astype(np.float32),
     )
     dataclasses.replace(plain, ease=ease).save(tmp_path)
-    again = SavedEmbeddings.load_ease(tmp_path)
+    again = SavedEmbeddings.load(tmp_path).load_part("ease", Ease)
     for column in dataclasses.fields(Ease):
         np.testing.assert_array_equal(getattr(again, column.name), getattr(ease, column.name))
     assert Recommender.load(tmp_path).for_ratings({10: 5})[0].match == 1

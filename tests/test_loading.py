@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from movie_embed import MovieEmbedError, Recommender
-from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
 from movie_embed.storage import FORMAT_VERSION, read_columns, write_columns
 from movie_embed.training.checkpoints import AtomicCheckpointIO, BackgroundCheckpointIO
 from movie_embed.training.regression import RatingRegression
@@ -53,9 +53,10 @@ def content(value: Any) -> object:
 
 
 def load_embeddings(path: Path) -> SavedEmbeddings:
-    SavedEmbeddings.load_users(path)
-    SavedEmbeddings.load_content(path)
-    return SavedEmbeddings.load(path)
+    embeddings = SavedEmbeddings.load(path)
+    assert embeddings.load_part("user", UserEmbeddings)
+    assert embeddings.load_part("content", ContentVectors)
+    return embeddings
 
 
 def refusal(load: Callable[[Path], object], path: Path) -> str:

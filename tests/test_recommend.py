@@ -17,6 +17,7 @@ from movie_embed.answers.formats import norm, vectors_as
 from movie_embed.answers.ranking import best_rows
 from movie_embed.answers.recommender import Metric
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import Spaces
 
 FLOAT32_STEP = float(np.finfo(np.float32).eps)
 
@@ -144,7 +145,7 @@ def test_saving_and_loading_changes_no_bit(recommender: Recommender, tmp_path: P
     assert again == recommender.similar([10, 50])
     assert Recommender.load(tmp_path).similar(DROPPED_ID) == recommender.similar(DROPPED_ID)
     assert Recommender.load(tmp_path).for_user(5) == recommender.for_user(5)
-    users = SavedEmbeddings.load_users(tmp_path)
+    users = Spaces(SavedEmbeddings.load(tmp_path)).users
     assert original.users is not None
     assert users.vectors.tobytes() == original.users.vectors.tobytes()
 

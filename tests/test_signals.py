@@ -65,8 +65,8 @@ def test_training_that_is_stopped_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("script", "arguments", "place"),
     [
-        ("recommend.py", "movie_id=1 run=.", "movie_embed.embeddings.saved:read_columns"),
-        ("export.py", "run=.", "movie_embed.embeddings.saved:read_columns"),
+        ("recommend.py", "movie_id=1 run=.", "movie_embed.embeddings.saved:ColumnFile"),
+        ("export.py", "run=.", "movie_embed.embeddings.saved:ColumnFile"),
         ("plot.py", "run=.", "movie_embed.commands:read_settings"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
+from safetensors.numpy import load_file, save_file
 
 from movie_embed import storage
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import atomic_path, read_columns, write_columns, write_text
+from movie_embed.storage import ColumnFile, atomic_path, read_columns, write_columns, write_text
 
 COLUMNS: dict[str, Any] = {
     "numbers": np.arange(6, dtype=np.int64).reshape(2, 3),
@@ -51,13 +53,10 @@ def test_columns_round_trip_all_or_those_asked_for(path: Path) -> None:
     columns, metadata = read_columns(path, "test")
     assert_same(columns, COLUMNS)
     assert metadata == METADATA
-    columns, metadata = read_columns(path, "test", ["titles", "halves"])
-    assert list(columns) == ["titles", "halves"]
-    assert read_columns(path, "test", ()) == ({}, METADATA)
+    file = ColumnFile(path, "test")
+    assert list(file.read(["titles", "halves"])) == ["titles", "halves"]
     with pytest.raises(MovieEmbedError, match="absent"):
-        read_columns(path, "test", ["absent"])
-    with pytest.raises(MovieEmbedError, match="absent"):
-        read_columns(path, "test", ["absent"], mapped=True)
+        file.read(["absent"])
 
 
 NUMBERS = st_np.arrays(
@@ -75,11 +74,49 @@ def test_any_columns_round_trip(
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     write_columns(path, "test", columns, {})
     assert_same(read_columns(path, "test")[0], columns)
-    mapped, _ = read_columns(path, "test", mapped=True)
-    assert_same(mapped, columns)
-    assert not any(
-        array.flags.writeable for array in mapped.values() if not isinstance(array, list)
+    shared = ColumnFile(path, "test").read()
+    assert_same(shared, columns)
+    arrays = {name: column for name, column in shared.items() if not isinstance(column, list)}
+    assert not any(array.flags.writeable for array in arrays.values())
+    theirs = load_file(path)
+    assert theirs.keys() == columns.keys()
+    for name, array in arrays.items():
+        assert theirs[name].tobytes() == array.tobytes()
+        assert (theirs[name].dtype, theirs[name].shape) == (array.dtype, array.shape)
+
+
+def test_a_file_that_is_replaced_stays_whole_for_who_has_it_open(path: Path) -> None:
+    file = ColumnFile(path, "test")
+    write_columns(path, "test", {"numbers": np.zeros(3)}, {"count": 4})
+    assert_same(file.read(), COLUMNS)
+    path.unlink()
+    assert_same(
+        file.read(["titles", "halves"]), {name: COLUMNS[name] for name in ("titles", "halves")}
     )
+    assert file.metadata == METADATA
+
+
+def test_the_same_columns_are_the_same_bytes(path: Path) -> None:
+    turned = dict(reversed(COLUMNS.items()))  # the order of columns is the caller's, and told
+    made = set()
+    for columns in (COLUMNS, COLUMNS, turned):
+        for _ in range(8):
+            write_columns(path, "test", columns, METADATA)
+            made.add(path.read_bytes())
+    assert len(made) == 2
+
+
+def test_a_file_system_that_maps_no_files_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr("mmap.mmap", none)
+    with pytest.raises(OSError, match="No such device"):
+        np.memmap(path)
+    assert_same(read_columns(path, "test")[0], COLUMNS)
+    assert_same(ColumnFile(path, "test").read(["halves"]), {"halves": COLUMNS["halves"]})
 
 
 def test_columns_in_any_memory_order(tmp_path: Path) -> None:
@@ -134,7 +171,7 @@ def test_files_of_others_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     with pytest.raises(MovieEmbedError, match=r"newer than .*update movie_embed"):
         read_columns(path, "test")
-    storage.save_file({"a": np.zeros(2)}, path)
+    save_file({"a": np.zeros(2)}, path)
     with pytest.raises(MovieEmbedError, match="was not written by movie_embed"):
         read_columns(path, "test")
 

@@ -28,6 +28,7 @@ from movie_embed.config import (
 )
 from movie_embed.data.loading import load_triples
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import Spaces
 from movie_embed.errors import MovieEmbedError
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.run import train
@@ -223,9 +224,9 @@ def test_small_windows_learn_as_well_as_one(
     assert many["bias_only_rmse"] == pytest.approx(one["bias_only_rmse"])
     assert many["val_rmse"] == pytest.approx(one["val_rmse"], rel=0.1)
     assert many["val_rmse"] < 0.7 * many["bias_only_rmse"]  # type: ignore[operator]
-    assert SavedEmbeddings.load_users(tmp_path / "one")
+    assert Spaces(SavedEmbeddings.load(tmp_path / "one")).users
     with pytest.raises(MovieEmbedError, match=r"more ratings than data\.window"):
-        SavedEmbeddings.load_users(tmp_path / "many")
+        print(Spaces(SavedEmbeddings.load(tmp_path / "many")).users)
 
 
 def test_rare_movies_are_estimated_alike_without_users(
@@ -236,7 +237,9 @@ def test_rare_movies_are_estimated_alike_without_users(
     for name, users in (("with", True), ("without", False)):
         save = SaveConfig(users=users, figures=False)
         train(run_config(checkerboard, 10**6, trainer=trainer, save=save), tmp_path / name)
-    one, other = (SavedEmbeddings.load_content(tmp_path / name) for name in ("with", "without"))
+    one, other = (
+        Spaces(SavedEmbeddings.load(tmp_path / name)).content for name in ("with", "without")
+    )
     assert len(one.vectors) > 1
     np.testing.assert_array_equal(one.vectors, other.vectors)
 

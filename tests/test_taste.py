@@ -11,6 +11,7 @@ from movie_embed.data.demo import draw_ratings
 from movie_embed.data.loading import load_triples
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import Spaces
 
 
 def rmse(errors: list[np.ndarray]) -> float:
@@ -26,7 +27,7 @@ def test_users_of_the_training_are_predicted_as_well_when_folded_in(
     demo_folder: Path, demo_config: TrainConfig
 ) -> None:
     recommender = Recommender.load(demo_folder / "run")
-    saved, users = recommender.embeddings, SavedEmbeddings.load_users(demo_folder / "run")
+    saved, users = recommender.embeddings, Spaces(recommender.embeddings).users
     triples = load_triples(demo_config.data)
     train, held_out = map(triples.unpack, triples.split(0.05, demo_config.seed))
     ids = triples.movies.ids.tolist()
@@ -53,7 +54,7 @@ def test_somebody_new_is_predicted_better_than_by_the_movie_mean(
     demo_folder: Path, given: int
 ) -> None:
     recommender = Recommender.load(demo_folder / "run")
-    saved, users = recommender.embeddings, SavedEmbeddings.load_users(demo_folder / "run")
+    saved, users = recommender.embeddings, Spaces(recommender.embeddings).users
     known = users.rated < saved.movies.embedded
     rated, stars = users.rated[known], users.levels[users.stars[known]]
     means = np.bincount(rated, stars) / np.bincount(rated)

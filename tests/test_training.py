@@ -22,6 +22,7 @@ from running import ROOT, start
 from movie_embed import Filters, MovieEmbedError, Recommender
 from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
 from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.spaces import Spaces
 from movie_embed.storage import read_columns
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -130,13 +131,14 @@ def test_save_users_false_leaves_users_out(board: Path, tmp_path: Path) -> None:
     train(settings(board, 1, save=SaveConfig(users=False, figures=False)), tmp_path)
     assert "user_vectors" not in saved_columns(tmp_path)
     with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
-        SavedEmbeddings.load_users(tmp_path)
+        print(Spaces(SavedEmbeddings.load(tmp_path)).users)
 
 
 @pytest.mark.parametrize("min_ratings", [1, 165])
 def test_each_users_ratings_are_saved(board: Path, tmp_path: Path, min_ratings: int) -> None:
     train(settings(board, 1, min_ratings=min_ratings), tmp_path)
-    movies, users = SavedEmbeddings.load(tmp_path).movies, SavedEmbeddings.load_users(tmp_path)
+    loaded = SavedEmbeddings.load(tmp_path)
+    movies, users = loaded.movies, Spaces(loaded).users
     assert (movies.embedded < 40) == (min_ratings > 1)
     saved = {
         (int(user), int(movie), float(star))

@@ -39,20 +39,17 @@ class Recommender(ReadsFiles):
     ----------
     embeddings
         The embeddings of a training run.
-    run
-        The run folder, from which users and vectors from content are read when a question first
-        needs them; not needed if `embeddings` holds them.
     """
 
-    def __init__(self, embeddings: SavedEmbeddings, run: Path | None = None) -> None:
+    def __init__(self, embeddings: SavedEmbeddings) -> None:
         self.embeddings = embeddings
-        self._spaces = Spaces(embeddings, run)
+        self._spaces = Spaces(embeddings)
         self.lookup = Lookup(embeddings)
         self._catalogue = Catalogue(embeddings.movies)
 
     @classmethod
     def load(cls, run: str | Path) -> Recommender:
-        """Load a run.
+        """Load a run, and answer from it to the end, although another may replace it.
 
         Parameters
         ----------
@@ -64,7 +61,7 @@ class Recommender(ReadsFiles):
         MovieEmbedError
             There is no such run, or its file is damaged.
         """
-        return cls(SavedEmbeddings.load(Path(run)), Path(run))
+        return cls(SavedEmbeddings.load(Path(run)))
 
     def similar(
         self,
@@ -301,7 +298,7 @@ class Recommender(ReadsFiles):
         require(named, "title", title, "the new movie's, as text")
         known = [self._catalogue.genre(genre) for genre in names("new_genres", genres)]
         longer = with_movie(self.embeddings, self._spaces.content, title, known)
-        return Recommender(longer, self._spaces.run), longer.movies.ids.item(-1)
+        return Recommender(longer), longer.movies.ids.item(-1)
 
     def vector(self, movie: Movie) -> MovieVector:
         """Return a known movie's vector, raw and normalised (paper, section III.F)."""

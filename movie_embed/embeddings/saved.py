@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 from movie_embed.data.movies import TABLE_COLUMNS, MovieTable, ids_of
 from movie_embed.embeddings.ease import Ease
 from movie_embed.errors import MovieEmbedError, program
-from movie_embed.storage import read_columns, remove_leftovers, write_columns, write_text
+from movie_embed.storage import ColumnFile, remove_leftovers, write_columns, write_text
 
 FILE_NAME = "embeddings.safetensors"
 _MIN_RIDGE = 1.0
 _LAYOUT = 3  # raise it when the columns change, and go on reading the files in tests/golden
 _READABLE = (2, 3)
-LATEST = Path("outputs/latest")  # names the newest finished run
+
+Part = TypeVar("Part", "UserEmbeddings", "ContentVectors", Ease)
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,15 @@ class SavedEmbeddings:
         L2 strength of the training: ``model.l2`` times the number of its ratings.
     average_user
         Mean vector, then mean bias, of the learned users, float32, shape (dim + 1,).
-    users
-        The learned users, or None where they were not saved or not read.
-    content
-        Vectors for the rare movies, or None where they were not read.
+    users, content, ease
+        The learned users, the vectors for rare movies and the second head, where they are held;
+        `load_part` reads them.
     star_counts
         How many ratings of the trained movies have each value in stars; empty in older runs.
     min_learned
         Trained movies with fewer ratings have no learned vector either.
-    ease
-        The second head, or None where there is none or it was not read.
-    ranks
-        Whether the run has a second head.
+    file
+        The file that these embeddings were loaded from, or None.
     """
 
     vectors: NDArray[np.float32]
@@ -131,12 +128,17 @@ class SavedEmbeddings:
     star_counts: dict[float, int] = field(default_factory=dict)
     min_learned: int = 1
     ease: Ease | None = None
-    ranks: bool = False
+    file: ColumnFile | None = field(default=None, repr=False, compare=False)
 
     @property
     def fold_in_ridge(self) -> float:
         """L2 strength for `fold_in`: the training's, or 1 where that is less: a fit needs some."""
         return max(self.ridge, _MIN_RIDGE)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the run has a second head."""
+        return self.ease is not None or (self.file is not None and "ease_rows" in self.file)
 
     def save(self, run: Path) -> None:
         """Write the embeddings into a run folder, atomically."""
@@ -165,19 +167,22 @@ class SavedEmbeddings:
 
     @classmethod
     def load(cls, run: Path) -> SavedEmbeddings:
-        """Read the embeddings of a run, without its users and its vectors from content.
+        """Read the embeddings of a run, and keep its file open for `load_part`.
 
         Raises
         ------
         MovieEmbedError
             There are none, or the file is damaged or of an older layout.
         """
-        file, metadata = _described(run)
+        path = _file_of(run)
+        file = ColumnFile(path, "embeddings")
+        metadata = file.metadata
+        if metadata.get("layout") not in _READABLE:
+            raise MovieEmbedError(f"{path} was made by another version of movie_embed: train again")
         # In layout 2, the vectors with implicit feedback lay beside the bare ones.
         vectors = "predicting_vectors" if metadata.get("predicting") else "movie_vectors"
-        links = ["links"] if metadata.get("links") else []
-        names = [vectors, "movie_biases", "average_user", *TABLE_COLUMNS, *links]
-        columns = _columns(file, names)
+        links = ["links"] if "links" in file else []
+        columns = file.read([vectors, "movie_biases", "average_user", *TABLE_COLUMNS, *links])
         low, high = metadata["rating_range"]
         return cls(
             vectors=columns[vectors],
@@ -190,77 +195,25 @@ class SavedEmbeddings:
             average_user=columns["average_user"],
             star_counts=dict(metadata.get("star_counts", [])),
             min_learned=metadata.get("min_learned", 1),
-            ranks=metadata.get("ranks", False),
+            file=file,
         )
 
-    @staticmethod
-    def load_users(run: Path) -> UserEmbeddings:
-        """Read the users of a run, with their ratings.
+    def load_part(self, name: str, kind: type[Part]) -> Part | None:
+        """Read a part, ``"user"``, ``"content"`` or ``"ease"``; None where the run has none.
 
-        Raises
-        ------
-        MovieEmbedError
-            The run saved none (``save.users=false``), or the file is damaged.
+        It is of the file that was loaded, although another run may lie in its place now.
         """
-        file, metadata = _described(run)
-        if not metadata["users"]:
-            raise no_users(file)
-        ids, *columns = _part(file, "user", UserEmbeddings)
-        return UserEmbeddings(ids_of(ids), *columns)
-
-    @staticmethod
-    def load_content(run: Path) -> ContentVectors:
-        """Read a run's vectors for rare movies.
-
-        Raises
-        ------
-        MovieEmbedError
-            The file is damaged.
-        """
-        return ContentVectors(*_part(_described(run)[0], "content", ContentVectors))
-
-    @staticmethod
-    def load_ease(run: Path) -> Ease:
-        """Read the second head of a run that has one.
-
-        Raises
-        ------
-        MovieEmbedError
-            The file is damaged.
-        """
-        return Ease(*_part(_described(run)[0], "ease", Ease))
-
-
-def no_users(source: object) -> MovieEmbedError:
-    """Return the error that says that a run saved no users."""
-    return MovieEmbedError(
-        f"{source} has no users: it was trained with save.users=false, or on more ratings than "
-        "data.window"
-    )
-
-
-def _described(run: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the file of a run and its metadata; refuse a layout of another version."""
-    file = _file_of(run)
-    _, metadata = read_columns(file, "embeddings", ())
-    if metadata.get("layout") not in _READABLE:
-        raise MovieEmbedError(f"{file} was made by another version of movie_embed: train again")
-    return file, metadata
-
-
-def _part(file: Path, prefix: str, kind: Any) -> list[Any]:
-    """Return the columns of one of the dataclasses above, in the order of its fields."""
-    names = [f"{prefix}_{column.name}" for column in fields(kind)]
-    columns = _columns(file, names)
-    return [columns[name] for name in names]
-
-
-def _columns(file: Path, names: Iterable[str]) -> dict[str, Any]:
-    return read_columns(file, "embeddings", names, mapped=True)[0]
+        names = [f"{name}_{column.name}" for column in fields(kind)]
+        if self.file is None or names[0] not in self.file:
+            return None
+        columns = self.file.read(names)
+        if name == "user":
+            columns["user_ids"] = ids_of(columns["user_ids"])
+        return kind(*columns.values())
 
 
 def folder_of(run: Path) -> Path:
-    """Return a run's folder: `run` itself, or the folder that a file like `LATEST` names.
+    """Return a run's folder: `run`, or the folder that a file like ``outputs/latest`` names.
 
     Raises
     ------
@@ -270,11 +223,11 @@ def folder_of(run: Path) -> Path:
     return _file_of(run).parent
 
 
-def name_latest(run: Path) -> None:
-    """Make `LATEST` name a run, by a relative path where both lie in one folder that may move."""
-    run, outputs = run.resolve(), LATEST.parent.resolve()
-    remove_leftovers(LATEST.parent, LATEST.name, older=60)
-    write_text(LATEST, f"{run.relative_to(outputs) if run.is_relative_to(outputs) else run}\n")
+def name_latest(latest: Path, run: Path) -> None:
+    """Make a file name a run, by a relative path where both lie in one folder that may move."""
+    run, outputs = run.resolve(), latest.parent.resolve()
+    remove_leftovers(latest.parent, latest.name, older=60)
+    write_text(latest, f"{run.relative_to(outputs) if run.is_relative_to(outputs) else run}\n")
 
 
 def _file_of(run: Path) -> Path:

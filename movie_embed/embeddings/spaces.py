@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.embeddings.ease import Ease
-from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings, no_users
+from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEmbeddings
 from movie_embed.errors import MovieEmbedError
 
 Vectors = NDArray[np.float32]
@@ -59,19 +58,10 @@ class Space:
 
 
 class Spaces:
-    """Learned movies, all movies, and users.
+    """Learned movies, all movies, and users."""
 
-    Parameters
-    ----------
-    embeddings
-        The saved embeddings.
-    run
-        Their run folder, from which parts that they do not hold are read.
-    """
-
-    def __init__(self, embeddings: SavedEmbeddings, run: Path | None) -> None:
+    def __init__(self, embeddings: SavedEmbeddings) -> None:
         self.embeddings = embeddings
-        self.run = run
         self.learned = Space(embeddings.vectors, embeddings.biases, len(embeddings.vectors))
 
     @cached_property
@@ -84,27 +74,27 @@ class Spaces:
     @cached_property
     def content(self) -> ContentVectors:
         """The estimates for rare movies."""
-        if self.embeddings.content is not None:
-            return self.embeddings.content
-        if self.run is None:
-            raise ValueError("embeddings without content and without the run they come from")
-        return SavedEmbeddings.load_content(self.run)
+        content = self.embeddings.content or self.embeddings.load_part("content", ContentVectors)
+        if content is None:
+            raise ValueError("embeddings without content and without the file they come from")
+        return content
 
     @cached_property
     def users(self) -> UserEmbeddings:
         """The learned users; reading them fails where the run saved none."""
-        if self.embeddings.users is not None:
-            return self.embeddings.users
-        if self.run is None:
-            raise no_users("the model")
-        return SavedEmbeddings.load_users(self.run)
+        users = self.embeddings.users or self.embeddings.load_part("user", UserEmbeddings)
+        if users is None:
+            source = self.embeddings.file.path if self.embeddings.file else "the model"
+            raise MovieEmbedError(
+                f"{source} has no users: it was trained with save.users=false, or on more ratings "
+                "than data.window"
+            )
+        return users
 
     @cached_property
     def ease(self) -> Ease | None:
         """The second head; None where the run has none."""
-        if self.embeddings.ease is not None or not self.embeddings.ranks or self.run is None:
-            return self.embeddings.ease
-        return SavedEmbeddings.load_ease(self.run)
+        return self.embeddings.ease or self.embeddings.load_part("ease", Ease)
 
     @cached_property
     def of_users(self) -> Space:

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from movie_embed.cli import setting
-from movie_embed.config import TrainConfig
-from movie_embed.embeddings.saved import FILE_NAME, LATEST
+from movie_embed.config import LATEST, TrainConfig
+from movie_embed.embeddings.saved import FILE_NAME
 from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write, program
 from movie_embed.storage import write_text
 
