@@ -23,6 +23,8 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not be installed
+
 from movie_embed.cli import read_settings
 from movie_embed.config import TrainConfig, register_schemas
 from movie_embed.data.triples import Triples
@@ -46,6 +48,15 @@ _, status, usage = os.wait4(os.posix_spawnp(sys.argv[1], sys.argv[1:], os.enviro
 print(f"\\n{usage.ru_maxrss}")
 sys.exit(abs(os.waitstatus_to_exitcode(status)))
 """
+# What a column's figures are, where others mean something else by the name.
+DEFINITIONS = {
+    r"ndcg@": "nDCG: a hit gains 1 / log2(rank + 1), divided by the gain of the best possible list",
+    r"(?<!sequel )(?<!cosine / )recall@": "recall: hits / number held out",
+    r"coverage": "coverage: movies in some list / all movies",
+    r"popularity@": "popularity: mean number of training ratings of the movies in the lists",
+    r"sequel recall@": "sequel recall: pairs of a series whose second the first's list has / pairs",
+    r"genre precision@": "genre precision: movies in the lists that share a genre with theirs",
+}
 _TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool}
 
 
@@ -174,9 +185,12 @@ def spread(values: Sequence[float] | NDArray[Any], digits: int) -> str:
 
 
 def table(heading: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table."""
+    """Return a Markdown table, and below it the definitions of its figures."""
     lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    names = " ".join(map(str, heading))
+    defined = "; ".join(each for name, each in DEFINITIONS.items() if re.search(name, names))
+    return f"{text}\n\n{defined}." if defined else text
 
 
 def write_table(

@@ -79,8 +79,9 @@ def one_line_errors(schema: type) -> Iterator[None]:
         print(stop, file=sys.stderr)
         sys.exit(128 + stop.number)
     except Exception as error:
-        if isinstance(error, BrokenPipeError):  # Python would tell it again as it ends
+        if isinstance(error, BrokenPipeError):  # `| head` has enough: end as by SIGPIPE
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         if line := explain(error, schema):
             sys.exit(f"error: {line}")
         raise
@@ -104,8 +105,6 @@ def explain(error: Exception, schema: type) -> str | None:
     text = str(error)
     if isinstance(error, MovieEmbedError):
         return text
-    if isinstance(error, BrokenPipeError):
-        return "what reads the output has ended"
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         return cannot_write(error.filename or "a file", error)  # Hydra's or TensorBoard's
     if isinstance(error, RuntimeError) and "home directory" in text:  # pathlib's

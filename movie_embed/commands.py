@@ -63,13 +63,14 @@ def _large_imports() -> Iterator[None]:
 def train(cfg: DictConfig) -> float | None:
     """Train one run and return its objective; None is for a run of a sweep that failed."""
     from movie_embed.embeddings.saved import name_latest
-    from movie_embed.training.folders import check_free, resumed_settings
+    from movie_embed.training.folders import check_free, removed_if_empty, resumed_settings
     from movie_embed.training.sweep import outcome_noted, swept_values
 
     job = HydraConfig.get()
     run = Path(job.runtime.output_dir)
     sweeps = job.mode == RunMode.MULTIRUN
-    with outcome_noted(run, job, TrainConfig) if sweeps else one_line_errors(TrainConfig):
+    told = outcome_noted(run, job, TrainConfig) if sweeps else one_line_errors(TrainConfig)
+    with removed_if_empty(run), told:
         if cfg.resume is not None and not sweeps:
             cfg = resumed_settings(cfg, job.overrides.task, run)
         config = read_settings(cfg)

@@ -198,11 +198,8 @@ def ndcg(hits: NDArray[np.bool_], relevant: Rows) -> Floats:
 
 
 def recall(hits: NDArray[np.bool_], relevant: Rows) -> Floats:
-    """Return each list's ``hits / min(k, relevant)`` (Liang et al. 2018, arXiv 1802.05814).
-
-    Parameters are those of `ndcg`.
-    """
-    return np.asarray(hits.sum(axis=1) / np.minimum(relevant, hits.shape[1]))
+    """Return each list's ``hits / relevant``, the share of the relevant movies that it has."""
+    return np.asarray(hits.sum(axis=1) / relevant)
 
 
 def coverage(top: Rows, movie_count: int) -> float:

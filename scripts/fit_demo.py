@@ -35,11 +35,14 @@ Choices made:
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not be installed
 
 from movie_embed.config import DataConfig
 from movie_embed.data.demo import MODEL_FILE, RATING_RANGE

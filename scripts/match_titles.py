@@ -6,10 +6,13 @@ movie that it leads to with the year. With the year, titles and years that are n
 movie are printed, to be read by eye.
 """
 
+import sys
 import tempfile
 from argparse import ArgumentParser
 from collections import Counter
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not be installed
 
 from movie_embed import Recommender
 from movie_embed.answers.results import Match

@@ -40,6 +40,8 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not be installed
+
 from movie_embed.data import demo
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.embeddings.saved import FILE_NAME, SavedEmbeddings

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 # Tests run side by side, a process a core; set before any of them loads NumPy or torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +25,16 @@ from movie_embed.config import (
     TrainerConfig,
 )
 
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which tests did not run, and why: a skip that nobody sees is a test that nobody has."""
+    skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for reason, tests in skipped.items():
+        terminalreporter.write_line(f"not run: {tests} x {reason.removeprefix('Skipped: ')}")
+
+
+# `nohup make test &` hands on that Ctrl-C is ignored, and some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -40,6 +40,23 @@ def test_each_shows_its_help(
     assert Path(script).name in capsys.readouterr().out
 
 
+NOT_INSTALLED = """
+import runpy, sys
+sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
+sys.path[0] = sys.argv[1].rpartition("/")[0]
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("script", ["benchmarks/answering.py", "scripts/match_titles.py"])
+def test_a_clone_need_not_be_installed(script: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NOT_INSTALLED, str(ROOT / script), "--help"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert "usage: " in told.stdout
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_cut_loses_nothing() -> None:
     command = [sys.executable, "scripts/power_cuts.py", "1", "7"]

@@ -71,7 +71,7 @@ def test_ndcg_by_hand() -> None:
 
 
 def test_recall_by_hand() -> None:
-    assert recall(HITS, RELEVANT) == pytest.approx([2 / 2, 1 / 3, 0])
+    assert recall(HITS, RELEVANT) == pytest.approx([2 / 2, 1 / 5, 0])
 
 
 def test_coverage_and_popularity_leave_missing_answers_out() -> None:
@@ -100,7 +100,7 @@ def test_a_ranking_by_hand(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == pytest.approx(
         {
             "ndcg@1": (0 + 1) / 2,
-            "recall@1": (0 + 1) / 2,
+            "recall@1": (0 + 1 / 2) / 2,
             "coverage@1": 2 / 4,
             "popularity@1": (3 + 4) / 2,
             "ndcg@3": (second + (1 + third) / (1 + second)) / 2,

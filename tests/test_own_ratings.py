@@ -333,7 +333,7 @@ HEADERS = st.sampled_from(["title", "rating", "movieId", "imdbId", "year", "user
         st.binary(max_size=40).map(lambda tail: READ["Letterboxd zip"][:-40] + tail),  # type: ignore[operator]
     )
 )
-def test_any_file_gets_an_answer_or_one_line(
+def test_any_file_gets_an_answer_or_is_refused_with_its_name(
     recommender: Recommender, tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"
@@ -342,4 +342,8 @@ def test_any_file_gets_an_answer_or_one_line(
         try:
             assert len(reader(path)) > 0  # type: ignore[operator]
         except MovieEmbedError as error:
-            assert str(error)
+            told = str(error).split("\n")
+            assert str(path) in told[0]
+            assert len(told) <= 21
+            assert all(line.isprintable() for line in told)
+            assert all(line.startswith("  ") for line in told[1:])

@@ -255,8 +255,17 @@ def test_one_pass_reads_what_two_passes_read(
             return str(error)
         return rows_of(triples), triples.levels.tolist(), triples.before, triples.bad_rows
 
+    ran = []
+
+    def plain(*arguments: Any) -> Any:
+        ran.append(found := real(*arguments))
+        return found
+
+    real = ratings._Reader.plain
     monkeypatch.setattr(ratings, "_SAMPLE", 2)  # the odd row is not among the rows looked at first
+    monkeypatch.setattr(ratings._Reader, "plain", plain)
     in_one = outcome()
+    assert (ran[0] is not None) == (odd in ('"7","10","4.0"', "4194303,10,4.0", ""))
     monkeypatch.setattr(ratings._Reader, "plain", lambda *_: None)
     assert in_one == outcome()
 

@@ -18,6 +18,7 @@ from checkerboard import (
     write_checkerboard,
 )
 from running import ROOT, start
+from tqdm import tqdm
 
 from movie_embed import Filters, MovieEmbedError, Recommender
 from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
@@ -274,12 +275,47 @@ def test_the_default_batch_size_fits_the_data(board: Path) -> None:
     ],
     ids=str,
 )
-def test_trainer_settings_have_an_effect(
+def test_trainer_settings_do_what_they_say(
     run: Path, board: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     train(settings(board, trainer=change), tmp_path)
-    plain, changed = (saved_columns(each)["movie_vectors"].tobytes() for each in (run, tmp_path))
-    assert plain != changed
+    plain, changed = (
+        torch.load(each / "checkpoints" / "last.ckpt", weights_only=True)
+        for each in (run, tmp_path)
+    )
+    told = {
+        "gradient_clip_val": lambda state: moments(state) <= 1.1 * 0.001,  # decay is added
+        "precision": lambda state: state["state_dict"]["model.movie_vectors"].dtype.itemsize == 8,
+        "limit_train_batches": lambda state: state["global_step"] == 3 * 12,
+        "check_val_every_n_epoch": lambda _: len(scalars(tmp_path, "val_rmse")) == 2,
+        "val_check_interval": lambda _: len(scalars(tmp_path, "val_rmse")) == 4 * 12,
+    }
+    (does,) = (told[name] for name in change)
+    assert does(changed)
+    assert "val" in str(change) or not does(plain)
+
+
+def moments(state: dict[str, Any]) -> float:
+    """Return the norm of Adam's first moments: no gradient was longer than the longest of these."""
+    (adam,) = (optimizer["state"].values() for optimizer in state["optimizer_states"])
+    return float(torch.cat([one["exp_avg"].flatten() for one in adam]).norm())
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_no_bar_is_shown_that_is_not_wanted(
+    shown: bool,
+    board: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = tqdm.__init__
+    at_once = {"delay": 0, "mininterval": 0}
+    monkeypatch.setattr(tqdm, "__init__", lambda *args, **how: real(*args, **how | at_once))
+    bars = {"enable_progress_bar": shown}
+    train(settings(board, 1, min_ratings=165, trainer=bars), tmp_path)
+    told = capsys.readouterr()
+    assert ("rare movies" in told.err) == ("epoch 1/1" in told.out) == shown
 
 
 EPOCHS = np.arange(1, 13)

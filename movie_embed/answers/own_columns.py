@@ -102,7 +102,7 @@ class OwnRow:
         year = f" ({self.year})" if self.year and str(self.year) not in self.title else ""
         imdb = f"tt{self.imdb:07}" if self.imdb else ""
         tmdb = f"TMDB {self.tmdb}" if self.tmdb else ""
-        return f"{self.title}{year}" if self.title else self.movie or imdb or tmdb
+        return printable(f"{self.title}{year}" if self.title else self.movie or imdb or tmdb)
 
 
 @dataclass(frozen=True)

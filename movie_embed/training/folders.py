@@ -111,6 +111,18 @@ def clear(run: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@contextmanager
+def removed_if_empty(run: Path) -> Iterator[None]:
+    """Remove the folder of a run that has not begun when the block ends, and the day's folder."""
+    try:
+        yield
+    finally:
+        if run.is_dir() and {path.name for path in run.iterdir()} <= {".lock", "train.log"}:
+            with suppress(OSError):  # another process may begin there
+                shutil.rmtree(run)
+                run.parent.rmdir()
+
+
 def _is_later_process() -> bool:
     """Whether this is one of several processes of a run, but not the first."""
     return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0)) > 0

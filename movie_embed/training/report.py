@@ -97,7 +97,10 @@ def describe_result(
 def _described_ranking(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["ndcg"] is None:
         return []
-    lines = ["held-out ratings of 4 of 5 stars or more, ranked among all movies: nDCG, recall@10"]
+    lines = [
+        "held-out ratings of 4 of 5 stars or more, ranked among all movies:",
+        "nDCG@10, and recall@10 (found of all held out)",
+    ]
     for label, key in (("recommended", ""), ("popularity", "popularity_")):
         lines.append(f"  {label:<12}{metrics[f'{key}ndcg']:.4f}  {metrics[f'{key}recall']:.4f}")
     return lines

@@ -97,7 +97,8 @@ def save_embeddings(
         min_learned=least,
     )
     with blas_threads(torch.get_num_threads()):
-        told = partial(_Progress, desc="rare movies", delay=5, mininterval=5)
+        hidden = not config.trainer.enable_progress_bar
+        told = partial(_Progress, desc="rare movies", delay=5, mininterval=5, disable=hidden)
         content = estimate_rare(embeddings, users, told)
         fitted = partial(fit_head, data, embeddings, row_of, config.ranking)
         embeddings = replace(embeddings, ease=fitted(data.val))
