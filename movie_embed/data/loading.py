@@ -21,7 +21,7 @@ from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.packing import Packed
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
-from movie_embed.data.sources import Sources, find_sources
+from movie_embed.data.sources import Sources, beside, find_sources
 from movie_embed.data.tables import Table, given_table, made_local
 from movie_embed.data.titles import read_movies, read_tags
 from movie_embed.data.triples import Counts, Triples, filtered
@@ -63,7 +63,7 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     """
     if frame is not None or config.query:  # whether their content has changed is not known
         kind, given = ("query", _query(config)) if frame is None else ("frame", frame)
-        return _read_apart(config, Sources(given_table(kind, given, config)))
+        return _read_apart(config, beside(given_table(kind, given, config), config))
     sources = None if config.name == "demo" else _find(config)
     on_disk = sources.on_disk if sources else demo.SOURCES
     name = f"{config.name}-{_cache_key(config, on_disk)}"
@@ -139,7 +139,7 @@ def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples
     usual = (0.5, 5.0) if {*sources.ratings.names} >= _MOVIELENS else None
     ratings = sorted_ratings(sources.ratings, config, given or usual, bad_rows, scratch)
     whole = ratings.movie_ids.dtype != object
-    texts = read_movies(sources, whole, bad_rows), read_tags(sources, whole, bad_rows)
+    texts = read_movies(sources, config, whole, bad_rows), read_tags(sources, whole, bad_rows)
     large = len(ratings.keys) > config.window
     scale = given or _observed_range(ratings)
     triples = filtered(ratings, texts, config.min_ratings, scale, scratch if large else None)
@@ -162,11 +162,19 @@ def _notes(
     aside = f"; left aside: {', '.join(sources.aside)}" if sources.aside else ""
     yield f"read: {', '.join(map(str, sources.tables))}{aside}"
     table = sources.ratings
-    if table.kind == "text" and not table.first:
-        yield f"{table.path.name} has no header: its columns are {', '.join(table.names)}"
+    if table.sample:
+        roles, places = ", ".join(table.roles), ", ".join(table.roles.values())
+        yield f"{table.path.name} has no header: {roles} are its columns {places}"
     named = sum(map(bool, triples.movies.titles))
-    if not sources.movies:
-        yield "no table of titles: movies go by their ids (data.columns.title names its column)"
+    if "title" in table.roles and not sources.movies and not named:
+        yield (
+            f"most movies have several texts in the column {table.roles['title']!r}, which is not "
+            f"taken for titles: 'data.columns.title={table.roles['title']}' takes it"
+        )
+    elif not (sources.movies or "title" in table.roles):
+        beside = "data.path=FOLDER reads one beside a query"
+        way = "data.columns.title=NAME names its column" if sources.on_disk else beside
+        yield f"no table of titles: movies go by their ids ({way})"
     elif named < len(triples.movies) / 2:
         yield f"only {named:,} of {len(triples.movies):,} movies have a title"
     yield from ratings.notes

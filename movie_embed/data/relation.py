@@ -87,7 +87,9 @@ def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]
             yield from ((number, row) for number, row in whole if number > table.first and row)
             return
     # A title or tag may hold an unquoted separator.
-    free = next((at for at, name in enumerate(table.names) if name in ("title", "tag")), None)
+    free = next((table.roles[role] for role in ("title", "tag") if role in table.roles), None)
+    at = table.names.index(free) if free else 0
+    joins = free and not table.quotes and (len(table.delimiter) > 1 or free == table.names[-1])
     with text_lines(path) as lines:
         for number, end in enumerate(lines, start=1):
             line = end.rstrip("\r\n")
@@ -96,9 +98,9 @@ def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]
             text = _decoded(line) if named else line
             fields = split_line(text, table.delimiter, table.quotes, strict=named)
             more = len(fields) - len(table.names) + 1
-            if len(table.delimiter) > 1 and free is not None and more > 1:
-                joined = table.delimiter.join(fields[free : free + more])
-                fields = [*fields[:free], joined, *fields[free + more :]]
+            if joins and more > 1:
+                joined = table.delimiter.join(fields[at : at + more])
+                fields = [*fields[:at], joined, *fields[at + more :]]
             yield number, fields
 
 

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import stat
 import weakref
 import zipfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from movie_embed.config import ColumnNames, DataConfig
+from movie_embed.config import DataConfig
 from movie_embed.data.files import AnyPath, reading, stem_of, suffix_of
 from movie_embed.data.tables import (
     OTHER_FORMS,
     RATING_ROLES,
     Table,
+    listed,
     look_at,
     no_column,
     require_ratings,
+    spoken_delimiter,
 )
-from movie_embed.errors import MovieEmbedError, printable
+from movie_embed.errors import MovieEmbedError, plural, printable
 
 _SUFFIXES = {
     ".csv", ".tsv", ".dat", ".data", ".base", ".test", ".inter", ".item",
     ".parquet", ".json", ".jsonl", ".ndjson",
 }  # fmt: skip
-_DEPTH = 3
+_DEPTH, _LISTED = 3, 18  # folders deep; tables in an error
 _EXPECTED = (
     "found no table with a user, a movie and a rating column (.csv, .tsv, .dat, .jsonl or "
-    ".parquet); data.columns.user=, data.columns.movie= and data.columns.rating= name unusual "
-    "columns"
+    ".parquet); data.columns.user=NAME, data.columns.movie=NAME and data.columns.rating=NAME name "
+    "its columns, without a header by their places: data.columns.user=1"
 )
 
 
@@ -76,14 +79,35 @@ def find_sources(path: Path, config: DataConfig) -> Sources:
         else:
             beside = [parts for parts in _files(path.parent) if path not in parts]
             others = [look_at(parts, config) for parts in beside]
-            sources = _with_others(look_at((path,), config), others)
-        _check_columns(sources, config)
-        return sources
+            sources = _with_others(look_at((path,), config), others, config)
+        return _checked(sources, config)
+
+
+def beside(ratings: Table, config: DataConfig) -> Sources:
+    """Return a query or a table in memory with the tables of titles and tags under data.path."""
+    if not config.path:
+        return _checked(Sources(ratings), config)
+    path = Path(config.path).expanduser()
+    with reading(path):
+        root: AnyPath = _open_zip(path) if path.suffix.lower() == ".zip" else path
+        while root.is_dir() and not [*_files(root)] and len(inside := _visible(root)) == 1:
+            root = inside[0]
+        others = [
+            look_at(parts, config) for parts in (_files(root) if root.is_dir() else [(root,)])
+        ]
+        sources = _with_others(ratings, others, config)
+        if len(sources.tables) == 1:
+            told = f"data.path={path}: found no table of titles, tags or links beside {ratings}"
+            visible = _visible(root) if root.is_dir() else []
+            raise MovieEmbedError("\n".join([told, *_found(others, visible)]))
+        # A query may read what is left aside.
+        aside = sources.aside if ratings.kind == "frame" else ()
+        return _checked(replace(sources, aside=aside), config)
 
 
 def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
     """Find ratings in a folder, or else in the folders in it, three levels deep."""
-    level = [root]
+    level, seen = [root], list[Table]()
     for _ in range(_DEPTH):
         tables = {f: [look_at(parts, config) for parts in _files(f)] for f in level}
         having = {f: found for f in level if (found := _with_ratings(tables[f], config))}
@@ -94,7 +118,8 @@ def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
             ratings = found[0]
             above = [] if folder in (root, path) else [look_at(p, config) for p in _files(root)]
             others = [t for t in (*tables[folder], *above) if t.path not in ratings.paths]
-            return _with_others(ratings, others)
+            return _with_others(ratings, others, config)
+        seen += itertools.chain.from_iterable(tables.values())
         level = [child for folder in level for child in _visible(folder) if child.is_dir()]
     visible = _visible(root)
     zips = [child for child in visible if suffix_of(child) == ".zip"]
@@ -103,7 +128,18 @@ def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
     for child in visible:
         if suffix_of(child) in OTHER_FORMS:
             look_at((child,), config)
-    raise MovieEmbedError(f"data.path={path}: {_EXPECTED}")
+    raise MovieEmbedError("\n".join([f"data.path={path}: {_EXPECTED}", *_found(seen, visible)]))
+
+
+def _found(tables: list[Table], visible: list[AnyPath]) -> Iterator[str]:
+    """Yield a line for each table that is not one of ratings, and one for all other files."""
+    for table in tables[:_LISTED]:
+        kind = "no header, the first row is " if table.sample else ""
+        yield f"{table}: {kind}{listed(table.sample or table.names)}"
+    if len(tables) > _LISTED:
+        yield f"and {plural(len(tables) - _LISTED, 'more table')}"
+    if others := [p.name for p in visible if p.is_file() and suffix_of(p) not in _SUFFIXES]:
+        yield f"not looked at: {listed(others)}"
 
 
 def _with_ratings(tables: list[Table], config: DataConfig) -> list[Table]:
@@ -126,7 +162,7 @@ def _refuse_several(paths: Collection[AnyPath], what: str) -> None:
         raise MovieEmbedError(f"{what} have ratings: {names}; name one of them")
 
 
-def _with_others(ratings: Table, others: list[Table]) -> Sources:
+def _with_others(ratings: Table, others: list[Table], config: DataConfig) -> Sources:
     """Return ratings with the tables of titles, tags and links beside them."""
     beside = [table for table in others if not {"user", "rating"} <= table.roles.keys()]
 
@@ -134,20 +170,29 @@ def _with_others(ratings: Table, others: list[Table]) -> Sources:
         return next((table for table in beside if {*roles} <= table.roles.keys()), None)
 
     tags, links, movies = first("movie", "tag"), first("tmdb", "imdb"), first("movie", "title")
+    own = config.columns.title
+    if movies and own in ratings.names and own not in movies.names:
+        movies = None
     used = [ratings, movies, tags, links]
     aside = sorted(table.path.name for table in others if table not in used)
     return Sources(ratings, movies, tags, links, tuple(aside))
 
 
-def _check_columns(sources: Sources, config: DataConfig) -> None:
-    """Refuse ratings that lack a column they need, and a named column that is not there."""
+def _checked(sources: Sources, config: DataConfig) -> Sources:
+    """Refuse ratings that lack a column they need, and settings that no table needs."""
     require_ratings(sources.ratings, config)
-    for column in fields(ColumnNames):
-        role, given = column.name, getattr(config.columns, column.name)
-        table = sources.tags if role == "tag" else sources.movies
-        table = sources.ratings if role in RATING_ROLES or table is None else table
-        if given and given != "none" and given not in table.names:
+    titles, tags = sources.movies or sources.ratings, sources.tags
+    owners = dict.fromkeys(("title", "genres", "year"), titles) | {"tag": tags or titles}
+    for role, given in vars(config.columns).items():
+        table = owners.get(role, sources.ratings)
+        named = sources.tables if role == "movie" else [tags if role == "tag" else table]
+        if given and given != "none" and not any(t and t.roles.get(role) == given for t in named):
             raise no_column(table, role, given)
+    wanted = spoken_delimiter(config)
+    if wanted and not any(t.kind == "text" and t.delimiter == wanted for t in sources.tables):
+        where = f"in the first line of {sources.ratings}"
+        raise MovieEmbedError(f"data.delimiter={config.delimiter}: left out, it is not {where}")
+    return sources
 
 
 def _visible(folder: AnyPath) -> list[AnyPath]:

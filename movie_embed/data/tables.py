@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +29,14 @@ from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 _NAMES: dict[str, tuple[str, ...]] = {
     "user": ("userid", "user", "uid", "username", "reviewerid", "memberid", "customerid", "custid"),
     "movie": (
-        "movieid", "movie", "itemid", "item", "filmid", "bookid", "animeid", "productid", "asin",
-        "businessid", "artistid", "jokeid", "isbn",
+        "movieid", "movie", "itemid", "item", "filmid", "bookid", "animeid", "productid",
+        "parentasin", "asin", "businessid", "artistid", "jokeid", "isbn",
     ),
     "rating": ("rating", "stars", "score", "userrating", "ratingval", "overall"),
-    "timestamp": ("timestamp", "time", "date", "datetime", "ratedat", "unixreviewtime"),
+    "timestamp": (
+        "timestamp", "time", "date", "datetime", "ratedat", "daterated", "ratingdate", "ratingtime",
+        "reviewdate", "reviewtime", "unixreviewtime", "createdat", "watcheddate", "watchedat",
+    ),
     "title": ("title", "movietitle", "name", "originaltitle"),
     "genres": ("genres", "genre", "class"),
     "year": ("year", "releaseyear", "yearreleased", "originalpublicationyear", "releasedate"),
@@ -41,21 +45,30 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "tmdb": ("tmdbid",),
 }  # fmt: skip
 RATING_ROLES = ("user", "movie", "rating", "timestamp")
-_BARE = {"movies": ("movie", "title", "genres"), "tags": ("user", "movie", "tag", "timestamp")}
 GENRE_FLAGS = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime",
     "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance",
     "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
-_U_ITEM = ("movie", "title", "date", "video date", "URL", *GENRE_FLAGS)
+_MOVIES, _TAGS = ("movie", "title", "genres"), ("user", "movie", "tag", "timestamp")
+# Well-known files without a header: their separator, and what their columns are.
+_KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "u.data": ("\t", RATING_ROLES),
+    "u.item": ("|", ("movie", "title", "date", "video date", "URL", *GENRE_FLAGS)),
+    "ratings.dat": ("::", RATING_ROLES),
+    "movies.dat": ("::", _MOVIES),
+    "tags.dat": ("::", _TAGS),
+    "movie_titles.csv": (",", ("movie", "year", "title")),  # the Netflix Prize
+}
 OTHER_FORMS = {
     **dict.fromkeys((".xlsx", ".xls"), "save the sheet as CSV"),
     **dict.fromkeys((".sqlite", ".db"), "export the table as CSV or Parquet"),
     **dict.fromkeys((".feather", ".arrow"), "save it as Parquet"),
     ".pkl": "save it as CSV or Parquet",
 }
-_DELIMITERS = ("::", "\t", ";", ",", "|")
+_DELIMITERS = ("::", "\t", ";", ",", "|")  # of two that fit equally the first
 _USUAL = {".dat": "::", ".data": "\t", ".base": "\t", ".test": "\t", ".txt": " "}  # unquoted
+_NUMBER = re.compile(r"\s*[-+]?[0-9]+([.,][0-9]+)?\s*")
 _SPOKEN = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _HEAD = 2**16
 
@@ -77,7 +90,9 @@ class Table:
     delimiter
         The separator of fields in text.
     first
-        The number of lines above the rows of text; 1 or more if there is a header.
+        The number of lines above the rows of text.
+    sample
+        The first row, if there is no header; columns then go by their places: "1", "2", ...
     quotes
         Whether fields of text may be quoted.
     unpacked
@@ -92,6 +107,7 @@ class Table:
     roles: dict[str, str]
     delimiter: str = ","
     first: int = 0
+    sample: tuple[str, ...] = ()
     quotes: bool = False
     unpacked: tuple[Path, ...] = ()
     given: Any = None
@@ -197,60 +213,125 @@ def listed(names: Sequence[str]) -> str:
     return printable(", ".join(names)) or "nothing"
 
 
+def spoken_delimiter(config: DataConfig) -> str | None:
+    """Return ``data.delimiter`` as a character, also where it is a word for it."""
+    return _SPOKEN.get(config.delimiter or "", config.delimiter)
+
+
 def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
     """Return the error that names a missing column and the setting for it."""
+    setting = f"data.columns.{role}"
+    if table.sample:
+        return MovieEmbedError(
+            f"{table.path} has no header, and its first row is {listed(table.sample)}: "
+            f"{setting}=1 says that the first of its {len(table.names)} columns is the {role}"
+        )
     near = did_you_mean(wanted, map(printable, table.names))
+    ways = f"{setting}=NAME names it"
+    if table.kind == "text" and len(table.names) < 2:
+        ways = f"data.delimiter says what separates its fields, {ways}"
     return MovieEmbedError(
-        f"{table.path}: no column {wanted!r}, it has {listed(table.names)}{near} "
-        f"(data.columns.{role} names it, data.delimiter what separates fields)"
+        f"{table.path}: no column {wanted!r}, it has {listed(table.names)}{near} ({ways})"
     )
 
 
 def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
-    path = paths[0]
+    path, quotes = paths[0], suffix_of(paths[0]) not in _USUAL
     with open_bytes(path) as file:
         head = file.read(_HEAD)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise MovieEmbedError(f"{path} is in UTF-16: save it as UTF-8")
     lines = re.split("\r\n|\r|\n", head.decode("utf-8-sig", errors="replace"))
-    if path.name.lower() == "u.item":
-        return Table(paths, "text", _U_ITEM, {name: name for name in _U_ITEM}, "|")
-    first = 1 if re.fullmatch(r"sep=.", lines[0]) else 0
-    header = lines[first] if len(lines) > first else ""
-    sample = next((line for line in lines[first:] if line.strip()), "")
-    given = _SPOKEN.get(config.delimiter or "", config.delimiter)
-    table = Table(paths, "text", (), {}, given or _delimiter(sample, suffix_of(path)))
-    fields = split_line(header, table.delimiter, quotes=suffix_of(path) not in _USUAL)
+    above = 1 if re.fullmatch(r"sep=.", lines[0]) else 0
+    while lines[above].startswith("#") and len(lines) > above + 1:  # a comment
+        above += 1
+    rows = [line for line in lines[above : above + 100] if line.strip()] or [""]
+    if len(head) == _HEAD and len(lines) < above + 100:
+        rows = rows[:-1] or rows  # the last line is cut
+    separator, usual = _layout(path, rows, spoken_delimiter(config))
+    fields = split_line(lines[above], separator, quotes)
     if isinstance(fields, str):
-        raise MovieEmbedError(f"{path}, line {first + 1}: {fields}")
+        raise MovieEmbedError(f"{path}, line {above + 1}: {fields}")
     names = tuple(name.strip() for name in fields)
-    bare = _bare_names(path, [line for line in lines[:99] if line.strip()], table.delimiter)
-    roles = _roles_in(names, config.columns, path)
-    if bare and not roles:
-        return replace(table, names=bare, roles={name: name for name in bare})
-    quotes = len(table.delimiter) == 1
-    return replace(table, names=names, roles=roles, first=first + 1, quotes=quotes)
+    if _is_header(names, config.columns, path) and not (usual and names == ("",)):
+        quotes, roles = len(separator) == 1, _roles_in(names, config.columns, path)
+        return Table(paths, "text", names, roles, separator, above + 1, quotes=quotes)
+    split = _split(rows, separator, quotes)
+    widths = Counter(map(len, split))
+    width = max(widths, key=lambda width: (widths[width], width))
+    if not usual:
+        usual = _usual_columns(path, next(row for row in split if len(row) == width))
+    elif usual != RATING_ROLES or width != 3:
+        width = len(usual)
+    quotes = quotes and len(separator) == 1 and (b'"' in head or not usual)
+    places = tuple(str(place) for place in range(1, width + 1))
+    roles = _by_place(usual, places, config.columns)
+    return Table(paths, "text", places, roles, separator, above, sample=names, quotes=quotes)
 
 
-def _bare_names(path: AnyPath, lines: list[str], delimiter: str) -> tuple[str, ...]:
-    """Return the columns of a file without header, or none if it cannot be one."""
-    if suffix_of(path) == ".dat" and stem_of(path) in _BARE:
-        return _BARE[stem_of(path)]
-    rows = [line.split(delimiter) for line in lines]
-    three, four = (sum(len(row) == width for row in rows) for width in (3, 4))
-    # A header names its third column; a row without one has stars there.
-    stars = rows[0][2] if rows and len(rows[0]) > 2 else ""
-    bare = re.fullmatch(r"\s*-?[0-9.]+\s*", stars) and 2 * max(three, four) > len(rows)
-    if not bare and suffix_of(path) not in (".dat", ".data"):
-        return ()
-    return RATING_ROLES[:3] if three > four else RATING_ROLES
+def _layout(path: AnyPath, rows: list[str], given: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the separator of fields, and the columns of a well-known file without a header.
+
+    A separator is the one that gives most rows as many fields as the first row has.
+    """
+    separator, usual = _KNOWN.get(path.name.lower(), ("", ()))
+    quotes, fitting = suffix_of(path) not in _USUAL, dict[str, int]()
+    for delimiter in _DELIMITERS:
+        width, *more = map(len, _split(rows, delimiter, quotes))
+        if width > 1:
+            fitting[delimiter] = more.count(width)
+    guess = max(fitting, key=fitting.__getitem__, default="")
+    words = {len(row.split(" ")) for row in rows}
+    if not guess and len(words) == 1 and max(words) > 2:
+        guess = " "
+    if given and given in rows[0] and given != separator:
+        return given, ()
+    if separator and (separator in rows[0] or not guess):
+        return separator, usual
+    return guess or _USUAL.get(suffix_of(path), ","), ()
 
 
-def _delimiter(line: str, suffix: str) -> str:
-    """Return the separator of a line's fields: the one that occurs most often."""
-    if suffix in _USUAL and not any(delimiter in line for delimiter in ("::", "\t")):
-        return _USUAL[suffix]
-    return max(_DELIMITERS, key=lambda d: (line.count(d), d == ","))
+def _split(rows: list[str], separator: str, quotes: bool) -> list[list[str]]:
+    """Return the fields of rows, none of a row that is malformed."""
+    fields = (split_line(row, separator, quotes) for row in rows)
+    return [[] if isinstance(row, str) else row for row in fields]
+
+
+def _is_header(names: tuple[str, ...], columns: ColumnNames, path: AnyPath) -> bool:
+    """Return whether a first row names columns: numbers do not, unless others are known names."""
+    words = [name for name in names if not _NUMBER.fullmatch(name)]
+    given = {*vars(columns).values()}.intersection(words)
+    first = _roles_in([name for name in names[:1] if name in words], columns, path)
+    known = first or len(_roles_in(words, columns, path)) > 1
+    return bool(given or known or len(words) == len(names))
+
+
+def _usual_columns(path: AnyPath, row: list[str]) -> tuple[str, ...]:
+    """Return what the columns of a file without a header usually are."""
+    number = len(row) > 2 and _NUMBER.fullmatch(row[2])
+    if stem_of(path) in ("movie", "movies") and len(row) in (2, 3):
+        return ("movie", "title", "year") if number else _MOVIES[: len(row)]
+    if stem_of(path) in ("tag", "tags") and len(row) == 4:
+        return _TAGS
+    return RATING_ROLES[: len(row)] if number and len(row) in (3, 4) else ()
+
+
+def _by_place(
+    usual: tuple[str, ...], places: tuple[str, ...], columns: ColumnNames
+) -> dict[str, str]:
+    """Return the column in each role, where columns go by their places: ``"1"``, ``"2"``, ...
+
+    A setting that is a place moves its role. Those of ratings leave titles and tags as they are.
+    """
+    roles = dict(zip(usual, places, strict=False))
+    for role, place in vars(columns).items():
+        if place == "none":
+            roles.pop(role, None)
+        elif place in places:
+            foreign = bool(usual) and (role in RATING_ROLES) != ("rating" in usual)
+            if not foreign or (role not in RATING_ROLES and place not in roles.values()):
+                roles = {r: p for r, p in roles.items() if p != place} | {role: place}
+    return roles
 
 
 def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict[str, str]:
@@ -267,9 +348,12 @@ def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict
         if given == "none" or chosen is None:
             continue
         if (times := names.count(chosen)) > 1:
-            raise MovieEmbedError(f"{path}: {times} columns {chosen!r}, it has {listed(names)}")
+            raise MovieEmbedError(
+                f"{path}: {times} columns {chosen!r}, it has {listed(names)}; rename one of them, "
+                f"or name another column: data.columns.{role}=NAME"
+            )
         roles[role] = chosen
-    if "movie" not in roles and "title" in roles and "id" in plain:
+    if "movie" not in roles and "user" not in roles and "title" in roles and "id" in plain:
         roles["movie"] = plain["id"]
     return roles
 

@@ -7,13 +7,19 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import duckdb
+
+from movie_embed.config import DataConfig
+from movie_embed.data.files import connect
 from movie_embed.data.movies import Id, split_year
-from movie_embed.data.relation import walk
+from movie_embed.data.relation import source_of, walk
 from movie_embed.data.sources import Sources
 from movie_embed.data.tables import GENRE_FLAGS, Table
 from movie_embed.data.values import BLANKS, BadRows, as_id, id_problem
 
 _NAMED = re.compile(r"'name': *(?:'([^']*)'|\"([^\"]*)\")")
+
+_OWN = ("title", "genres", "year")  # texts that may stand with the ratings
 
 Row = dict[str, str]  # by role
 
@@ -26,12 +32,16 @@ class Movie(NamedTuple):
     links: tuple[int, int] = (0, 0)
 
 
-def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Movie]:
-    """Read title, genres and links by movie id; none if the data set has no table of movies.
+def read_movies(
+    sources: Sources, config: DataConfig, whole: bool, bad_rows: BadRows
+) -> dict[Id, Movie]:
+    """Read title, genres and links by movie id, from a table of movies or from the ratings.
 
     Ids are whole numbers or text, as the ratings have them. Rows of the wrong width, without
     an id or with one given before are bad.
     """
+    if sources.movies is None and "title" in sources.ratings.roles:
+        return _read_with_ratings(sources.ratings, whole, chosen=bool(config.columns.title))
     movies: dict[Id, Movie] = {}
     links = _read_links(sources, whole)
     linked = _linked(sources, links)
@@ -53,6 +63,46 @@ def read_movies(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, Mo
             genres = split_genre_text(row.get("genres", flagged))
             movies[key] = Movie(_title(row), genres, links.get(key) or _own_links(key))
     return movies
+
+
+def _read_with_ratings(table: Table, whole: bool, chosen: bool) -> dict[Id, Movie]:
+    """Read titles that stand with the ratings; none where most movies have several.
+
+    A column ``title`` may also hold headings of reviews, unless somebody has `chosen` it.
+    """
+    texts: dict[Id, list[str]] = {}
+    several = set()
+    for movie, first, *last in _distinct(table):
+        if id_problem("movie", movie, whole):
+            continue
+        key = as_id(movie, whole)
+        known = texts.setdefault(key, last)
+        if first and known[0] and not known[0] == first == last[0]:
+            several.add(key)
+        texts[key] = [*map(max, known, last)]
+    if 2 * len(several) > len(texts) and not chosen:
+        return {}
+    rows = ((key, dict(zip(_OWN, last, strict=True))) for key, last in texts.items())
+    return {
+        key: Movie(_title(row), split_genre_text(row["genres"]), _own_links(key))
+        for key, row in rows
+    }
+
+
+def _distinct(table: Table) -> Iterator[list[str]]:
+    """Yield movie, first title by the alphabet, and last title, genres and year."""
+    source, parameters = source_of(table, ("movie", *_OWN))
+    query = (
+        f"SELECT movie, min(nullif(title, '')), max(title), max(genres), max(year) FROM {source}"
+    )
+    try:
+        with connect(given=table.given) as engine:
+            rows = engine.execute(f"{query} GROUP BY movie", parameters).fetchall()
+        yield from ([text or "" for text in row] for row in rows)
+    except duckdb.Error:  # a malformed row, or one that is not UTF-8
+        for _, _, values in walk(table, ("movie", "title", *_OWN), named=True):
+            if not isinstance(values, str):
+                yield values
 
 
 def read_tags(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, str]:

@@ -108,10 +108,13 @@ class BadRows:
         `noun`, and says the `outcome`.
         """
         bad, told = self._counts.pop(str(path), 0), self._listed.pop(str(path), [])
+        if not bad:
+            return
         if bad > _LISTED:
             told.append(f"and {plural(bad - _LISTED, f'more {noun}')}")
-        if bad and self.skip and good:
+        if self.skip and good:
             _log.warning("%s", "\n".join([f"{path}: {plural(bad, noun)} {outcome}", *told]))
-        elif bad:
-            way = "it has no good row" if self.skip else "data.on_bad_rows=skip leaves bad rows out"
-            raise MovieEmbedError("\n".join(told) + f"; {way}")
+            return
+        way = f"{outcome} with data.on_bad_rows=skip" if good else "it has no good row"
+        first = f"{told.pop(0) if bad == 1 else path}: {plural(bad, noun)}, {way}"
+        raise MovieEmbedError("\n".join([first, *told]))
