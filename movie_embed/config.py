@@ -108,7 +108,9 @@ class DataConfig(Checked, section="data."):
             self.min_ratings = own.min_ratings
         super().__post_init__()
         if self.name == "demo":
-            require(self.path is None, "data.path", self.path, "left out with data=demo")
+            given = {**vars(self), **{f"columns.{k}": v for k, v in vars(self.columns).items()}}
+            for key in ("path", "delimiter", "rating_range", *(k for k in given if "." in k)):
+                require(given[key] is None, f"data.{key}", given[key], "left out with data=demo")
         else:
             require(self.users is None, "data.users", self.users, "left out unless data=demo")
         files = self.name == "files"

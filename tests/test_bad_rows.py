@@ -38,7 +38,7 @@ from movie_embed.data.loading import load_triples
 from movie_embed.errors import MovieEmbedError
 
 EXPECTED = [row[:3] for row in ROWS]
-HINT = "; data.on_bad_rows=skip leaves bad rows out"
+HINT = "left out with data.on_bad_rows=skip"
 BAD_LINES = {
     "1,2,3": "expected 4 fields, got 3",
     "1,2,3.0,4,5": "expected 4 fields, got 5",
@@ -104,7 +104,12 @@ def test_twenty_bad_lines_are_listed_and_more_are_counted(tmp_path: Path) -> Non
         data_set(tmp_path, ratings_csv() + b"1,2\n" * bad + b"1,2,3,4\n")
         told = [f"{path}, line {7 + i}: expected 4 fields, got 2" for i in range(min(bad, 20))]
         told += [f"and {bad - 20:,} more bad row{'s' * (bad > 21)}"] * (bad > 20)
-        assert refusal(tmp_path) == "\n".join(told) + HINT
+        told = (
+            [f"{told[0]}; 1 bad row, {HINT}"]
+            if bad == 1
+            else [f"{path}: {bad:,} bad rows, {HINT}", *told]
+        )
+        assert refusal(tmp_path) == "\n".join(told)
 
 
 def test_lines_far_down_are_numbered_too(tmp_path: Path) -> None:
@@ -115,7 +120,9 @@ def test_lines_far_down_are_numbered_too(tmp_path: Path) -> None:
     data_set(tmp_path, plain + b'1,8,3.0,"0\n2,8,3.0,0"\n')
     assert "line 50002: a quoted field does not end on its line" in refusal(tmp_path)
     data_set(tmp_path, plain + b"1,10,6.0,5\n")
-    assert refusal(tmp_path).endswith(f"line 50002: rating 6.0 is not between 0.5 and 5{HINT}")
+    assert refusal(tmp_path).endswith(
+        f"line 50002: rating 6.0 is not between 0.5 and 5; 1 bad row, {HINT}"
+    )
 
 
 def test_a_headerless_file_has_the_width_of_most_lines(tmp_path: Path) -> None:
@@ -194,7 +201,8 @@ def test_bad_rows_of_parquet_are_named_by_their_shard_or_left_out(tmp_path: Path
     good = {name: column[:1] for name, column in BAD_FRAME.items()}
     pq.write_table(pa.table(good), tmp_path / "part-0.parquet")
     pq.write_table(pa.table(BAD_FRAME), tmp_path / "part-1.parquet")
-    told = refusal(tmp_path).splitlines()
+    count, *told = refusal(tmp_path).splitlines()
+    assert count == f"{tmp_path / 'part-1.parquet'}: 6 bad rows, {HINT}"
     for row, (line, problem) in enumerate(zip(told, BAD_FRAME_TOLD, strict=True), start=2):
         assert line.startswith(f"{tmp_path / 'part-1.parquet'}, row {row}: {problem}")
     assert rows_of(load(tmp_path, skip=True)) == [(1, 1, 1.0)]

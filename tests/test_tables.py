@@ -12,12 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from embedded import random_vectors, saved
-from synthetic import files_config, load, movies_of, rows_of, write_folder
+from synthetic import (
+    files_config,
+    load,
+    movies_of,
+    refusal,
+    rows_of,
+    write_folder,
+    write_zip,
+)
 
 from movie_embed.answers.recommender import Recommender
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_triples
 from movie_embed.data.movies import MovieId
+from movie_embed.data.tables import look_at
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.errors import MovieEmbedError
 
@@ -181,6 +190,128 @@ def test_a_table_in_memory_is_read_like_a_file(tmp_path: Path) -> None:
     renamed = frame.rename(columns={"rating": "liking"})
     config = DataConfig(name="files", min_ratings=1, columns=ColumnNames(rating="liking"))
     assert rows_of(load_triples(config, renamed)) == EXPECTED
+
+
+MERGED = pd.DataFrame(
+    [
+        (*row[:3], {10: "Toy Story (1995)", 20: "Heat", 30: ""}[row[1]], "Drama, War")
+        for row in RATINGS
+    ],
+    columns=["userId", "movieId", "rating", "title", "genres"],
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "cp1252", "frame", "query"])
+def test_titles_may_stand_with_the_ratings(kind: str, tmp_path: Path) -> None:
+    frame, config = MERGED, DataConfig("files", str(tmp_path / "r.csv"), str(tmp_path))
+    if kind == "cp1252":
+        frame = MERGED.replace({"Heat": "H\u00eat"})
+    frame.to_csv(tmp_path / "r.csv", index=False, encoding="cp1252")
+    if kind == "query":
+        config = DataConfig("files", query=f"SELECT * FROM '{tmp_path}/r.csv'", min_ratings=1)
+    if kind == "frame":
+        config = DataConfig("files", min_ratings=1)
+    triples = load_triples(config, MERGED if kind == "frame" else None)
+    assert rows_of(triples) == EXPECTED
+    assert movies_of(triples)[10][:2] == ("Toy Story (1995)", "Drama|War")
+    assert movies_of(triples)[20].title == ("H\u00eat" if kind == "cp1252" else "Heat")
+    assert movies_of(triples).keys() == {10, 20}
+    assert "titles" not in str(triples.notes)
+
+
+def test_headings_of_reviews_are_no_titles() -> None:
+    reviews = MERGED.assign(
+        title=[f"review {n}" for n in range(len(MERGED))], movieId=10, userId=range(5)
+    )
+    assert movies_of(load_triples(DataConfig("files", min_ratings=1), reviews)) == {}
+    chosen = DataConfig("files", min_ratings=1, columns=ColumnNames(title="title"))
+    assert movies_of(load_triples(chosen, reviews))[10].title == "review 4"
+
+
+@pytest.mark.parametrize("place", ["", "movie_titles.csv", "x.zip"])
+def test_a_query_may_have_titles_beside_it(place: str, tmp_path: Path) -> None:
+    titles = "10,1995,Toy Story\n20,NULL,Caf\u00e9, the Sequel\n".encode("cp1252")
+    write_folder(tmp_path, {"movie_titles.csv": titles, "combined_data_1.txt": b"10:\n1,4,5\n"})
+    write_zip(tmp_path / "x.zip", {"download/movie_titles.csv": titles})
+    query = "SELECT 1 AS user, 10 AS movie, 4 AS rating UNION ALL SELECT 2, 20, 5"
+    config = DataConfig("files", query=query, path=str(tmp_path / place), min_ratings=1)
+    movies = movies_of(load_triples(config))
+    assert {i: m.title for i, m in movies.items()} == {
+        10: "Toy Story (1995)",
+        20: "Caf\u00e9, the Sequel",
+    }
+
+
+SIX = "".join(
+    f"{u},{m},{n},{n + 100},{s},2003-05-{n + 10}\n" for n, (u, m, s, _) in enumerate(RATINGS)
+)
+PLACES = {"user": "1", "movie": "2", "rating": "5", "timestamp": "6"}
+UNUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
+    "a title that is not there": ({"r.csv": table()}, {"title": "name"}, "no column 'name'"),
+    "a tag": ({"r.csv": table()}, {"tag": "rating"}, "no column 'rating'"),
+    "a place with a header": ({"r.csv": table()}, {"user": "1"}, "no column '1'"),
+    "a place that is not there": ({"r.csv": SIX.encode()}, PLACES | {"rating": "7"}, "1 to 6"),
+    "a name without header": ({"r.csv": SIX.encode()}, {"user": "who"}, "r.csv has no header"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_a_setting_that_nothing_reads_is_refused(name: str, tmp_path: Path) -> None:
+    files, columns, told = UNUSED[name]
+    assert told in refusal(write_folder(tmp_path, files), None, **columns)
+
+
+def test_settings_beside_data_that_they_do_not_concern() -> None:
+    query = "SELECT 1 AS user, 1 AS movie, 4 AS rating"
+    for settings, told in (
+        ({"delimiter": ";"}, "data.delimiter=;: left out, it is not in the first line"),
+        ({"columns": ColumnNames(title="t")}, "no column 't'"),
+        ({"path": str(DOCS)}, "found no table of titles, tags or links beside data.query"),
+    ):
+        with pytest.raises(MovieEmbedError, match=re.escape(told)):
+            load_triples(DataConfig("files", query=query, **settings))
+    columns = ColumnNames(user="u")
+    for settings in ({"delimiter": ";"}, {"columns": columns}, {"rating_range": [1, 5]}):
+        with pytest.raises(MovieEmbedError, match="left out with data=demo"):
+            DataConfig("demo", **settings)
+
+
+def test_columns_without_names_go_by_their_places(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"movie-ratings.csv": SIX.encode()})
+    told = refusal(tmp_path, None)
+    assert "no header, and its first row is 1, 10, 0, 100, 4.0, 2003-05-10: data.col" in told
+    triples = load(tmp_path, None, **PLACES)
+    assert rows_of(triples) == EXPECTED
+    assert "user, movie, rating, timestamp are its columns 1, 2, 5, 6" in str(triples.notes)
+
+
+def test_a_refused_folder_shows_the_columns_of_each_file(tmp_path: Path) -> None:
+    files = {"a.csv": b"who,asin,liking\n1,2,3\n1,3,4\n", "b.csv": b"1,2\n", "c.txt": b""}
+    first, *told = refusal(write_folder(tmp_path, files), None).splitlines()
+    assert "found no table with a user, a movie and a rating column" in first
+    assert told == [
+        "a.csv: who, asin, liking",
+        "b.csv: no header, the first row is 1, 2",
+        "not looked at: c.txt",
+    ]
+    columns = {"user": "who", "rating": "liking"}
+    assert rows_of(load(tmp_path, None, **columns)) == [(1, 2, 3.0), (1, 3, 4.0)]
+
+
+SEPARATED = {  # most lines have as many fields as the first, and not the most separators
+    "1::A (1995)::x|y|z|v|w\n2::B, the::x\n": "::",
+    "1;10;4,0;9,5\n7;10;0,5;8,5\n": ";",
+    "id|title|genres\n1|A, B, C, D, E|x\n": "|",
+    "movieId,title,genres\n1,A,x|y|z|v|w\n": ",",
+    "a b c\n1 2 3\n": " ",
+}
+
+
+@pytest.mark.parametrize("text", SEPARATED)
+def test_a_separator_gives_most_lines_one_number_of_fields(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    assert look_at((path,), DataConfig("files")).delimiter == SEPARATED[text]
 
 
 def test_the_engine_stays_off_the_network(tmp_path: Path) -> None:

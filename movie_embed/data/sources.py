@@ -128,6 +128,8 @@ def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
     for child in visible:
         if suffix_of(child) in OTHER_FORMS:
             look_at((child,), config)
+    if len(seen) == 1 and "title" not in seen[0].roles:
+        require_ratings(seen[0], config)
     raise MovieEmbedError("\n".join([f"data.path={path}: {_EXPECTED}", *_found(seen, visible)]))
 
 

@@ -224,7 +224,7 @@ def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
     if table.sample:
         return MovieEmbedError(
             f"{table.path} has no header, and its first row is {listed(table.sample)}: "
-            f"{setting}=1 says that the first of its {len(table.names)} columns is the {role}"
+            f"{setting}=N says by its place, 1 to {len(table.names)}, which column is the {role}"
         )
     near = did_you_mean(wanted, map(printable, table.names))
     ways = f"{setting}=NAME names it"
@@ -253,7 +253,7 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     if isinstance(fields, str):
         raise MovieEmbedError(f"{path}, line {above + 1}: {fields}")
     names = tuple(name.strip() for name in fields)
-    if _is_header(names, config.columns, path) and not (usual and names == ("",)):
+    if _is_header(names, config.columns, path, known=bool(usual)):
         quotes, roles = len(separator) == 1, _roles_in(names, config.columns, path)
         return Table(paths, "text", names, roles, separator, above + 1, quotes=quotes)
     split = _split(rows, separator, quotes)
@@ -297,13 +297,16 @@ def _split(rows: list[str], separator: str, quotes: bool) -> list[list[str]]:
     return [[] if isinstance(row, str) else row for row in fields]
 
 
-def _is_header(names: tuple[str, ...], columns: ColumnNames, path: AnyPath) -> bool:
-    """Return whether a first row names columns: numbers do not, unless others are known names."""
+def _is_header(names: tuple[str, ...], columns: ColumnNames, path: AnyPath, known: bool) -> bool:
+    """Return whether a first row names columns: numbers do not, unless others are usual names.
+
+    A `known` file has no header, unless its first row has usual names.
+    """
     words = [name for name in names if not _NUMBER.fullmatch(name)]
-    given = {*vars(columns).values()}.intersection(words)
     first = _roles_in([name for name in names[:1] if name in words], columns, path)
-    known = first or len(_roles_in(words, columns, path)) > 1
-    return bool(given or known or len(words) == len(names))
+    usual = first or len(_roles_in(words, columns, path)) > 1
+    given = {*vars(columns).values()}.intersection(words)
+    return bool(given or usual or (len(words) == len(names) and not known))
 
 
 def _usual_columns(path: AnyPath, row: list[str]) -> tuple[str, ...]:

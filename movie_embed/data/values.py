@@ -116,5 +116,5 @@ class BadRows:
             _log.warning("%s", "\n".join([f"{path}: {plural(bad, noun)} {outcome}", *told]))
             return
         way = f"{outcome} with data.on_bad_rows=skip" if good else "it has no good row"
-        first = f"{told.pop(0) if bad == 1 else path}: {plural(bad, noun)}, {way}"
-        raise MovieEmbedError("\n".join([first, *told]))
+        first = f"{told.pop(0)}; " if bad == 1 else f"{path}: "
+        raise MovieEmbedError("\n".join([f"{first}{plural(bad, noun)}, {way}", *told]))
