@@ -15,6 +15,10 @@ class MovieEmbedError(Exception):
     """A problem the user can mend; one line has the problem, its place and a remedy."""
 
 
+class UnknownError(MovieEmbedError):
+    """There is no such movie or user; over HTTP a 404."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C, or SIGTERM, with which containers and schedulers ask a process to end.
 

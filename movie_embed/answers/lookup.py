@@ -15,7 +15,7 @@ from movie_embed.answers.search import TitleSearch
 from movie_embed.checks import is_number, listed, require, whole
 from movie_embed.data.movies import MovieId, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
-from movie_embed.errors import MovieEmbedError, plural
+from movie_embed.errors import MovieEmbedError, UnknownError, plural
 
 Rows = NDArray[np.intp]
 
@@ -56,7 +56,7 @@ class Lookup:
         if row is None:
             rows = nearest_ids(self.movies.ids[: self.movies.embedded], movie_id)
             near = ", ".join(f"{self.movies.ids[r]} {self.movies.titles[r]}".strip() for r in rows)
-            raise MovieEmbedError(
+            raise UnknownError(
                 f"{key}={movie_id} is not in {self.embeddings.data_name}; nearest ids: {near}"
             )
         return row
@@ -73,7 +73,7 @@ class Lookup:
         found = np.flatnonzero(users.ids == wanted)
         if not len(found):
             near = np.sort(users.ids[nearest_ids(users.ids, wanted)])
-            raise MovieEmbedError(
+            raise UnknownError(
                 f"user_id={wanted} is not in {self.embeddings.data_name}; nearest ids: "
                 + ", ".join(map(str, near))
             )

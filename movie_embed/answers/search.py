@@ -16,7 +16,7 @@ from movie_embed.data.names import (
     without_article,
     without_moved_article,
 )
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, UnknownError
 
 _LISTED = 10
 _ROMAN = re.compile(r"\b(?=[ivx]+\b)(x{0,3})(ix|iv|v?i{0,3})\b")
@@ -52,7 +52,7 @@ class TitleSearch:
         if not rows:
             near = self._listed(self.near(text, 3))
             way = f"nearest:{near}" if near else "the data has no titles: give its movie_id"
-            raise MovieEmbedError(f'no movie is called "{text}"; {way}')
+            raise UnknownError(f'no movie is called "{text}"; {way}')
         if len(rows) > 1:
             raise MovieEmbedError(
                 f'"{text}" fits {len(rows)} movies; add the year or give the id:'
