@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from movie_embed.data.movies import split_genres
 from movie_embed.embeddings.export import export_tsv
-from movie_embed.embeddings.layout import MOST_FITTED, Points, embed_in_plane, save_layout
+from movie_embed.embeddings.genres import MARKERS, OTHER, by_telling, style_of
+from movie_embed.embeddings.layout import MOST_FITTED, Points, save_layout
 from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
-from movie_embed.embeddings.spaces import unit
 from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import atomic_path, write_text
 from movie_embed.web.map import map_page
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 # https://jfly.uni-koeln.de/color/
-_ORANGE, _SKY, _GREEN, _YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
-_BLUE, _RED, _PURPLE, _BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
-_GREY = "#8C8C8C"
-_GENRE_COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _SKY, _PURPLE, _BLACK, _YELLOW)
-_GENRE_MARKERS = "os^DvPX*"
+_ORANGE, _BLUE, _RED, _GREY = "#E69F00", "#0072B2", "#D55E00", "#8C8C8C"
 
 _PROJECTOR = (
     'embeddings { tensor_name: "movies" tensor_path: "projector/vectors.tsv" '
@@ -175,52 +171,34 @@ def plot_losses(
     return figure
 
 
-def plot_genre_map(
-    saved: SavedEmbeddings, seed: int, movies: int = MOST_FITTED, points: Points | None = None
-) -> Figure:
-    """Draw the t-SNE of the normalised vectors, coloured by genre (paper, section IV).
+def plot_genre_map(saved: SavedEmbeddings, points: Points, movies: int = MOST_FITTED) -> Figure:
+    """Draw the map that `save_layout` made, coloured by genre (paper, section IV).
 
-    At most so many `movies` are drawn, the most rated. Their `points` are those of `save_layout`,
-    shape (learned movies, 2); by default t-SNE runs here, which needs four movies.
+    At most so many `movies` are drawn, the most rated; `points` has all learned ones.
     """
+    if len(points) < 4:
+        raise MovieEmbedError(f"a map of {len(points)} movies shows nothing: 4 are needed")
     learned = saved.movies.embedded
     rows = np.argsort(-saved.movies.rating_counts[:learned], kind="stable")[:movies]
-    named = [split_genres(saved.movies.genres[row]) for row in rows]
-    largest, genres = largest_genres(named, len(_GENRE_COLORS))
-    if points is None or len(points) < 4:
-        points = embed_in_plane(unit(saved.vectors[rows]), seed)
-    else:
-        points = points[rows]
+    main = [next(iter(by_telling(split_genres(saved.movies.genres[row]))), "") for row in rows]
     which = "all" if len(rows) == learned else f"the {len(rows):,} most rated of"
     figure, axes = _figure(
         "Movies by genre",
-        f"t-SNE of the normalised vectors of {which} {learned:,} movies; near means alike, "
+        f"t-SNE by the similarity of lists, of {which} {learned:,} movies; near means alike, "
         "the axes have no unit.\n"
-        "A movie of several genres is drawn as the rarest of those in the legend.",
+        "A movie of several genres is drawn as the most telling one; drama tells least.",
         (9.5, 7.5),
     )
-    styles = zip(largest, _GENRE_COLORS, _GENRE_MARKERS, strict=False)
-    for genre, color, marker in [*styles, (None, _GREY, ".")]:
-        own = points[[name == genre for name in genres]]
-        label = f"{genre or 'other'} ({len(own):,})".replace("$", r"\$")
-        if len(own):
-            x, y = own.T
-            axes.scatter(x, y, s=40, c=color, marker=marker, alpha=0.85, label=label)
+    for genre, count in Counter(main).most_common():
+        style = style_of(genre) if genre else OTHER
+        x, y = points[rows[[name == genre for name in main]]].T
+        label = f"{genre or 'other'} ({count:,})".replace("$", r"\$")
+        marker = MARKERS[style.shape]
+        axes.scatter(x, y, s=40, c=style.light, marker=marker, alpha=0.85, label=label)
     axes.set(xticks=[], yticks=[], aspect="equal", anchor="NW")
     axes.spines[:].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=11, title="genre (movies)")
     return figure
-
-
-def largest_genres(
-    named: Sequence[Sequence[str]], number: int
-) -> tuple[list[str], list[str | None]]:
-    """Return the most common genres, largest first, and for each movie the rarest of those."""
-    counts = Counter(genre for genres in named for genre in genres)
-    largest = [genre for genre, _ in counts.most_common(number)]
-    rank = {genre: place for place, genre in enumerate(largest)}
-    own = [[genre for genre in genres if genre in rank] for genres in named]
-    return largest, [max(genres, key=lambda g: rank[g], default=None) for genres in own]
 
 
 def losses_of(folder: Path) -> dict[str, dict[int, float]]:
@@ -258,7 +236,5 @@ FIGURES: dict[str, Callable[[Path, SavedEmbeddings, Mapping[str, Any]], Figure]]
     "loss": lambda folder, _, metrics: plot_losses(
         losses_of(folder), metrics["best_epoch"], metrics["bias_only_rmse"]
     ),
-    "genre_map": lambda _, saved, metrics: plot_genre_map(
-        saved, metrics["seed"], points=metrics["points"]
-    ),
+    "genre_map": lambda _, saved, metrics: plot_genre_map(saved, metrics["points"]),
 }

@@ -117,7 +117,8 @@ def test_movies_of_another_run_are_found_by_title() -> None:
 
 
 def test_a_movie_tells_its_rating_values() -> None:
-    assert get("movies/20")["values"] == [[0.5, 0], [2.0, 1], [5.0, 0]]
+    values = get("movies/20")["values"]
+    assert [(each["stars"], each["count"]) for each in values] == [(0.5, 0), (2, 1), (5, 0)]
     none = TestClient(
         create_app(Recommender(replace(hostile(), users=None))), base_url="http://localhost"
     )
@@ -127,7 +128,10 @@ def test_a_movie_tells_its_rating_values() -> None:
 def test_the_map_has_every_learned_movie(tmp_path: Path) -> None:
     columns = get("map")
     assert columns["movie_id"] == RECOMMENDER.embeddings.movies.ids[:MOVIES].tolist()
-    assert {len(values) for name, values in columns.items() if name != "genre_names"} == {MOVIES}
+    movies = ("movie_id", "x", "y", "title", "year", "genres", "ratings")
+    assert {len(columns[name]) for name in movies} == {MOVIES}
+    styles = [len(columns[name]) for name in ("colors", "dark_colors", "shapes")]
+    assert styles == [len(columns["genre_names"]) + 1] * 3
     assert max(map(abs, columns["x"] + columns["y"])) == 1
     assert get("health")["movies"] == MOVIES
 

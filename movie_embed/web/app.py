@@ -212,7 +212,9 @@ def _add_routes(app: FastAPI, known: Answers) -> None:
         (found,) = known.ids([movie_id])
         row = known.movies.row_of(found.id)
         assert row is not None
-        return {**known.movie(row), "values": list(recommender.rating_values(found).items())}
+        counts = recommender.rating_values(found)
+        values = [{"stars": stars, "count": count} for stars, count in counts.items()]
+        return {**known.movie(row), "values": values}
 
     @app.post("/api/movies", response_model=list[Movie | None])
     def movies(asked: WantedMovies) -> Any:

@@ -3,42 +3,111 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from movie_embed.data.movies import split_genres, split_year
+from movie_embed.embeddings.genres import OTHER, by_telling, style_of
 from movie_embed.embeddings.layout import Points, place, read_layout
 from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
+from movie_embed.embeddings.spaces import Spaces
+from movie_embed.evaluation import series_of
 
 STATIC = Path(__file__).parent / "static"
+_GRID = 128  # cells a side, to count movies in
+_RADII = (0.3, 0.14, 0.07, 0.03)  # of regions; the map is 2 wide
+_FEWEST, _SHARE, _SURE = 2.5, 0.3, 5.0
 
 
-def map_columns(saved: SavedEmbeddings, points: Points) -> dict[str, list[Any]]:
-    """Return the columns of `web.models.MovieMap`."""
+class Region(NamedTuple):
+    """The name of a part of the map."""
+
+    name: str
+    x: float
+    y: float
+    level: int
+
+
+def map_columns(saved: SavedEmbeddings, points: Points) -> dict[str, Any]:
+    """Return the content of `web.models.MovieMap`."""
     movies, size = saved.movies, len(points)
     named = [split_genres(text) for text in movies.genres[:size]]
-    counts = Counter(genre for genres in named for genre in genres)
-    order = {genre: place for place, (genre, _) in enumerate(counts.most_common())}
+    order = by_telling({genre for genres in named for genre in genres})
+    rank = {genre: place for place, genre in enumerate(order)}
+    styles = [*map(style_of, order), OTHER]
     titles = [split_year(title) for title in movies.titles[:size]]
     ids = movies.ids[:size].tolist()
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
-    spread = np.abs(points - middle).max() or 1
-    x, y = np.round((points - middle) / spread, 4).astype(np.float64).T
+    places = (points - middle) / (np.abs(points - middle).max() or 1)
+    x, y = places.astype(np.float64).round(4).T.tolist()
     return {
         "movie_id": ids,
-        "x": np.round(x, 4).tolist(),
-        "y": np.round(y, 4).tolist(),
+        "x": x,
+        "y": y,
         "title": [title or f"movie {i}" for (title, _), i in zip(titles, ids, strict=True)],
         "year": [year for _, year in titles],
-        "genres": [sorted(order[genre] for genre in genres) for genres in named],
+        "genres": [sorted(rank[genre] for genre in genres) for genres in named],
         "ratings": movies.rating_counts[:size].tolist(),
-        "genre_names": list(order),
+        "genre_names": order,
+        "colors": [style.light for style in styles],
+        "dark_colors": [style.dark for style in styles],
+        "shapes": [style.shape for style in styles],
+        "regions": [each._asdict() for each in regions(places, movies.titles[:size], named)],
     }
+
+
+def regions(places: Points, titles: Sequence[str], genres: Sequence[Sequence[str]]) -> list[Region]:
+    """Return the names of the parts of a map whose places lie between -1 and 1.
+
+    A part is named by the genre, decade, both, or series that has most more movies there than it
+    would have anywhere, in standard errors. Level 0 has the largest parts.
+    """
+    labels = _labels(titles, genres)
+    cells = np.clip(((places + 1) / 2 * _GRID).astype(int), 0, _GRID - 1)
+    counts = np.zeros((len(labels) + 1, _GRID, _GRID))
+    for movies, count in zip([slice(None), *labels.values()], counts, strict=True):
+        np.add.at(count, tuple(cells[movies].T), 1)
+    middles = (np.arange(_GRID) + 0.5) / _GRID * 2 - 1
+    away = np.abs(middles[:, None] - middles)
+    found: list[Region] = []
+    for level, radius in enumerate(_RADII):
+        kernel = np.exp(-2 * (away / radius) ** 2)
+        smooth = kernel @ counts @ kernel
+        everything, own = smooth[0], smooth[1:]
+        sizes = np.array([len(movies) for movies in labels.values()])[:, None, None]
+        expected = everything * sizes / max(len(titles), 1)
+        more = (own - expected) / np.sqrt(expected + 0.5)
+        more[(own < _FEWEST) | (own < _SHARE * everything)] = 0
+        while more.size and more.max() > _SURE:
+            label, i, j = map(int, np.unravel_index(more.argmax(), more.shape))
+            found.append(Region([*labels][label], float(middles[i]), float(middles[j]), level))
+            apart = np.hypot(away[i][:, None], away[j])
+            more[:, apart < 1.7 * radius] = 0
+            more[label, apart < 4 * radius] = 0  # no name twice side by side
+    return found
+
+
+def _labels(titles: Sequence[str], genres: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+    """Return the rows of each genre, decade, genre of a decade, and series of three or more."""
+    labels: dict[str, list[int]] = defaultdict(list)
+    series: dict[str, list[int]] = defaultdict(list)
+    for row, (title, own) in enumerate(zip(titles, genres, strict=True)):
+        plain, year = split_year(title)
+        decade = f"{year // 10 * 10}s" if year else ""
+        for label in [*own, decade, *(f"{genre}, {decade}" for genre in own if decade)]:
+            labels[label].append(row)
+        name = series_of(title)
+        start = max(plain.lower().find(name), 0)
+        if name and decade:
+            series[plain[start : start + len(name)]].append(row)
+    labels.pop("", None)
+    return labels | {name: rows for name, rows in series.items() if len(rows) > 2}
 
 
 def map_json(saved: SavedEmbeddings, run: Path | None) -> bytes:
@@ -48,7 +117,8 @@ def map_json(saved: SavedEmbeddings, run: Path | None) -> bytes:
         counts = saved.movies.rating_counts[: saved.movies.embedded]
         # In a process of its own: scikit-learn brings pandas, and t-SNE would stop other answers.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            points = pool.submit(place, saved.vectors, counts, 0).result()
+            asked = (saved.vectors, counts, Spaces(saved).ease, 0)
+            points = pool.submit(place, *asked).result()
     return _compact(map_columns(saved, points)).encode()
 
 
@@ -66,5 +136,5 @@ def map_page(saved: SavedEmbeddings, points: Points) -> str:
     return page
 
 
-def _compact(columns: dict[str, list[Any]]) -> str:
+def _compact(columns: dict[str, Any]) -> str:
     return json.dumps(columns, separators=(",", ":"), ensure_ascii=False)

@@ -139,10 +139,17 @@ class Movie(BaseModel):
     tmdb_id: int | None
 
 
+class ValueCount(BaseModel):
+    """How often a rating value was given."""
+
+    stars: float
+    count: int
+
+
 class MovieCard(Movie):
     """A movie of the data, and how often it was given each rating value."""
 
-    values: list[tuple[float, int]] = Field(description="Empty if the run saved no users")
+    values: list[ValueCount] = Field(description="Empty if the run saved no users")
 
 
 class Wanted(BaseModel):
@@ -167,6 +174,15 @@ class ReadFile(BaseModel):
     notes: list[str]
 
 
+class Region(BaseModel):
+    """The name of a part of the map."""
+
+    name: str
+    x: float
+    y: float
+    level: int = Field(description="0 for the largest parts")
+
+
 class MovieMap(BaseModel):
     """Every movie with a learned vector, a column each; places lie between -1 and 1."""
 
@@ -175,9 +191,13 @@ class MovieMap(BaseModel):
     y: list[float]
     title: list[str]
     year: list[int | None]
-    genres: list[list[int]] = Field(description="Indices in `genre_names`, the largest genre first")
+    genres: list[list[int]] = Field(description="Indices in `genre_names`")
     ratings: list[int]
-    genre_names: list[str] = Field(description="The genre of most movies first")
+    genre_names: list[str] = Field(description="The genre that tells most of a movie first")
+    colors: list[str] = Field(description="Of the genres, on white; then of movies without one")
+    dark_colors: list[str] = Field(description="The same on dark ground")
+    shapes: list[int] = Field(description="The same: 0 disc, 1 square, 2 triangle, 3 diamond")
+    regions: list[Region]
 
 
 class Health(BaseModel):

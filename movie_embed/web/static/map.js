@@ -1,40 +1,62 @@
 // The map of all movies: points by WebGL, and titles, rings and lines on a canvas above them.
 
 const POINT = `#version 300 es
-in vec2 place; in vec3 color; in float size; in float shown;
+in vec2 place; in vec4 look; in float size; in float shown;
 uniform vec4 view; uniform float zoom;
-out vec4 tint; out float edge;
+out vec4 tint; out float edge; out float shape;
 void main() {
   gl_Position = vec4((place - view.xy) * view.zw, 0.0, 1.0);
   gl_PointSize = size * zoom * mix(0.7, 1.0, shown);
-  tint = vec4(color, mix(0.1, 0.85, shown));
+  tint = vec4(look.rgb, mix(0.1, 0.85, shown));
+  shape = look.a;
   edge = 2.0 / gl_PointSize;
 }`;
-const DISC = `#version 300 es
+const SHAPE = `#version 300 es
 precision mediump float;
-in vec4 tint; in float edge; out vec4 pixel;
+in vec4 tint; in float edge; in float shape; out vec4 pixel;
 void main() {
-  float away = length(gl_PointCoord - 0.5) * 2.0;
+  vec2 at = gl_PointCoord * 2.0 - 1.0, size = abs(at);
+  float away = shape < 0.5 ? length(at) : shape < 1.5 ? max(size.x, size.y) / 0.82
+    : shape < 2.5 ? max(at.y / 0.75, (size.x * 1.6 - at.y) / 0.95) : size.x + size.y;
   pixel = vec4(tint.rgb, tint.a * (1.0 - smoothstep(1.0 - edge, 1.0, away)));
 }`;
-const LIGHT = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8a5a2b", "#b8a900", "#9a9aa5"];
-const DARK = ["#4aa8e8", "#f0ad1e", "#2bc79a", "#f0743a", "#9bd7ff", "#e39ac4", "#c99b6b", "#f0e442", "#73737f"];
-export const GENRE_COLORS = LIGHT.length - 1;
+// By number, as the columns have them: disc, square, triangle, diamond; 2 wide and high.
+const SHAPES = ["M0-.85A.85.85 0 1 1 0 .85A.85.85 0 1 1 0-.85Z", "M-.75-.75H.75V.75H-.75Z", "M0-.9L1 .75H-1Z", "M0-1L1 0L0 1L-1 0Z"];
+const WHOLE = { x: 0, y: 0, zoom: 0.9 };
+const LEVELS = [1.7, 4, 9]; // from which zoom the names of smaller regions are shown
 
-// The movie's colour is that of the rarest of its genres that have one, as in the figure.
-const colorOf = (genres) => genres.findLast((genre) => genre < GENRE_COLORS) ?? GENRE_COLORS;
 // "Matrix, The" as it is said.
 export const said = (title) => title.replace(/^(.+), (The|An?|L[aeo]s?|L'|Un[ae]?|El|Il|Der|Die|Das|Det)$/, (_, rest, article) => `${article}${article === "L'" ? "" : " "}${rest}`);
+
+// An entry of the legend; after the last genre comes what has none.
+export function legendItem(map, genre, name) {
+  const space = "http://www.w3.org/2000/svg";
+  const dot = document.createElementNS(space, "svg");
+  dot.setAttribute("viewBox", "-1 -1 2 2");
+  dot.setAttribute("class", "dot");
+  const { colors, dark_colors: dark, shapes } = map.columns;
+  const at = genre < 0 ? colors.length - 1 : genre;
+  dot.append(document.createElementNS(space, "path"));
+  dot.firstChild.setAttribute("d", SHAPES[shapes[at]]);
+  dot.style.setProperty("--light", colors[at]);
+  dot.style.setProperty("--dark", dark[at]);
+  const item = document.createElement("span");
+  item.append(dot, name);
+  return item;
+}
+
 const mix = (from, to, part) => from + (to - from) * part;
 const bounded = (value, least, most) => Math.min(Math.max(value, least), most);
 
 export class MovieMap {
   // `root` is an element with a canvas for the points and one for what is above them.
-  constructor(root, columns, { onPick = () => {} } = {}) {
+  constructor(root, columns, { onPick = () => {}, onMove = () => {} } = {}) {
     this.root = root;
     [this.canvas, this.above] = root.querySelectorAll("canvas");
     this.columns = columns;
-    this.onPick = onPick;
+    [this.onPick, this.onMove] = [onPick, onMove];
+    // The first of a movie's genres is the most telling.
+    this.genre = columns.genres.map((genres) => genres[0] ?? columns.genre_names.length);
     this.size = columns.x.length;
     this.titles = columns.title.map(said);
     this.row = new Map(columns.movie_id.map((id, row) => [String(id), row]));
@@ -44,7 +66,8 @@ export class MovieMap {
     this.byRatings = [...columns.ratings.keys()].sort((a, b) => columns.ratings[b] - columns.ratings[a]);
     this.shown = new Float32Array(this.size).fill(1);
     this.marks = { focus: null, near: [], rated: [], recommended: [] };
-    this.view = { x: 0, y: 0, zoom: 0.9 };
+    this.view = { ...WHOLE };
+    this.active = false; // a finger moves the map, once it was tapped, and else the page
     this.hovered = null;
     this.budget = this.size;
     this.widths = new Map();
@@ -61,7 +84,7 @@ export class MovieMap {
   prepare() {
     const gl = this.gl;
     const program = gl.createProgram();
-    for (const [kind, source] of [[gl.VERTEX_SHADER, POINT], [gl.FRAGMENT_SHADER, DISC]]) {
+    for (const [kind, source] of [[gl.VERTEX_SHADER, POINT], [gl.FRAGMENT_SHADER, SHAPE]]) {
       const shader = gl.createShader(kind);
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
@@ -73,7 +96,7 @@ export class MovieMap {
     gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     this.uniforms = ["view", "zoom"].map((name) => gl.getUniformLocation(program, name));
     this.buffers = {};
-    for (const [name, length] of [["place", 2], ["color", 3], ["size", 1], ["shown", 1]]) {
+    for (const [name, length] of [["place", 2], ["look", 4], ["size", 1], ["shown", 1]]) {
       const at = gl.getAttribLocation(program, name);
       this.buffers[name] = gl.createBuffer();
       gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
@@ -93,14 +116,11 @@ export class MovieMap {
     this.gl.bufferData(this.gl.ARRAY_BUFFER, new Float32Array(this.byRatings.flatMap(of)), this.gl.STATIC_DRAW);
   }
 
-  palette() {
-    return this.dark.matches ? DARK : LIGHT;
-  }
-
   recolor() {
-    this.colors = this.columns.genres.map((genres) => this.palette()[colorOf(genres)]);
-    const parts = new Map(this.palette().map((hex) => [hex, [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)]));
-    this.fill("color", (row) => parts.get(this.colors[row]));
+    const { colors, dark_colors: dark, shapes } = this.columns;
+    this.colors = this.dark.matches ? dark : colors;
+    const looks = this.colors.map((hex, i) => [...[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255), shapes[i]]);
+    this.fill("look", (row) => looks[this.genre[row]]);
     this.draw();
   }
 
@@ -118,6 +138,7 @@ export class MovieMap {
       near: rows(marks.near ?? []),
       rated: rows(marks.rated ?? []),
       recommended: rows(marks.recommended ?? []),
+      region: marks.region ?? null,
     };
     this.draw();
   }
@@ -126,12 +147,15 @@ export class MovieMap {
   flyTo(id) {
     const row = this.row.get(String(id));
     if (row === undefined) return;
-    const from = { ...this.view };
     const { x, y } = this.columns;
     const away = this.marks.near.map((other) => Math.hypot(x[other] - x[row], y[other] - y[row])).sort((a, b) => a - b);
     const reach = away[Math.floor(away.length * 0.7)] ?? 0.25;
     const middle = (of) => this.marks.near.reduce((sum, other) => sum + of[other], of[row]) / (away.length + 1);
-    const to = { x: (x[row] + middle(x)) / 2, y: (y[row] + middle(y)) / 2, zoom: bounded(0.85 / (reach + 0.01), 0.9, 8) };
+    this.fly({ x: (x[row] + middle(x)) / 2, y: (y[row] + middle(y)) / 2, zoom: bounded(0.85 / (reach + 0.01), 0.9, 8) });
+  }
+
+  fly(to) {
+    const from = { ...this.view };
     const start = performance.now();
     const far = Math.hypot(to.x - from.x, to.y - from.y) * from.zoom > 0.3;
     this.flight = (now) => {
@@ -144,14 +168,48 @@ export class MovieMap {
     this.draw();
   }
 
+  // Show [x, y, zoom], or the whole map.
+  look(view, moved = false) {
+    const [x, y, zoom] = view ?? [WHOLE.x, WHOLE.y, WHOLE.zoom];
+    const to = { x: bounded(x, -1.1, 1.1), y: bounded(y, -1.1, 1.1), zoom: bounded(zoom, 0.5, 80) };
+    this.flight = null;
+    if (!moved) this.view = to;
+    else {
+      this.fly(to);
+      this.onMove(null);
+    }
+    this.draw();
+  }
+
+  // The part of the map that is seen: [left, bottom, right, top].
+  visible() {
+    const { x, y } = this.view;
+    const [across, up] = [this.width / 2 / this.scale(), this.height / 2 / this.scale()];
+    return [x - across, y - up, x + across, y + up].map((each) => Number(bounded(each, -1, 1).toFixed(3)));
+  }
+
+  isWithin(row, [left, bottom, right, top]) {
+    const [x, y] = [this.columns.x[row], this.columns.y[row]];
+    return x >= left && x <= right && y >= bottom && y <= top;
+  }
+
+  // The ids of the movies of a part of the map, the most rated first.
+  within(region) {
+    return this.byRatings.filter((row) => this.isWithin(row, region)).map((row) => String(this.columns.movie_id[row]));
+  }
+
   // Pixels of the canvas for a place of the map, and the other way round.
   scale() {
     return (Math.min(this.width, this.height) / 2) * this.view.zoom;
   }
 
-  toScreen(row) {
+  pixel(x, y) {
     const scale = this.scale();
-    return [(this.columns.x[row] - this.view.x) * scale + this.width / 2, (this.view.y - this.columns.y[row]) * scale + this.height / 2];
+    return [(x - this.view.x) * scale + this.width / 2, (this.view.y - y) * scale + this.height / 2];
+  }
+
+  toScreen(row) {
+    return this.pixel(this.columns.x[row], this.columns.y[row]);
   }
 
   zoomAt(px, py, factor) {
@@ -160,14 +218,30 @@ export class MovieMap {
     const gain = 1 / before - 1 / this.scale();
     this.view.x += (px - this.width / 2) * gain;
     this.view.y -= (py - this.height / 2) * gain;
-    this.draw();
+    this.moved();
   }
 
   pan(dx, dy) {
     this.flight = null;
     this.view.x = bounded(this.view.x - dx / this.scale(), -1.1, 1.1);
     this.view.y = bounded(this.view.y + dy / this.scale(), -1.1, 1.1);
+    this.moved();
+  }
+
+  zoomBy(factor) {
+    this.flight = null;
+    this.zoomAt(this.width / 2, this.height / 2, factor);
+  }
+
+  moved() {
+    const { x, y, zoom } = this.view;
+    this.onMove([x, y, zoom].map((each) => Number(each.toFixed(3))));
     this.draw();
+  }
+
+  activate(active) {
+    this.active = active;
+    this.root.classList.toggle("active", active);
   }
 
   rowAt(px, py) {
@@ -212,17 +286,21 @@ export class MovieMap {
       fingers.set(event.pointerId, [x, y]);
       if (before) this.zoomAt(x, y, spread() / before);
       moved += Math.hypot(x - last[0], y - last[1]);
-      this.pan((x - last[0]) / fingers.size, (y - last[1]) / fingers.size);
+      if (event.pointerType === "mouse" || this.active || fingers.size > 1) this.pan((x - last[0]) / fingers.size, (y - last[1]) / fingers.size);
     });
     for (const name of ["pointerup", "pointercancel"])
       on(name, (event) => {
         fingers.delete(event.pointerId);
         if (name === "pointercancel" || moved > 6) return;
+        if (event.pointerType !== "mouse") this.activate(true);
         const row = this.rowAt(...at(event));
         if (row !== null) this.onPick(String(this.columns.movie_id[row]));
       });
     on("pointerleave", () => this.hover(null));
+    document.addEventListener("pointerdown", (event) => { if (!this.root.contains(event.target)) this.activate(false); });
     on("wheel", (event) => {
+      const scrolls = document.scrollingElement.scrollHeight > innerHeight;
+      if (scrolls && !this.active && !event.ctrlKey) return; // the page's
       event.preventDefault();
       this.zoomAt(...at(event), Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)));
     }, { passive: false });
@@ -232,7 +310,7 @@ export class MovieMap {
       if (!step && !factor) return;
       event.preventDefault();
       if (step) this.pan(...step);
-      else this.zoomAt(this.width / 2, this.height / 2, factor);
+      else this.zoomBy(factor);
     });
   }
 
@@ -292,7 +370,7 @@ export class MovieMap {
       const [x, y] = this.toScreen(row);
       const side = this.sizes[row] * grown;
       pen.globalAlpha = this.shown[row] ? 0.85 : 0.1;
-      pen.fillStyle = this.colors[row];
+      pen.fillStyle = this.colors[this.genre[row]];
       pen.fillRect(x - side / 2, y - side / 2, side, side);
     }
     pen.globalAlpha = 1;
@@ -301,7 +379,16 @@ export class MovieMap {
   paintMarks(pen) {
     const style = getComputedStyle(this.root);
     const color = (name) => style.getPropertyValue(name);
-    const { focus, near, rated, recommended } = this.marks;
+    const { focus, near, rated, recommended, region } = this.marks;
+    if (region) {
+      const [left, top] = this.pixel(region[0], region[3]);
+      const [right, bottom] = this.pixel(region[2], region[1]);
+      pen.strokeStyle = color("--accent");
+      pen.lineWidth = 2;
+      pen.setLineDash([6, 5]);
+      pen.strokeRect(left, top, right - left, bottom - top);
+      pen.setLineDash([]);
+    }
     const ring = (row, stroke, radius, width) => {
       pen.beginPath();
       pen.arc(...this.toScreen(row), radius, 0, 7);
@@ -338,17 +425,36 @@ export class MovieMap {
     if (this.hovered !== null) ring(this.hovered, color("--text"), 9, 1.5);
   }
 
+  // What is common in a part of the map, and not elsewhere; smaller parts show nearer by.
+  paintRegions(pen, style, taken) {
+    const shown = LEVELS.filter((zoom) => this.view.zoom >= zoom).length;
+    pen.font = `600 13px ${style.fontFamily}`;
+    pen.textAlign = "center";
+    pen.fillStyle = style.getPropertyValue("--accent");
+    for (const { name, x, y, level } of this.columns.regions) {
+      if (level !== shown) continue;
+      const [px, py] = this.pixel(x, y);
+      const half = pen.measureText(name).width / 2 + 6;
+      if (px < half || px > this.width - half || py < 14 || py > this.height - 14) continue;
+      taken.push([px - half, py - 12, px + half, py + 12]);
+      pen.strokeText(name, px, py);
+      pen.fillText(name, px, py);
+    }
+    pen.textAlign = "start";
+  }
+
   // Titles of marked movies, then of the most rated, as there is room.
   paintTitles(pen) {
     const style = getComputedStyle(this.root);
     const { focus, near, rated, recommended } = this.marks;
-    pen.font = `12px ${style.fontFamily}`;
     pen.textBaseline = "middle";
     pen.lineJoin = "round";
     pen.lineWidth = 3.5;
     pen.strokeStyle = style.getPropertyValue("--panel");
-    pen.fillStyle = style.getPropertyValue("--text");
     const taken = [];
+    this.paintRegions(pen, style, taken);
+    pen.font = `12px ${style.fontFamily}`;
+    pen.fillStyle = style.getPropertyValue("--text");
     const longest = bounded(this.width / 18, 18, 38);
     const most = bounded((this.width * this.height) / 9000, 12, 90);
     const place = (row, always) => {
