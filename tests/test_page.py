@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,8 +11,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
-from embedded import HOSTILE, hostile
+from embedded import HOSTILE, MOVIES, hostile
 
 pytest.importorskip("playwright", reason="needs playwright")
 pytest.importorskip("uvicorn", reason="needs the extra [web]")
@@ -19,13 +22,16 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 from movie_embed import Recommender
+from movie_embed.data.movies import MovieTable
 from movie_embed.embeddings.layout import save_layout
+from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.web.app import create_app
 from movie_embed.web.map import map_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 SHOWN = HOSTILE.removesuffix(" (1999)")
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +44,41 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def renumbered() -> SavedEmbeddings:
+    """The same movies under other ids, without the one that is movie 20, on a scale to 10."""
+    made = hostile()
+    table: MovieTable = made.movies
+    ids = np.roll(table.ids, 1)
+    titles = ["Nothing (1901)" if title == "Alien (1979)" else title for title in table.titles]
+    other = dataclasses.replace(table, ids=ids, titles=titles)
+    return dataclasses.replace(made, movies=other, rating_range=(1.0, 10.0))
+
+
 @pytest.fixture(scope="module")
-def address(run: Path) -> Iterator[str]:
+def serve() -> Iterator[Any]:
+    """A function that serves an application, and returns its address."""
+    running = []
+
+    def start(app: Any, **settings: Any) -> str:
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", **settings))
+        thread = Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            thread.join(0.02)
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield start
+    for server, _ in running:
+        server.should_exit = True
+    for _, thread in running:
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(run: Path, serve: Any) -> str:
     """Where the page is served."""
-    app = create_app(Recommender.load(run), run)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    return serve(create_app(Recommender.load(run), run))
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +90,62 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A tab in which nothing may go wrong."""
-    page, wrong = browser.new_page(), []
-    page.set_default_timeout(10_000)
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    yield page
-    page.close()
+def tab(browser: Any) -> Iterator[Any]:
+    """A function that opens a tab in which nothing may go wrong, in a context of its own."""
+    contexts, wrong = [], []
+
+    def opened(context: Any = None, **settings: Any) -> Any:
+        if context is None:
+            contexts.append(browser.new_context(**settings))
+        page = (context or contexts[-1]).new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
     assert not wrong
+
+
+@pytest.fixture
+def page(tab: Any) -> Any:
+    return tab()
 
 
 def titles(page: Any) -> list[str]:
     return page.locator("#list .title").all_inner_texts()
+
+
+def stars(page: Any, row: int = 0, of: str = "#list") -> Any:
+    return page.locator(f"{of} .movie").nth(row).get_by_role("slider")
+
+
+def rated(page: Any, count: int) -> None:
+    expect(page.locator("#count")).to_have_text(str(count))
+    settled(page)
+
+
+def settled(page: Any) -> None:
+    """Wait until the list has followed what was done."""
+    page.wait_for_timeout(200)  # the steps of a slider are one question
+    expect(page.locator("#list")).to_have_attribute("aria-busy", "false")
+
+
+def mapped(page: Any) -> None:
+    expect(page.locator("#map-tools")).to_be_visible()
+
+
+def focused(page: Any) -> str:
+    return page.evaluate(
+        "[document.activeElement.closest('.movie')?.dataset.id, document.activeElement.className]"
+        ".join(' ')"
+    )
+
+
+# --- the address, and ratings that are kept
 
 
 def test_search_rate_and_the_list_follows(page: Any, address: str) -> None:
@@ -89,19 +159,20 @@ def test_search_rate_and_the_list_follows(page: Any, address: str) -> None:
     box.press("Enter")
     expect(page.locator("#heading")).to_have_text("Like Alien (1979)")
     expect(page.locator("#list .movie")).to_have_count(21)
-    page.locator("#list .movie").first.get_by_role("button", name="4 of 5 stars").press("Enter")
-    expect(page.locator("#count")).to_have_text("1")
+    stars(page).press("4")
+    rated(page, 1)
     page.get_by_role("button", name="Back to yours").click()
     expect(page.locator("#heading")).to_have_text("For you")
+    settled(page)
     before = titles(page)
-    page.locator("#list .movie").first.get_by_role("button", name="1 of 5 stars").press("Enter")
-    expect(page.locator("#count")).to_have_text("2")
-    expect(page.locator("#list .title").first).not_to_have_text(before[0])
-    expect(page.locator("#list .why").first).to_contain_text("because of")
+    stars(page).press("1")
+    rated(page, 2)
+    assert set(titles(page)) != set(before)
+    expect(page.locator("#list .why").nth(1)).to_contain_text("because of")
 
 
 def test_the_address_holds_the_state_and_back_goes_back(page: Any, address: str) -> None:
-    page.goto(f"{address}/?r=20:4&genre=Comedy&from=1960&to=1990&min=100&varied=0.3")
+    page.goto(f"{address}/#r=20:4&genre=Comedy&from=1960&to=1990&min=100&varied=0.3")
     expect(page.locator("#heading")).to_have_text("For you")
     expect(page.locator("#filtered")).to_have_text("4 set")
     years = [int(facts[:4]) for facts in page.locator("#list .facts").all_inner_texts()]
@@ -117,16 +188,258 @@ def test_the_address_holds_the_state_and_back_goes_back(page: Any, address: str)
     page.go_back()
     expect(page.locator("#filtered")).to_have_text("4 set")
     expect(page.locator("#list .title").first).to_have_text(shared[0])
-    page.goto(
-        f"{address}/?r=20:99,%25:3,x&genre=%3Cb%3E&from=x&min=-3&order=no"
-    )  # no state of ours
-    expect(page.locator("#heading")).to_have_text("Popular and well liked")
-    assert page.locator("#failure").is_hidden()
+    rated(page, 1)
+
+
+def test_a_link_with_what_is_unknown_shows_the_rest_and_says_so(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4,11:3,30:99&like=nope&genre=%3Cb%3E&from=x&min=-3&order=no&at=1")
+    expect(page.locator("#heading")).to_have_text("For you")
+    rated(page, 1)
+    for told in ("rating 30:99", "genre=<b>", "from=x", "min=-3", "2 movies", "11", "nope"):
+        expect(page.locator("#told")).to_contain_text(told)
+    page.goto("about:blank")
+    page.goto(f"{address}/?r=30:2&like=20")  # as addresses were before
+    expect(page.locator("#heading")).to_have_text("Like Alien (1979)")
+    rated(page, 1)
+
+
+def test_ratings_are_kept_and_a_link_does_not_take_their_place(tab: Any, address: str) -> None:
+    page = tab()
+    page.goto(address)
+    stars(page).press("5")
+    rated(page, 1)
+    mine = page.locator("#list .title").first.inner_text()
+    page.goto("about:blank")
+    page.goto(address)  # no state in the address
+    rated(page, 1)
+    expect(page.locator("#borrowed")).to_be_hidden()
+    page.reload()
+    rated(page, 1)
+    expect(page.locator("#borrowed")).to_be_hidden()
+    page.goto("about:blank")
+    page.goto(f"{address}/#r=20:4,30:5")
+    rated(page, 2)
+    expect(page.locator("#borrowed")).to_be_visible()
+    stars(page).press("3")  # changes the link's, not what is kept
+    rated(page, 3)
+    page.reload()
+    rated(page, 3)
+    page.get_by_role("button", name="Back to mine").click()
+    rated(page, 1)
+    page.locator("#mine summary").click()
+    expect(page.locator("#rated .title")).to_have_text([mine])
+    page.goto("about:blank")
+    page.goto(f"{address}/#r=20:4")
+    page.get_by_role("button", name="Make them mine").click()
+    expect(page.locator("#borrowed")).to_be_hidden()
+    other = tab(page.context)
+    other.goto(address)
+    rated(other, 1)
+    other.locator("#mine summary").click()
+    expect(other.locator("#rated .title")).to_have_text(["Alien"])
+    stars(other, of="#rated").press("Delete")
+    rated(other, 0)
+    rated(page, 0)  # the other tab follows
+
+
+def test_another_run_finds_the_ratings_by_title(tab: Any, address: str, serve: Any) -> None:
+    page = tab()
+    page.goto(f"{address}/#r=20:4,30:5")
+    page.get_by_role("button", name="Make them mine").click()
+    kept = page.evaluate("localStorage.movie_embed")
+    second = serve(create_app(Recommender(renumbered())))
+    other = tab()
+    other.add_init_script(f"localStorage.movie_embed ??= {json.dumps(kept)}")
+    other.goto(second)
+    rated(other, 1)
+    expect(other.locator("#told")).to_contain_text("1 movie that you rated or marked is not in")
+    other.locator("#mine summary").click()
+    expect(other.locator("#rated .title")).to_have_text(["Aliens"])
+    assert stars(other, of="#rated").get_attribute("aria-valuenow") == "10"
+    other.get_by_role("button", name="Remove all").click()
+    other.get_by_role("button", name="Remove them").click()
+    rated(other, 0)
+    people = json.loads(other.evaluate("localStorage.movie_embed"))["people"]
+    assert [entry[1] for entry in people[0]] == ["Alien"]  # kept for the run that has it
+
+
+def test_what_was_done_is_undone_and_remove_all_asks(page: Any, address: str) -> None:
+    page.goto(address)
+    for press in ("ArrowRight", "ArrowRight", "ArrowRight"):
+        stars(page).press(press)
+    stars(page, 1).press("5")
+    rated(page, 2)
+    page.locator("#mine summary").click()
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#question")).to_have_text("Remove 2 ratings?")
+    page.get_by_role("button", name="Keep them").click()
+    rated(page, 2)
+    page.get_by_role("button", name="Remove all").click()
+    page.get_by_role("button", name="Remove them").click()
+    rated(page, 0)
+    undo = page.locator("#undo")
+    undo.click()
+    rated(page, 2)
+    undo.click()
+    rated(page, 1)
+    assert stars(page, of="#rated").get_attribute("aria-valuenow") == "1.5"
+    undo.click()  # the steps of a slider are one
+    rated(page, 0)
+    expect(undo).to_be_hidden()
+
+
+# --- lists, focus and stars
+
+
+def test_focus_stays_and_a_rated_movie_too_until_the_next_question(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4")
+    rated(page, 1)
+    before = titles(page)
+    top = stars(page, 4).bounding_box()["y"]
+    stars(page, 4).focus()
+    here = focused(page)
+    page.keyboard.press("3")
+    rated(page, 2)
+    assert focused(page) == here
+    assert titles(page)[4] == before[4]
+    assert abs(stars(page, 4).bounding_box()["y"] - top) < 2
+    page.locator("#filters summary").click()
+    page.get_by_role("button", name="Comedy").click()
+    expect(page.locator("#filtered")).to_have_text("1 set")
+    settled(page)
+    assert before[4] not in titles(page)
+
+
+def test_rows_are_the_same_elements_after_an_answer(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4")
+    rated(page, 1)
+    page.evaluate("for (const row of document.querySelectorAll('#list .movie')) row.mine = true")
+    before = set(titles(page))
+    stars(page, 2).press("5")
+    rated(page, 2)
+    same = page.evaluate(
+        "[...document.querySelectorAll('#list .movie')].filter(r => r.mine).length"
+    )
+    assert same == len(before & set(titles(page))) > 3
+
+
+def test_stars_are_a_slider_with_half_steps(page: Any, address: str) -> None:
+    page.goto(address)
+    slider = stars(page)
+    assert slider.get_attribute("aria-valuetext") == "not rated"
+    for key, value in (
+        ("ArrowRight", "0.5"), ("ArrowUp", "1"), ("4", "4"), ("ArrowLeft", "3.5"), ("End", "5"),
+        ("ArrowRight", "5"), ("Home", "0.5"), ("PageUp", "1.5"), ("0", "0"),
+    ):  # fmt: skip
+        slider.press(key)
+        expect(slider).to_have_attribute("aria-valuenow", value)
+    box = slider.bounding_box()
+    assert box["height"] >= 24
+    assert box["width"] / 5 >= 24
+    slider.click(position={"x": 3.2 * box["width"] / 5, "y": 12})
+    expect(slider).to_have_attribute("aria-valuetext", "3.5 of 5 stars")
+    slider.click(position={"x": 3.2 * box["width"] / 5, "y": 12})  # the same again takes it back
+    expect(slider).to_have_attribute("aria-valuetext", "not rated")
+    small = page.evaluate(
+        "[...document.querySelectorAll('.side :is(button, .stars)')].map((e) => [e.className ||"
+        " e.id || e.dataset.mark, e.getBoundingClientRect()]).filter(([, box]) => box.width &&"
+        " Math.min(box.width, box.height) < 24).map(([name]) => name)"
+    )
+    assert set(small) <= {"link"}  # in a sentence
+
+
+def test_hover_fills_the_stars_up_to_the_pointer(page: Any, address: str) -> None:
+    page.goto(address)
+    expect(page.locator("#list .movie")).to_have_count(20)
+    slider = stars(page)
+    box = slider.bounding_box()
+    empty = slider.screenshot()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 12)
+    clip = "getComputedStyle(document.querySelector('#list .lit')).clipPath"
+    assert page.evaluate(clip) == "inset(0px 30% 0px 0px)"
+    assert slider.screenshot() != empty
+    page.mouse.move(5, 5)
+    assert slider.screenshot() == empty
+
+
+def test_forced_colours_tell_ratings_apart(page: Any, address: str) -> None:
+    page.emulate_media(forced_colors="active")
+    page.goto(address)
+    pictures = []
+    for presses in (["2"], ["4", "ArrowRight"], ["2"]):
+        for key in presses:
+            stars(page).press(key)
+        settled(page)
+        pictures.append(stars(page).screenshot())
+    assert pictures[0] == pictures[2] != pictures[1]
+
+
+def test_a_followed_title_scrolls_to_its_heading(tab: Any, address: str) -> None:
+    for page in (tab(viewport={"width": 1000, "height": 600}), tab(**PHONE)):
+        page.goto(address)
+        row = page.locator("#list .movie").nth(15)
+        title = row.locator(".title").inner_text()
+        row.locator(".title").click()
+        expect(page.locator("#heading")).to_contain_text(f"Like {title}")
+        expect(page.locator("#heading")).to_be_in_viewport()
+        assert page.evaluate("document.activeElement.id") == "heading"
+
+
+def test_busy_and_nothing_found_are_told(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4")
+    rated(page, 1)
+    held = []
+    page.route("**/api/recommendations", lambda route: held.append(route))
+    page.locator("#filters summary").click()
+    page.get_by_role("button", name="Comedy").click()
+    expect(page.locator("#busy")).to_be_visible()
+    expect(page.locator("#list")).to_have_attribute("aria-busy", "true")
+    held.pop().continue_()
+    expect(page.locator("#busy")).to_be_hidden()
+    page.unroute("**/api/recommendations")
+    page.get_by_label("to year").fill("1900")
+    page.get_by_label("to year").press("Enter")
+    expect(page.locator("#about")).to_have_text("Nothing found: loosen the filters.")
+    expect(page.locator("#status")).to_have_text("For you: nothing found")
+    page.get_by_role("combobox", name="Search a movie").fill("qqqqqqqq")
+    expect(page.locator("#found")).to_have_text("No movie found")
+
+
+def test_many_ratings_come_in_one_request_at_a_reload_too(page: Any, address: str) -> None:
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
+    rest = range(40, 10 * MOVIES + 1, 10)
+    page.goto(f"{address}/#r={','.join(f'{movie}:{movie % 9 / 2 + 0.5}' for movie in rest)}")
+    rated(page, len(rest))
+    page.get_by_role("button", name="Make them mine").click()
+    settled(page)
+    asked.clear()
+    page.reload()
+    rated(page, len(rest))
+    mapped(page)
+    api = [url for url in asked if "/api/" in url]
+    assert sorted(api) == ["/api/health", "/api/map", "/api/movies", "/api/recommendations"]
+    assert api.index("/api/map") > api.index("/api/recommendations")  # the list does not wait
+
+
+def test_few_stops_for_the_tab_key(page: Any, address: str) -> None:
+    page.goto(address)
+    expect(page.locator("#list .movie")).to_have_count(20)
+    stops = "[...document.querySelectorAll('#list *')].filter((e) => e.tabIndex >= 0).length"
+    assert page.evaluate(stops) == 3 * 20
+    marks = page.locator("#list .marks").first.get_by_role("button")
+    marks.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(marks.nth(1)).to_be_focused()
+    assert page.evaluate(stops) == 3 * 20
+
+
+# --- the map
 
 
 def test_a_movie_of_the_map_is_picked_and_its_neighbours_shown(page: Any, address: str) -> None:
     page.goto(address)
-    expect(page.locator("#list .movie")).to_have_count(20)
+    mapped(page)
     x, y = page.evaluate("movieMap.toScreen(movieMap.row.get('500'))")
     page.locator("#map").click(position={"x": x, "y": y})
     expect(page.locator("#heading")).to_contain_text("Like Movie, The 500")
@@ -138,26 +451,30 @@ def test_a_movie_of_the_map_is_picked_and_its_neighbours_shown(page: Any, addres
     assert page.evaluate("movieMap.view.zoom") > before
 
 
+# --- files
+
+
 def test_an_export_is_read_and_the_list_saved(page: Any, address: str) -> None:
     page.goto(address)
     content = b"Name,Year,Rating\nAlien,1979,4\nNowhere <b>,1990,3\n"
     given = {"name": "ratings.csv", "mimeType": "text/csv", "buffer": content}
     expect(page.locator("#list .movie")).to_have_count(20)
     page.set_input_files("#file", given)
-    expect(page.locator("#notes")).to_contain_text("1 ratings read")
-    expect(page.locator("#notes")).to_contain_text("Nowhere <b>")
+    expect(page.locator("#check-count")).to_have_text("1 movie found, 1 line left out.")
+    expect(page.locator("#lines tr").first).to_contain_text("Nowhere <b>")
+    page.get_by_role("button", name="Add to my ratings").click()
     expect(page.locator("#rated .title")).to_have_text(["Alien"])
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV").click()
-    text = Path(saved.value.path()).read_text()
-    assert text == "movie_id,title,year,rating\n20,Alien,1979,4\n"
+    text = Path(saved.value.path()).read_text("utf-8-sig")
+    assert text == "movie_id,imdbID,tmdbID,Title,Year,Rating\n20,,,Alien,1979,4\n"
     with page.expect_download() as saved:
         page.get_by_role("button", name="List as CSV").click()
     assert Path(saved.value.path()).read_text().count("\n") == 21
 
 
 def test_markup_in_a_title_is_text(page: Any, address: str, run: Path) -> None:
-    page.goto(f"{address}/?like=10&r=10:5")
+    page.goto(f"{address}/#like=10&r=10:5")
     expect(page.locator("#list .title").first).to_have_text(SHOWN)
     page.get_by_role("combobox").fill("img src")
     expect(page.locator("#found li")).to_contain_text(SHOWN)
@@ -172,8 +489,9 @@ def test_markup_in_a_title_is_text(page: Any, address: str, run: Path) -> None:
 def test_everybody_can_use_it(page: Any, address: str, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 740})
-    page.goto(f"{address}/?r=20:4,30:2")
+    page.goto(f"{address}/#r=20:4,30:2")
     expect(page.locator("#heading")).to_have_text("For you")
+    mapped(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     for summary in page.locator("summary").all():
         summary.click()

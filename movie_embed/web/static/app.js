@@ -1,28 +1,32 @@
-// The page: its state is in the address, and every change of it asks the server anew.
-import { GENRE_COLORS, MovieMap, said } from "./map.js";
+// The page: questions to the server about the state of the view, and their answers.
+import { empty, fromAddress, toAddress } from "./address.js";
+import { ask, find, known, learn, named, plural, post, query, said } from "./api.js";
+import { movieCard, showCard } from "./card.js";
+import { saveMovies, saveRatings } from "./files.js";
+import { FilterControls } from "./filters.js";
+import { Imports } from "./imports.js";
+import { MovieList } from "./list.js";
+import { MovieMap, legendItem } from "./map.js";
 import { search } from "./search.js";
+import { onOtherTab, Store } from "./store.js";
+import { scaleOf, starsText } from "./stars.js";
 
 const $ = (id) => document.getElementById(id);
-const empty = () => ({ ratings: new Map(), focus: null, genres: [], from: "", to: "", min: 0, diversity: 0, order: "", k: 20 });
-const known = new Map(); // what has been seen of movies, by id
+const MOST_IDS = 500; // in one filter: they are part of an address
+const FIRST_RATED = 50;
+const STARTERS = 12;
+const pinned = new Map(); // movies rated since the question was asked: they stay where they were
 let state = empty();
-let health = null;
+let [health, scale, store, filters, imports, lists] = [];
 let map = null;
+let mapped = null; // the promise of the map
+let view = null; // of the map, once somebody moved it
 let answers = [];
-let asking = null;
-let visited = null; // which movie the map has gone to
-
-async function ask(path, options = {}) {
-  const response = await fetch(`/api/${path}`, options);
-  const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
-
-const query = (values) => {
-  const pairs = Object.entries(values).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
-  return new URLSearchParams(pairs.filter(([, value]) => value !== "" && value !== null)).toString();
-};
+let starters = [];
+let [starting, allRated] = [false, false];
+let [asking, soon, later] = [null, 0, 0];
+let written = "";
+let [visited, heard] = [null, false]; // the movie the map has gone to; whether the heading gets focus
 
 function fail(error) {
   if (error.name === "AbortError") return;
@@ -30,244 +34,352 @@ function fail(error) {
   $("failure").hidden = false;
 }
 
-// --- the state in the address
-
-function toAddress() {
-  const { ratings, focus, genres, from, to, min, diversity, order } = state;
-  const parts = [...ratings].map(([id, stars]) => `${encodeURIComponent(id)}:${stars}`);
-  const values = { r: parts.join(","), like: focus, genre: genres, from, to, min: min || "", varied: diversity || "", order };
-  const text = query(values);
-  return text ? `?${text}` : location.pathname;
+function tell(told, undo = false) {
+  if (store?.failed) told += " This browser keeps nothing: save a file, or the address.";
+  $("told").textContent = told;
+  $("undo").hidden = !undo || !store.past.length;
+  $("toast").hidden = !told;
 }
 
-function fromAddress() {
-  const given = new URLSearchParams(location.search);
-  const number = (name) => Math.max(Number(given.get(name)) || 0, 0);
-  const year = (name) => (/^\d{1,4}$/.test(given.get(name) ?? "") ? given.get(name) : "");
-  const [low, high] = health.rating_range;
-  const read = empty();
-  for (const part of (given.get("r") ?? "").split(",")) {
-    const [id, stars] = [part.slice(0, part.lastIndexOf(":")), Number(part.slice(part.lastIndexOf(":") + 1))];
-    try {
-      if (id && stars >= low && stars <= high) read.ratings.set(decodeURIComponent(id), stars);
-    } catch { /* no address of ours */ }
-  }
-  read.focus = given.get("like");
-  read.genres = given.getAll("genre").filter((genre) => health.genres.includes(genre));
-  [read.from, read.to] = [year("from"), year("to")];
-  [read.min, read.diversity] = [Math.floor(number("min")), Math.min(number("varied"), 1)];
-  read.order = health.orders.includes(given.get("order")) ? given.get("order") : "";
-  return read;
-}
+// --- changes
 
 function change(values) {
   state = { ...state, k: 20, ...values };
-  if (toAddress() !== location.search) history.pushState(null, "", toAddress());
+  pinned.clear();
+  starting &&= state.focus === null;
+  write(true);
   refresh();
 }
 
+// The address is that of the view, so that it can be shared. Ratings make no steps of the history:
+// they are undone by a button.
+function write(push = false) {
+  const address = toAddress(state, store.people, view);
+  if (address === written) return;
+  written = address;
+  history[push ? "pushState" : "replaceState"]({ own: !store.borrowed }, "", address);
+}
+
+function stored(told) {
+  tell(told, true);
+  showLists();
+  clearTimeout(soon); // the steps of a slider are one question
+  soon = setTimeout(() => { write(); refresh(); }, 150);
+}
+
 function rate(id, stars) {
-  const ratings = new Map(state.ratings);
-  if (stars === null) ratings.delete(id);
-  else ratings.set(id, stars);
-  change({ ratings });
+  const place = shown().findIndex((movie) => movie.id === id);
+  if (place >= 0 && state.focus === null && !pinned.has(id)) pinned.set(id, { place, movie: shown()[place] });
+  store.rate(id, stars, `${named(known.get(id))}: ${stars === null ? "no rating" : starsText(stars, scale)}.`);
+}
+
+function mark(id, value) {
+  const told = { watch: "is on your watchlist", seen: "is hidden as seen", no: "is hidden as not for you" }[value] ?? "is as before";
+  store.mark(id, value, `${named(known.get(id))} ${told}.`);
+}
+
+function visit(id) {
+  heard = true;
+  change({ focus: id });
 }
 
 // --- questions
 
-function filters() {
-  const { genres, from, to, min, diversity, k } = state;
-  const [first, last] = [from || health.years[0], to || health.years[1]];
-  const years = (from || to) && first <= last ? `${first}-${last}` : null;
-  return { k, genres, min_count: min, diversity, explain: true, ...(years ? { years } : {}) };
+async function filtersAsked() {
+  const { genres, from, to, min, diversity, k, region } = state;
+  const [first, last] = [from || Math.min(health.years[0], to), to || Math.max(health.years[1], from)];
+  if (from && to && Number(from) > Number(to)) return null; // no movie is of such years
+  const asked = { k, genres, min_count: min, diversity, explain: true };
+  if (from || to) asked.years = `${first}-${last}`;
+  if (region) asked.among = (await mapped).within(region).slice(0, MOST_IDS);
+  asked.exclude = [...store.marked("seen"), ...store.marked("no")].slice(-MOST_IDS);
+  return asked.among?.length === 0 ? null : asked;
+}
+
+function forPeople(asked) {
+  const people = store.people.filter((each) => each.size).map((each) => Object.fromEntries(each));
+  return { ratings: people.length > 1 ? people : (people[0] ?? {}), together: state.together, ...asked };
+}
+
+// Ask about movies that only their ids are known of; return the ids that this run does not have.
+async function meet(ids, options) {
+  const strange = [...new Set(ids)].filter((id) => !known.has(id));
+  const found = strange.length ? await find(strange.map((movie_id) => ({ movie_id })), options) : [];
+  return strange.filter((_, i) => !found[i]);
 }
 
 async function refresh() {
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
-  showControls();
+  const busy = setTimeout(() => { $("busy").hidden = false; }, 200);
+  $("list").ariaBusy = "true";
+  filters.show(state);
+  fade();
   try {
-    const { focus, ratings, order } = state;
-    const body = { ratings: Object.fromEntries(ratings), ...filters(), ...(order ? { order } : {}) };
-    const post = { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" }, signal };
-    const found = focus ? await ask(`similar?${query({ movie_id: focus, ...filters() })}`, { signal }) : await ask("recommendations", post);
-    await Promise.all([...ratings.keys(), ...(focus ? [focus] : [])].filter((id) => !known.has(id)).map(async (id) => learn(await ask(`movies/${encodeURIComponent(id)}`, { signal }))));
-    answers = found.map(learn);
+    const { focus, order, popularity } = state;
+    const asked = await filtersAsked();
+    if (!asked) answers = [];
+    else if (focus) answers = (await ask(`similar?${query({ movie_id: focus, ...asked })}`, { signal })).map(learn);
+    else {
+      const own = { ...(order ? { order } : {}), ...(popularity && order !== "stars" ? { popularity } : {}) };
+      answers = (await post("recommendations", forPeople({ ...asked, ...own }), { signal })).map(learn);
+    }
+    if (starting && !starters.length) {
+      const popular = { ratings: {}, k: STARTERS, diversity: 0.5 };
+      starters = (await post("recommendations", popular, { signal })).map(learn);
+    }
+    await showFocus(focus, signal);
     $("failure").hidden = true;
     showAnswers();
   } catch (error) {
     fail(error);
+    if (error.name === "AbortError") return;
   }
+  clearTimeout(busy);
+  $("busy").hidden = true;
+  $("list").ariaBusy = "false";
 }
 
-function learn(movie) {
-  const id = String(movie.movie_id);
-  known.set(id, { title: movie.title, year: movie.year, genres: movie.genres });
-  return { ...movie, id };
+async function showFocus(focus, signal) {
+  if (!focus) return;
+  const movie = await movieCard(focus, { signal });
+  let why = "";
+  if (store.rated && !store.people.some((each) => each.has(focus))) {
+    const asked = forPeople({ k: 1, among: [focus], explain: true });
+    const [mine] = await post("recommendations", asked, { signal });
+    if (mine) why = [numberOf(mine) && `For you: ${numberOf(mine)} predicted`, becauseOf(mine)].filter(Boolean).join(", ");
+  }
+  showCard($("card"), movie, why, health.poster ?? "");
 }
-
-const named = ({ title, year }) => (year ? `${said(title)} (${year})` : said(title));
 
 // --- what is seen
 
+const numberOf = ({ predicted_stars: stars, similarity }) => (stars !== undefined ? `${stars.toFixed(1)}\u00a0★` : similarity !== undefined ? `${Math.round(100 * similarity)}\u00a0% alike` : "");
+
+function becauseOf({ reasons = [] }) {
+  const told = reasons.filter((reason) => reason.share >= 0.05).map(({ movie_id, title, share }) => `${said(known.get(String(movie_id))?.title ?? title)} ${Math.round(100 * share)}\u00a0%`);
+  return told.length ? `because of ${told.join(", ")}` : "";
+}
+
+// The answers, with movies rated meanwhile where they were, and without what was hidden meanwhile.
+function shown() {
+  const items = answers.filter((movie) => !store.hidden(movie.id) && !pinned.has(movie.id));
+  items.forEach((movie, i) => { movie.rank = i + 1; });
+  for (const { place, movie } of [...pinned.values()].sort((a, b) => a.place - b.place)) {
+    if (!store.hidden(movie.id)) items.splice(place, 0, { ...movie, rank: "" });
+  }
+  return items;
+}
+
 function showAnswers() {
-  const { focus, ratings } = state;
-  const like = focus ? named(known.get(focus)) : "";
-  const heading = focus ? `Like ${like}` : ratings.size ? "For you" : "Popular and well liked";
-  $("heading").textContent = heading;
+  const { focus } = state;
+  const heading = focus ? `Like ${named(known.get(focus))}` : store.people.length > 1 && store.people.every((each) => each.size) ? "For you two" : store.rated ? "For you" : "Popular and well liked";
+  const items = shown();
+  if ($("heading").textContent !== heading) $("heading").textContent = heading;
   document.title = focus ? `${heading} · movie_embed` : "movie_embed";
   $("leave").hidden = !focus;
-  $("leave").textContent = ratings.size ? "Back to yours" : "Back";
-  const hint = ratings.size ? `From ${ratings.size} rating${ratings.size > 1 ? "s" : ""} of yours.` : "Give stars to a few movies you know, and the list follows you.";
-  $("about").textContent = answers.length ? (focus ? "Rate it, or follow a line on the map." : hint) : "No movie is left: loosen the filters.";
-  $("list").replaceChildren(...(focus ? [row({ ...known.get(focus), id: focus, reasons: [] }, "●")] : []), ...answers.map((movie) => row(movie, movie.rank)));
-  $("rated").replaceChildren(...[...ratings.keys()].reverse().map((id) => row({ ...known.get(id), id })));
-  $("count").textContent = ratings.size;
+  $("leave").textContent = store.rated ? "Back to yours" : "Back";
+  $("card").hidden = !focus;
+  const hint = store.rated ? `From ${plural(store.rated, "rating")}.` : "Give stars to a few movies you know, and the list follows you.";
+  $("about").textContent = items.length ? (focus ? "Movies most like it, by what people rated." : hint) : "Nothing found: loosen the filters.";
+  $("region").hidden = !state.region;
   $("more").hidden = answers.length < state.k || state.k >= 200;
-  $("status").textContent = `${heading}: ${answers.length} movies`;
-  const ids = answers.map((movie) => movie.id);
-  map.mark({ focus, near: focus ? ids : [], rated: [...ratings.keys()], recommended: focus ? [] : ids });
-  if (focus && focus !== visited) map.flyTo(focus);
+  $("csv").hidden = !items.length;
+  $("status").textContent = `${heading}: ${items.length ? plural(items.length, "movie") : "nothing found"}`;
+  showLists();
+  showMarks();
+  if (!heard) return;
+  heard = false;
+  $("heading").scrollIntoView({ block: "start" });
+  $("heading").focus({ preventScroll: true });
+}
+
+function showLists() {
+  const item = (movie) => ({ ...movie, number: numberOf(movie), why: becauseOf(movie) });
+  const of = (id) => ({ ...known.get(id), id });
+  const focused = state.focus && known.has(state.focus) ? [{ ...of(state.focus), rank: "●" }] : [];
+  lists.main.show([...focused, ...shown().map(item)]);
+  $("start").hidden = !starting;
+  if (starting) lists.start.show(starters);
+  const rated = [...store.ratings.keys()].reverse();
+  $("count").textContent = store.ratings.size.toLocaleString("en");
+  lists.rated.show($("mine").open ? rated.slice(0, allRated ? Infinity : FIRST_RATED).map(of) : []);
+  $("all-rated").hidden = allRated || rated.length <= FIRST_RATED;
+  $("all-rated").textContent = `Show all ${rated.length.toLocaleString("en")}`;
+  const [watch, hidden] = [store.marked("watch"), [...store.marked("seen"), ...store.marked("no")]];
+  [$("watch-count").textContent, $("hidden-count").textContent] = [watch.length, hidden.length].map(String);
+  lists.watch.show(watch.reverse().map(of));
+  lists.hidden.show(hidden.reverse().map(of));
+  for (const [id, list] of [["save-watch", watch], ["save-hidden", store.marked("seen")], ["save", rated]]) $(id).hidden = !list.length;
+  $("clear").hidden = !rated.length;
+  $("take-back").hidden = !store.past.length;
+  const two = store.people.length > 1;
+  $("people").hidden = $("joining").hidden = !two;
+  $("second").textContent = two ? "Remove the second person" : "Add a second person";
+  for (const radio of $("people").querySelectorAll("input")) radio.checked = Number(radio.value) === store.active;
+  $("together").value = state.together;
+  $("borrowed").hidden = !store.borrowed;
+}
+
+function showMarks() {
+  if (!map) return;
+  const ids = shown().map((movie) => movie.id);
+  const { focus, region } = state;
+  map.mark({ focus, near: focus ? ids : [], rated: store.people.flatMap((each) => [...each.keys()]), recommended: focus ? [] : ids, region });
+  if (focus && focus !== visited && !(visited === null && view)) map.flyTo(focus);
   visited = focus;
 }
 
-function row(movie, rank) {
-  const item = $("row").content.firstElementChild.cloneNode(true);
-  const part = (name) => item.querySelector(`.${name}`);
-  part("rank").textContent = rank ?? "";
-  part("title").textContent = said(movie.title);
-  part("title").addEventListener("click", () => visit(movie.id));
-  const number = movie.predicted_stars ? `${movie.predicted_stars.toFixed(1)}\u00a0★` : movie.similarity ? `${Math.round(100 * movie.similarity)}\u00a0% alike` : "";
-  part("facts").textContent = [movie.year, movie.genres.join(", "), number].filter(Boolean).join(" · ");
-  const reasons = (movie.reasons ?? []).filter((reason) => reason.share >= 0.05);
-  const told = reasons.map(({ movie_id, title, share }) => `${said(known.get(String(movie_id))?.title ?? title)} ${Math.round(100 * share)}\u00a0%`);
-  part("why").textContent = told.length ? `because of ${told.join(", ")}` : "";
-  stars(part("stars"), movie);
-  return item;
+const fade = () => map?.filter((row) => filters.passes(row) && (!state.region || map.isWithin(row, state.region)));
+
+function showMap(columns) {
+  columns.movie_id.forEach((id, i) => {
+    if (!known.has(String(id))) known.set(String(id), { title: columns.title[i], year: columns.year[i], genres: columns.genres[i].map((g) => columns.genre_names[g]) });
+  });
+  map = new MovieMap(document.querySelector(".ground"), columns, { onPick: (id) => change({ focus: id }), onMove: (moved) => { view = moved; clearTimeout(later); later = setTimeout(write, 300); } });
+  window.movieMap = map;
+  if (view) map.look(view);
+  $("legend").replaceChildren(...columns.genre_names.map((genre, i) => legendItem(map, i, genre)));
+  for (const chip of $("genres").children) chip.prepend(legendItem(map, columns.genre_names.indexOf(chip.textContent), ""));
+  $("map-tools").hidden = false;
+  filters.fit(columns);
+  fade();
+  showMarks();
+  return map;
 }
 
-// Whole stars by key or click, half ones by a click on the left half; the same again takes it back.
-function stars(group, movie) {
-  const [low, high] = health.rating_range;
-  const number = high > 10 ? 5 : Math.floor(high);
-  const given = state.ratings.get(movie.id) ?? 0;
-  group.setAttribute("aria-label", `Your rating of ${named(movie)}`);
-  for (let i = 1; i <= number; i++) {
-    const button = document.createElement("button");
-    button.type = "button";
-    const [half, whole] = [i - 0.5, i].map((n) => (n * high) / number);
-    button.className = given >= whole ? "full" : given >= half ? "half" : "";
-    button.setAttribute("aria-label", `${i} of ${number} stars`);
-    button.setAttribute("aria-pressed", String(given === whole || given === half));
-    button.addEventListener("click", (event) => {
-      const left = event.detail && event.offsetX < button.clientWidth * 0.4 && half >= low && low < 1;
-      const value = Math.max(left ? half : whole, low);
-      rate(movie.id, value === given ? null : value);
-    });
-    group.append(button);
-  }
+// --- people and their ratings
+
+function imported(what, found) {
+  const told = `${plural(found.length, "movie")} ${{ add: "added to your ratings", replace: "are your ratings now", watch: "added to your watchlist", seen: "hidden as seen" }[what]}.`;
+  pinned.clear();
+  starting = false;
+  if (what === "add" || what === "replace") $("mine").open = true;
+  store.change(told, () => {
+    if (what === "replace") store.ratings.clear();
+    for (const [id, stars] of found) {
+      if (what === "watch" || what === "seen") store.marks.set(id, what);
+      else {
+        store.ratings.set(id, stars);
+        store.marks.delete(id);
+      }
+    }
+  });
+  if (state.focus) change({ focus: null });
 }
 
-const visit = (id) => change({ focus: id });
-
-function showControls() {
-  const { genres, from, to, min, diversity, order } = state;
-  for (const chip of $("genres").children) chip.setAttribute("aria-pressed", String(genres.includes(chip.textContent)));
-  Object.entries({ from, to, min, diversity, order: order || health.orders[0] }).forEach(([id, value]) => { $(id).value = value; });
-  const number = genres.length + Boolean(from || to) + Boolean(min) + Boolean(diversity);
-  $("filtered").textContent = number ? `${number} set` : "";
-  const { year, ratings, genres: of, genre_names: names } = map.columns;
-  const wanted = genres.map((genre) => names.indexOf(genre));
-  const [first, last] = [from || -1, to || 9999];
-  map.filter((i) => (!wanted.length || of[i].some((g) => wanted.includes(g))) && (!(from || to) || (year[i] >= first && year[i] <= last)) && ratings[i] >= min);
+function confirmed(question, yes) {
+  $("question").textContent = question;
+  $("yes").textContent = yes;
+  $("confirm").returnValue = "";
+  $("confirm").showModal();
+  return new Promise((done) => $("confirm").addEventListener("close", () => done($("confirm").returnValue === "yes"), { once: true }));
 }
 
-function makeControls() {
-  const names = map.columns.genre_names;
-  $("genres").replaceChildren(...names.map((genre) => {
-    const chip = document.createElement("button");
-    chip.type = "button";
-    chip.textContent = genre;
-    chip.addEventListener("click", () => change({ genres: state.genres.includes(genre) ? state.genres.filter((g) => g !== genre) : [...state.genres, genre] }));
-    return chip;
-  }));
-  $("legend").append(...names.slice(0, GENRE_COLORS).map((genre) => Object.assign(document.createElement("span"), { textContent: genre })));
-  const color = () => {
-    for (const list of [$("genres"), $("legend")]) [...list.children].forEach((item, i) => item.style.setProperty("--dot", map.palette()[Math.min(i, GENRE_COLORS)]));
-  };
-  map.dark.addEventListener("change", color);
-  color();
-  const most = map.columns.ratings.reduce((a, b) => Math.max(a, b), 0);
-  const counts = [10, 50, 100, 500, 1000, 5000, 10000].filter((count) => count < most);
-  $("min").append(...counts.map((count) => new Option(`${count.toLocaleString("en")} ratings`, count)));
-  const orders = { match: "Best match", choice: "Likely choices", stars: "Predicted stars" };
-  $("order").append(...health.orders.map((order) => new Option(orders[order], order)));
-  for (const id of ["from", "to"]) {
-    [$(id).min, $(id).max] = health.years;
-    $(id).placeholder = health.years[id === "from" ? 0 : 1] ?? "";
-    $(id).addEventListener("change", () => change({ [id]: /^\d{1,4}$/.test($(id).value) ? $(id).value : "" }));
-  }
-  for (const id of ["min", "diversity"]) $(id).addEventListener("change", () => change({ [id]: Number($(id).value) }));
-  $("order").addEventListener("change", () => change({ order: $("order").value }));
-  $("reset").addEventListener("click", () => change({ ...empty(), ratings: state.ratings, focus: state.focus }));
-  $("leave").addEventListener("click", () => change({ focus: null }));
-  $("more").addEventListener("click", () => { state.k += 30; refresh(); });
-  $("clear").addEventListener("click", () => change({ ratings: new Map() }));
-  $("closer").addEventListener("click", () => map.zoomAt(map.width / 2, map.height / 2, 1.5));
-  $("farther").addEventListener("click", () => map.zoomAt(map.width / 2, map.height / 2, 1 / 1.5));
-  $("csv").addEventListener("click", () => download("movies.csv", ["rank", "movie_id", "title", "year", "genres"], answers.map((m) => [m.rank, m.id, m.title, m.year, m.genres.join("|")])));
-  $("save").addEventListener("click", () => download("ratings.csv", ["movie_id", "title", "year", "rating"], [...state.ratings].map(([id, given]) => [id, known.get(id).title, known.get(id).year, given])));
+async function removeAll() {
+  const count = plural(store.ratings.size, "rating");
+  if (await confirmed(`Remove ${count}?`, "Remove them")) store.change(`${count} removed.`, () => store.ratings.clear());
 }
 
-function download(name, header, rows) {
-  const cell = (value) => (/[",\n\r]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([[header, ...rows].map((line) => line.map(cell).join(",")).join("\n") + "\n"], { type: "text/csv" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+async function second() {
+  if (store.people.length > 1) {
+    const many = store.people[1].size;
+    if (many && !(await confirmed(`Remove the second person and ${plural(many, "rating")}?`, "Remove them"))) return;
+    store.change("The list is for one person again.", () => { [store.people, store.active] = [[store.people[0]], 0]; });
+  } else store.change("Stars, and a file that you drop, are the second person's now.", () => { [store.people, store.active] = [[store.people[0], new Map()], 1]; });
 }
 
-// --- somebody's export
-
-async function readFile(file) {
-  if (!file) return;
-  try {
-    const read = await ask(`read?${query({ name: file.name.slice(-100) })}`, { method: "POST", body: file });
-    const count = Object.keys(read.ratings).length;
-    $("notes").textContent = [`${file.name}: ${count} ratings read.`, ...read.notes].join("\n");
-    $("mine").open = true;
-    change({ ratings: new Map([...state.ratings, ...Object.entries(read.ratings)]), focus: null });
-  } catch (error) {
-    $("notes").textContent = "";
-    fail(error);
-  }
+async function exported(ids) {
+  const bare = ids.filter((id) => known.get(id).imdb_id === undefined); // from the map
+  await find(bare.map((movie_id) => ({ movie_id })));
+  return ids.map((id) => [id, known.get(id), store.ratings.get(id)]);
 }
 
 function listen() {
-  $("file").addEventListener("change", () => { readFile($("file").files[0]); $("file").value = ""; });
+  const on = (id, act, event = "click") => $(id).addEventListener(event, (happened) => Promise.resolve(act(happened)).catch(fail));
+  on("reset", () => change({ ...empty(), focus: state.focus }));
+  on("leave", () => change({ focus: null }));
+  on("region", () => change({ region: null }));
+  on("started", () => change({ ...(starting = false) }));
+  on("more", () => { state.k += 30; return refresh(); });
+  on("undo", () => store.undo());
+  on("take-back", () => store.undo());
+  on("hush", () => tell(""));
+  on("clear", removeAll);
+  on("second", second);
+  on("people", ({ target }) => { store.active = Number(target.value); showLists(); }, "change");
+  on("together", () => change({ together: $("together").value }), "change");
+  on("keep", () => store.keep());
+  on("return", async () => { await store.load(); await stored("These are your ratings."); });
+  on("all-rated", () => { allRated = true; showLists(); });
+  on("mine", showLists, "toggle");
+  on("closer", () => map.zoomBy(1.5));
+  on("farther", () => map.zoomBy(1 / 1.5));
+  on("whole", () => map.look(null, true));
+  on("here", () => change({ region: map.visible() }));
+  on("csv", async () => saveMovies("movies.csv", await exported(shown().map((movie) => movie.id))));
+  on("save", async () => saveRatings("ratings.csv", await exported([...store.ratings.keys()]), scale.high));
+  on("save-watch", async () => saveMovies("watchlist.csv", await exported(store.marked("watch"))));
+  on("save-hidden", async () => saveMovies("seen.csv", await exported(store.marked("seen"))));
+  on("file", () => { const [file] = $("file").files; $("file").value = ""; return file && imports.read(file, file.name); }, "change");
   addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    readFile(event.dataTransfer.files[0]);
+    const [file] = event.dataTransfer.files;
+    if (file) imports.read(file, file.name);
   });
-  addEventListener("popstate", () => { state = fromAddress(); refresh(); });
+  addEventListener("popstate", () => arrive().catch(fail));
+  onOtherTab(async () => { if (!store.borrowed) { await store.load(); stored("Taken over from another tab."); } });
   search($("search"), $("found"), (text) => ask(`search?${query({ q: text })}`).catch(fail), (movie) => visit(learn(movie).id));
+}
+
+// Take up the state of the address: at the start, on going back, and for a link.
+async function arrive() {
+  const link = fromAddress(health);
+  const told = link.wrong.length ? [`The link holds what is unknown here: ${link.wrong.slice(0, 5).join(", ")}.`] : [];
+  const own = Boolean(history.state?.own);
+  if (!own || !store.people.length || !store.loaded) {
+    const absent = await store.load();
+    store.loaded = true;
+    if (absent) told.push(`${plural(absent, "movie")} that you rated or marked ${absent === 1 ? "is" : "are"} not in this data; they are kept.`);
+  }
+  const people = own ? null : link.people;
+  const strange = await meet([...(people ?? []).flatMap((each) => [...each.keys()]), ...(link.state.focus ? [link.state.focus] : [])]);
+  if (strange.length) told.push(`The link has ${plural(strange.length, "movie")} that this data lacks: ${strange.slice(0, 5).join(", ")}.`);
+  for (const each of people ?? []) strange.forEach((id) => each.delete(id));
+  if (strange.includes(link.state.focus)) link.state.focus = null;
+  if (people?.some((each) => each.size)) store.borrow(people);
+  [state, view, starting] = [link.state, link.view, !store.rated && !link.state.focus];
+  pinned.clear();
+  if (told.length) tell(told.join(" "));
+  if (map && view) map.look(view);
+  write();
+  await refresh();
 }
 
 try {
   health = await ask("health");
-  const columns = await ask("map");
-  columns.movie_id.forEach((id, i) => known.set(String(id), { title: columns.title[i], year: columns.year[i], genres: columns.genres[i].map((g) => columns.genre_names[g]) }));
-  map = new MovieMap(document.querySelector(".map"), columns, { onPick: visit });
-  window.movieMap = map;
-  makeControls();
+  scale = scaleOf(health.rating_range);
+  store = new Store(health.rating_range, stored);
+  filters = new FilterControls(health, change);
+  imports = new Imports(scale, () => store.ratings.size > 0, imported, fail);
+  const act = { rate, mark, visit, starsOf: (id) => store.ratings.get(id) ?? null, markOf: (id) => store.marks.get(id) };
+  const list = (id) => new MovieList($(id), $("row"), scale, act);
+  lists = { main: list("list"), start: list("starters"), rated: list("rated"), watch: list("watched"), hidden: list("hiddens") };
   listen();
-  state = fromAddress();
-  await refresh();
+  const arrived = () => arrive().catch(fail);
+  const drawn = () => ask("map").then(showMap);
+  if (fromAddress(health).state.region) { // which movies these are, the map knows
+    mapped = drawn();
+    await arrived();
+  } else {
+    await arrived();
+    mapped = drawn(); // the list does not wait for it
+  }
+  await mapped;
 } catch (error) {
   fail(error);
 }

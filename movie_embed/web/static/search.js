@@ -1,4 +1,5 @@
-// The search box: suggestions as one types, by the ARIA pattern of a combobox.
+// A search box: suggestions as one types, by the ARIA pattern of a combobox.
+import { element, plural, said } from "./api.js";
 
 export function search(input, list, find, choose) {
   let found = [];
@@ -20,25 +21,24 @@ export function search(input, list, find, choose) {
   const activate = (place) => {
     active = place;
     [...list.children].forEach((item, i) => item.setAttribute("aria-selected", String(i === active)));
-    if (active < 0) return;
+    if (active < 0) {
+      input.removeAttribute("aria-activedescendant");
+      return;
+    }
     input.setAttribute("aria-activedescendant", list.children[active].id);
     list.children[active].scrollIntoView({ block: "nearest" });
   };
   const show = () => {
     list.replaceChildren(...found.map((movie, i) => {
-      const item = document.createElement("li");
-      item.id = `found-${i}`;
-      item.setAttribute("role", "option");
-      item.textContent = movie.title;
-      const facts = document.createElement("small");
-      facts.textContent = [movie.year, `${movie.ratings.toLocaleString("en")} ratings`].filter(Boolean).join(" · ");
-      item.append(facts);
+      const facts = [movie.year, plural(movie.ratings, "rating")].filter(Boolean).join(" · ");
+      const item = element("li", { id: `${list.id}-${i}`, role: "option" }, said(movie.title), element("small", { textContent: facts }));
       item.addEventListener("pointerdown", (event) => event.preventDefault());
       item.addEventListener("click", () => pick(movie));
       return item;
     }));
-    list.hidden = !found.length;
-    input.setAttribute("aria-expanded", String(!list.hidden));
+    if (!found.length) list.append(element("li", { className: "none", role: "option", ariaDisabled: "true", textContent: "No movie found" }));
+    list.hidden = false;
+    input.setAttribute("aria-expanded", "true");
     activate(found.length ? 0 : -1);
   };
 
@@ -46,14 +46,19 @@ export function search(input, list, find, choose) {
     clearTimeout(timer);
     timer = setTimeout(async () => {
       const mine = ++latest;
-      const answer = input.value.trim() ? await find(input.value) : [];
+      const typed = input.value.trim();
+      const answer = typed ? await find(typed) : [];
       if (mine !== latest) return;
       found = answer ?? [];
-      show();
+      if (answer && typed) show();
+      else close();
     }, 60);
   });
   input.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") close();
+    if (event.key === "Escape" && !list.hidden) {
+      event.preventDefault(); // it would close a dialog around the box
+      close();
+    }
     else if (event.key === "Enter" && active >= 0) pick(found[active]);
     else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && found.length) {
       event.preventDefault();
