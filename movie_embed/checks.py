@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
 from typing import Any
@@ -36,6 +37,11 @@ def must(holds: Callable[[Any], bool], allowed: str) -> Check:
 def at_least(least: int) -> Check:
     """Return the check of a setting that is a number of some size."""
     return must(lambda value: value >= least, f"at least {least}")
+
+
+def fits(pattern: str, allowed: str) -> Check:
+    """Return the check of a text, or of each in a list, that it fits a regular expression."""
+    return must(lambda value: all(re.fullmatch(pattern, each) for each in listed(value)), allowed)
 
 
 def one_of(*allowed: str) -> Check:

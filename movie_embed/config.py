@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from movie_embed.checks import as_whole, at_least, is_number, listed, must, one_of, require
+from movie_embed.checks import as_whole, at_least, fits, is_number, listed, must, one_of, require
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.errors import MovieEmbedError, program
 
@@ -348,6 +348,15 @@ class ServeConfig(Checked):
     host: str = "127.0.0.1"
     port: Annotated[int, must(lambda port: 0 < port < 2**16, "from 1 to 65535")] = 8000
     workers: Annotated[int, must(lambda n: 0 < n <= 64, "from 1 to 64")] = 1
+    hosts: list[str] = field(default_factory=list)
+    origins: Annotated[
+        list[str], fits(r"https?://[^/?#\s]+", "addresses without a path: https://example.com")
+    ] = field(default_factory=list)
+    root_path: Annotated[str, fits(r"(/[\w.~-]+)*", "empty, or a path such as /movies")] = ""
+    poster: Annotated[
+        str, fits(r"(https?://[^\s;,]+)?", "an address: https://example.com/{tmdb_id}.jpg")
+    ] = ""
+    log: bool = True
 
 
 SCHEMAS = {

@@ -145,6 +145,7 @@ class ColumnFile:
         try:
             with path.open("rb") as file:
                 self._octets = _octets_in(file)
+                self._identity = _identity(os.fstat(file.fileno()))
             start = 8 + int.from_bytes(self._octets[:8].tobytes(), "little")
             if not 8 < start <= len(self._octets):
                 raise ValueError("it is cut short, or no safetensors file")
@@ -163,6 +164,13 @@ class ColumnFile:
         header = _checked_header(path, kind, signed)
         self._texts, self._digests = set(header["texts"]), header["digests"]
         self.metadata: dict[str, Any] = header["metadata"]
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether this very file lies at a path."""
+        try:
+            return _identity(path.stat()) == self._identity
+        except OSError as error:
+            raise MovieEmbedError(f"{path} cannot be read: {error.strerror}") from error
 
     def __contains__(self, name: str) -> bool:
         return name in self._digests
@@ -188,6 +196,10 @@ def read_columns(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]
     file = ColumnFile(path, kind)
     columns = {name: c if isinstance(c, list) else c.copy() for name, c in file.read().items()}
     return columns, file.metadata
+
+
+def _identity(about: os.stat_result) -> tuple[int, ...]:
+    return about.st_dev, about.st_ino, about.st_mtime_ns
 
 
 def _octets_in(file: BinaryIO) -> NDArray[np.uint8]:

@@ -78,7 +78,7 @@ def serve() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address(run: Path, serve: Any) -> str:
     """Where the page is served."""
-    return serve(create_app(Recommender.load(run), run))
+    return serve(create_app(Recommender.load(run)))
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,10 @@ class Lookup:
     def user(self, users: UserEmbeddings, user_id: SupportsIndex | str) -> int:
         """Return the row of a user, or raise with the nearest ids."""
         text = isinstance(user_id, str) and users.ids.dtype == object
-        wanted = as_ids_are(users.ids, str(user_id) if text else whole("user_id", user_id))
+        try:
+            wanted = as_ids_are(users.ids, str(user_id) if text else whole("user_id", user_id))
+        except MovieEmbedError as error:
+            raise UnknownError(str(error)) from error
         found = np.flatnonzero(users.ids == wanted)
         if not len(found):
             near = np.sort(users.ids[nearest_ids(users.ids, wanted)])

@@ -68,22 +68,20 @@ class People:
         order = order or ("match" if self.ease else "stars")
         choose("order", order, get_args(Order))
         if order == "stars":
-            return self.stars
+            return self.stars(slice(None))
         if self.ease is None:
             raise MovieEmbedError(
                 f"order={order}: the run has no second head (ranking.enabled=false), only stars"
             )
         return self._relative_matches if order == "match" else self._relative(self._choices)
 
-    @cached_property
-    def stars(self) -> Floats:
-        """Predicted stars, shape (movies,)."""
-        return self._joined(predict_stars(self._likings, self.saved.rating_range))
+    def stars(self, movies: Rows | slice) -> Floats:
+        """Return predicted stars of some movies, shape (movies,)."""
+        return self._joined(predict_stars(self._likings[:, movies], self.saved.rating_range))
 
-    @cached_property
-    def match(self) -> Floats | None:
-        """The match as a share of the best, 0 to 1, shape (movies,); None without second head."""
-        return None if self.ease is None else np.clip(self._relative_matches, 0, 1)
+    def match(self, movies: Rows) -> Floats | None:
+        """Return the matches of some movies as shares of the best; None without second head."""
+        return None if self.ease is None else np.clip(self._relative_matches[movies], 0, 1)
 
     def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:
         """Return each rating's share of some movies' scores.

@@ -249,9 +249,10 @@ class Recommender(ReadsFiles):
             scores = scores * (counts + 1.0) ** (popularity / 2)
         allowed = self._allowed(group.rated, filters)
         rows = diverse_rows(scores, allowed, k, group.space.unit, diversity)
-        numbers = {} if group.match is None else {"match": group.match[rows]}
+        match = group.match(rows)
+        numbers = {} if match is None else {"match": match}
         reasons = self._main_parts(rows, group, order) if explain else None
-        return self.lookup.answers(rows, {**numbers, "predicted_stars": group.stars[rows]}, reasons)
+        return self.lookup.answers(rows, {**numbers, "predicted_stars": group.stars(rows)}, reasons)
 
     def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).

@@ -198,6 +198,10 @@ class SavedEmbeddings:
             file=file,
         )
 
+    def is_at(self, run: Path) -> bool:
+        """Return whether a run's file is still the one that these embeddings were loaded from."""
+        return self.file is not None and self.file.is_at(_file_of(run))
+
     def load_part(self, name: str, kind: type[Part]) -> Part | None:
         """Read a part, ``"user"``, ``"content"`` or ``"ease"``; None where the run has none.
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import logging
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from functools import cached_property, partial
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -19,22 +25,31 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse
+from starlette.routing import Mount, Route
 
 from movie_embed import __version__
 from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import OwnRatings, Recommendations
+from movie_embed.answers.results import OwnRatings
 from movie_embed.answers.suggest import Suggestions
+from movie_embed.config import ServeConfig
 from movie_embed.data.movies import Id, MovieId, split_year
-from movie_embed.errors import MovieEmbedError
+from movie_embed.errors import MovieEmbedError, UnknownError
 from movie_embed.web.map import map_json
+from movie_embed.web.metrics import Metrics
 from movie_embed.web.models import (
     RESPONSES,
     Answer,
+    ForEach,
     ForRatings,
     ForUser,
     Health,
@@ -42,120 +57,168 @@ from movie_embed.web.models import (
     Movie,
     MovieCard,
     MovieMap,
+    ReadAs,
     ReadFile,
+    Ready,
     Settings,
     SimilarTo,
+    Typed,
+    Wanted,
     WantedMovies,
-    parameters,
 )
 from movie_embed.web.safety import Guard
 
 STATIC = Path(__file__).parent / "static"
+FOLLOWED = 2.0  # seconds between looks for a new run
 _ANY_FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_SMALL, _FEW = 20_000, 50
-InAddress = Annotated[IdText, InPath()]
+_SMALL, _FEW, _SLOW = 20_000, 50, 4
+_ZIPPED = [Middleware(GZipMiddleware, minimum_size=1_000)]
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_LISTS = {name for name, each in SimilarTo.model_fields.items() if "list" in str(each.annotation)}
+_log = logging.getLogger(__name__)
+
+MovieInAddress = Annotated[IdText, InPath(description="A movie's id", examples=["1"])]
+UserInAddress = Annotated[IdText, InPath(description="A user's id", examples=["123"])]
 
 
 class Answers:
-    """A Recommender, and the parts of answers that are computed once.
+    """A Recommender, and the parts of answers that are computed once."""
 
-    Parameters
-    ----------
-    recommender
-        The Recommender.
-    run
-        The run folder, which may hold the map.
-    """
-
-    def __init__(self, recommender: Recommender, run: Path | None) -> None:
-        self.recommender, self.run = recommender, run
-        self.movies = recommender.embeddings.movies
-        self._map, self._drawing = b"", Lock()
+    def __init__(self, recommender: Recommender, poster: str = "") -> None:
+        self.recommender = recommender
+        saved = recommender.embeddings
+        self.movies = saved.movies
+        self._run = saved.file.path.parent if saved.file else None
+        self._map: list[tuple[bytes, bytes, str]] = []
+        self._drawing = Lock()
         self.suggestions = Suggestions(recommender.lookup.titles)
+        # Text may be compared with every id to say which is near.
+        self.small = self.movies.embedded <= _SMALL and self.movies.ids.dtype != object
         years = [split_year(title)[1] for title in self.movies.titles[: self.movies.embedded]]
         known = [year for year in years if year]
         self.health = Health(
             version=__version__,
-            data_name=recommender.embeddings.data_name,
+            data_name=saved.data_name,
             movies=self.movies.embedded,
-            rating_range=list(recommender.embeddings.rating_range),
+            rating_range=list(saved.rating_range),
             genres=Catalogue(self.movies).genre_names,
             years=[min(known), max(known)] if known else [],
-            orders=["match", "choice", "stars"] if recommender.embeddings.ranks else ["stars"],
+            orders=["match", "choice", "stars"] if saved.ranks else ["stars"],
+            poster=poster,
         )
+        recommender.for_ratings({})  # reads what most questions need
+
+    def id(self, text: str) -> MovieId:
+        """Return the id that the text stands for."""
+        if not _WHOLE.fullmatch(text):
+            if self.movies.ids.dtype != object:
+                raise UnknownError(f"id={text}: the data has whole numbers as ids")
+            return MovieId(text)
+        return MovieId(int(text))
 
     def ids(self, texts: list[str]) -> list[MovieId]:
-        """Return the movies of ids; an unknown one is a 404."""
-        found = [MovieId(_id(text, self.movies.ids.dtype == object)) for text in texts]
-        for movie in found:
-            if self.movies.row_of(movie.id) is None:
-                raise HTTPException(404, self._told(movie))
-        return found
+        """Return the ids that texts stand for."""
+        return [self.id(text) for text in texts]
 
-    def _told(self, movie: MovieId) -> str:
-        try:
-            return self.recommender.title(movie)
-        except MovieEmbedError as error:
-            return one_line(error)
+    def stars(self, ratings: Mapping[str, float]) -> dict[MovieId, float]:
+        """Return somebody's ratings, as `Recommender` takes them."""
+        return {self.id(text): stars for text, stars in ratings.items()}
 
     def settings(self, asked: Settings) -> dict[str, Any]:
         """Return the settings of every question, as `Recommender` takes them."""
         filters = {each.name: getattr(asked, each.name) for each in fields(Filters)}
         filters["among"] = self.ids(asked.among) or None
         filters["exclude"] = self.ids(asked.exclude)
-        others = {name: getattr(asked, name) for name in ("k", "diversity", "explain")}
+        given = {"k", "diversity", "explain", "order", "popularity", "together"}
+        others = {name: value for name, value in vars(asked).items() if name in given}
         return {"filters": Filters(**filters), **others}
-
-    def stars(self, ratings: Mapping[str, float]) -> dict[MovieId, float]:
-        """Return somebody's ratings, as `Recommender` takes them."""
-        return dict(zip(self.ids(list(ratings)), ratings.values(), strict=True))
 
     def movie(self, row: int) -> dict[str, Any]:
         """Return one row of the table."""
         ratings = int(self.movies.rating_counts[row])
         return {**self.recommender.lookup.described(row), "ratings": ratings}
 
+    @cached_property
+    def _row_of_title(self) -> dict[tuple[str, int | None], int]:
+        """The most rated movie of each title and year."""
+        order = np.argsort(self.movies.rating_counts, kind="stable").tolist()
+        return {split_year(self.movies.titles[row]): row for row in order}
+
+    def wanted(self, asked: Wanted) -> int | None:
+        """Return the row of an id, or of the title where the id is another movie's here."""
+        with suppress(UnknownError):
+            row = self.movies.row_of(self.id(asked.movie_id).id)
+            named = None if row is None else split_year(self.movies.titles[row])[0]
+            if asked.title is None or (row is not None and named == asked.title):
+                return row
+        return self._row_of_title.get((asked.title or "", asked.year))
+
+    @property
+    def map(self) -> tuple[bytes, bytes, str]:
+        """The map as JSON, the same compressed, and its tag; made once."""
+        with self._drawing:
+            if not self._map:
+                content = map_json(self.recommender.embeddings, self._run)
+                tag = f'W/"{sha256(content).hexdigest()[:32]}"'
+                self._map.append((content, gzip.compress(content), tag))
+        return self._map[0]
+
+
+class Newest:
+    """The answers of now; each request takes them once, and so is answered from one run."""
+
+    def __init__(self, recommender: Recommender, poster: str, metrics: Metrics) -> None:
+        self._poster, self._metrics = poster, metrics
+        self._slow = asyncio.Semaphore(_SLOW)
+        self.take(recommender)
+
+    def take(self, recommender: Recommender) -> None:
+        """Answer from another Recommender from now on."""
+        self.known = Answers(recommender, self._poster)
+        self._metrics.loaded.set(time.time())
+
+    async def follow(self, run: Path) -> None:
+        """Take up the run that a path leads to, whenever it is another one."""
+        told = ""
+        while True:
+            await asyncio.sleep(FOLLOWED)
+            try:
+                if not self.known.recommender.embeddings.is_at(run):
+                    await run_in_threadpool(lambda: self.take(Recommender.load(run)))
+            except MovieEmbedError as error:  # perhaps it is being replaced
+                if told != (told := one_line(error)):
+                    _log.warning("the answers stay those of the run before: %s", told)
+
     async def answer(
-        self, ask: Callable[..., Recommendations], asked: Settings, movies: int = _FEW
+        self, ask: Callable[..., Any], asked: Settings, known: Answers, movies: int = _FEW
     ) -> Response:
         """Return the answer to a question about a number of movies.
 
         A question that takes about a millisecond is answered at once, since a thread would cost as
         much. Any other goes to a thread, and the server stays free for other requests.
         """
-        question = partial(ask, **self.settings(asked))
-        small = self.movies.embedded <= _SMALL and asked.k <= _FEW and movies < _FEW
-        quick = small and not (asked.diversity or asked.include_rare)
-        answers = question() if quick else await run_in_threadpool(question)
+        question = partial(ask, **known.settings(asked))
+        small = known.small and asked.k <= _FEW and movies < _FEW
+        if small and not (asked.diversity or asked.include_rare or asked.among):
+            answers = question()
+        else:
+            answers = await self.in_thread(question)
         # pydantic writes JSON four times as fast as `JSONResponse`, which asks Python's json.
-        content = to_json([answer.to_dict() for answer in answers])
-        return Response(content, media_type="application/json")
+        return Response(to_json(_plain(answers)), media_type="application/json")
 
-    @cached_property
-    def row_of_title(self) -> dict[tuple[str, int | None], int]:
-        """The most rated movie of each title and year."""
-        order = np.argsort(self.movies.rating_counts, kind="stable").tolist()
-        return {split_year(self.movies.titles[row]): row for row in order}
+    async def in_thread(self, ask: Callable[[], Any]) -> Any:
+        """Return what a slow function returns; a few run at a time, the others wait."""
+        async with self._slow:
+            return await run_in_threadpool(ask)
 
-    def wanted(self, movie_id: str, title: str | None, year: int | None) -> int | None:
-        """Return the row of an id, or of the title where the id is another movie's here."""
-        try:
-            row = self.movies.row_of(_id(movie_id, self.movies.ids.dtype == object))
-        except HTTPException:
-            row = None
-        if title is None or (row is not None and split_year(self.movies.titles[row])[0] == title):
-            return row
-        return self.row_of_title.get((title, year))
 
-    def map(self) -> bytes:
-        """Return the map as JSON, made once."""
-        with self._drawing:
-            self._map = self._map or map_json(self.recommender.embeddings, self.run)
-        return self._map
+def _plain(answers: Any) -> Any:
+    many = isinstance(answers, list)
+    return [_plain(each) for each in answers] if many else answers.to_dict()
 
 
 def create_app(
-    recommender: Recommender, run: Path | None = None, host: str = "127.0.0.1"
+    recommender: Recommender, config: ServeConfig | None = None, follow: Path | None = None
 ) -> FastAPI:
     """Return the server's application.
 
@@ -163,11 +226,22 @@ def create_app(
     ----------
     recommender
         The source of all answers.
-    run
-        Its run folder.
-    host
-        The address that the server listens at; requests for other host names are refused.
+    config
+        Settings of the server.
+    follow
+        A run folder, or a file that names one: a new run there is taken up.
     """
+    config = config or ServeConfig()
+    metrics = Metrics(config.log)
+    newest = Newest(recommender, config.poster, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(newest.follow(follow)) if follow else None
+        yield
+        if following:
+            following.cancel()
+
     app = FastAPI(
         title="movie_embed",
         version=__version__,
@@ -175,128 +249,192 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(_once_each)],
         responses=RESPONSES,
+        lifespan=lifespan,
     )
-    app.add_middleware(Guard, host=host)
+    if config.origins:
+        allowed: Any = {"allow_origins": config.origins, "allow_methods": ["GET", "POST"]}
+        app.add_middleware(CORSMiddleware, **allowed, allow_headers=["content-type"])
+    app.add_middleware(Guard, config=config, note=metrics.note)
+    app.add_exception_handler(UnknownError, lambda _, error: _failure(404, error))
     app.add_exception_handler(MovieEmbedError, lambda _, error: _failure(422, error))
     app.add_exception_handler(RequestValidationError, lambda _, error: _failure(422, error))
     app.add_exception_handler(HTTPException, lambda _, error: _failure(None, error))
     app.add_exception_handler(Exception, lambda _, __: _failure(500, "the server has a bug"))
-    _add_routes(app, Answers(recommender, run))
-    pages = {"/": "index.html", "/docs": "docs.html"}
-    for path, name in pages.items():
-        app.get(path, include_in_schema=False)(_page(STATIC / name))
+    _add_answers(app, newest)
+    _add_movies(app, newest)
+
+    async def numbers(_: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
     swagger = resources.files(fastapi_swagger.resources)
-    app.mount("/static/swagger", StaticFiles(directory=str(swagger)))
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.router.routes += [
+        Route("/metrics", numbers),
+        Route("/", _page(STATIC / "index.html"), middleware=_ZIPPED),
+        Route("/docs", _page(STATIC / "docs.html")),
+        Mount("/static/swagger", StaticFiles(directory=str(swagger)), middleware=_ZIPPED),
+        Mount("/static", StaticFiles(directory=STATIC), middleware=_ZIPPED),
+    ]
     return app
 
 
-def _add_routes(app: FastAPI, known: Answers) -> None:
-    recommender = known.recommender
-    answers: dict[str, Any] = {"response_model": list[Answer]}
+def _add_answers(app: FastAPI, newest: Newest) -> None:
+    """Add the routes that answer with lists of movies."""
+    answers: dict[str, Any] = {"response_model": list[Answer], "tags": ["lists"]}  # type: ignore[valid-type]
 
-    @app.get("/api/health")
-    async def health() -> Health:
-        """Return the state of the server and a description of its data."""
-        return known.health
-
-    @app.get("/api/search", response_model=list[Movie])
-    def search(q: Annotated[str, Query(max_length=200)] = "") -> Any:
-        """Return at most ten movies whose titles have words that begin as those typed."""
-        return [known.movie(row) for row in known.suggestions.rows(q)]
-
-    @app.get("/api/movies/{movie_id}", response_model=MovieCard)
-    def movie(movie_id: InAddress) -> Any:
-        """Return one movie, with the values of its ratings."""
-        (found,) = known.ids([movie_id])
-        row = known.movies.row_of(found.id)
-        assert row is not None
-        counts = recommender.rating_values(found)
-        values = [{"stars": stars, "count": count} for stars, count in counts.items()]
-        return {**known.movie(row), "values": values}
-
-    @app.post("/api/movies", response_model=list[Movie | None])
-    def movies(asked: WantedMovies) -> Any:
-        """Return movies by id, and by title where the id is another movie's; null if unknown."""
-        rows = [known.wanted(each.movie_id, each.title, each.year) for each in asked.movies]
-        return [None if row is None else known.movie(row) for row in rows]
-
-    @app.get("/api/similar", **answers, openapi_extra=parameters(SimilarTo))
-    async def similar(request: Request) -> Response:
+    @app.get("/api/similar", **answers)
+    async def similar(asked: Annotated[SimilarTo, Query()]) -> Response:
         """Return the movies most like one movie, or several together."""
-        asked = SimilarTo.of_query(request.query_params)
+        known = newest.known
         ask = partial(
-            recommender.similar,
+            known.recommender.similar,
             known.ids(asked.movie_id),
             combine=asked.combine,
             metric=asked.metric,
             weights=asked.weights,
             not_like=known.ids(asked.not_like),
         )
-        return await known.answer(ask, asked, len(asked.movie_id) + len(asked.not_like))
+        return await newest.answer(ask, asked, known, len(asked.movie_id) + len(asked.not_like))
 
     @app.post("/api/recommendations", **answers)
     async def recommendations(asked: ForRatings) -> Response:
         """Return the movies for somebody's ratings, or for several people together."""
+        known = newest.known
         people = asked.ratings if isinstance(asked.ratings, list) else [asked.ratings]
         stars = [known.stars(each) for each in people]
-        ask = partial(
-            recommender.for_people,
-            stars,
-            order=asked.order,
-            together=asked.together,
-            popularity=asked.popularity,
-        )
-        return await known.answer(ask, asked, sum(map(len, stars)))
+        ask = partial(known.recommender.for_people, stars)
+        return await newest.answer(ask, asked, known, sum(map(len, stars)))
 
-    @app.get("/api/users/{user_id}", **answers, openapi_extra=parameters(ForUser))
-    async def user(user_id: InAddress, request: Request) -> Response:
+    _quick(app, "GET", "/api/similar", similar, SimilarTo)
+    _quick(app, "POST", "/api/recommendations", recommendations, ForRatings)
+
+    @app.get("/api/users/{user_id}", **answers)
+    async def user(user_id: UserInAddress, asked: Annotated[ForUser, Query()]) -> Response:
         """Return the movies for a user of the data."""
-        asked = ForUser.of_query(request.query_params)
-        # Where ids are numbers, text is none; where they are text, "007" is not 7.
-        number = re.fullmatch(r"0|-?[1-9][0-9]{0,17}", user_id)
-        ids: list[Id] = [user_id, int(user_id)] if number else [user_id]
-        for wanted in ids:
-            ask = partial(
-                recommender.for_user, wanted, order=asked.order, popularity=asked.popularity
-            )
-            try:
-                return await known.answer(ask, asked)
-            except MovieEmbedError as error:
-                told = error
-        raise HTTPException(404 if "user" in str(told) else 422, one_line(told))
+        known = newest.known
+        ask = partial(known.recommender.for_user, _user(user_id))
+        return await newest.answer(ask, asked, known)
 
-    @app.post("/api/read", openapi_extra={"requestBody": {"content": _ANY_FILE}})
-    def read(
-        content: Annotated[bytes, Depends(_body)],
-        name: Annotated[str, Query(max_length=200)] = "ratings.csv",
-        rated: bool = True,
+    @app.post("/api/people", response_model=list[list[Answer]], tags=["lists"])  # type: ignore[valid-type]
+    async def people(asked: ForEach) -> Response:
+        """Return a list of movies for each of several people."""
+        known = newest.known
+        each = [_user(p) if isinstance(p, str) else known.stars(p) for p in asked.people]
+
+        def ask(**settings: Any) -> list[Any]:
+            return [known.recommender.for_people([person], **settings) for person in each]
+
+        return await newest.answer(ask, asked, known)
+
+
+def _add_movies(app: FastAPI, newest: Newest) -> None:
+    """Add the routes that describe movies, files and the server."""
+
+    @app.get("/api/search", response_model=list[Movie], tags=["movies"])
+    def search(typed: Annotated[Typed, Query()]) -> Any:
+        """Return at most ten movies whose titles have words that begin as those typed."""
+        known = newest.known
+        return [known.movie(row) for row in known.suggestions.rows(typed.q)]
+
+    @app.get("/api/movies/{movie_id}", response_model=MovieCard, tags=["movies"])
+    def movie(movie_id: MovieInAddress) -> Any:
+        """Return one movie, with the values of its ratings."""
+        known, recommender = newest.known, newest.known.recommender
+        found = known.id(movie_id)
+        counts = recommender.rating_values(found)
+        values = [{"stars": stars, "count": count} for stars, count in counts.items()]
+        return {**known.movie(recommender.lookup.row(found)), "values": values}
+
+    @app.post("/api/movies", response_model=list[Movie | None], tags=["movies"])
+    def movies(asked: WantedMovies) -> Any:
+        """Return movies by id, and by title where the id is another movie's; null if unknown."""
+        known = newest.known
+        rows = map(known.wanted, asked.movies)
+        return [None if row is None else known.movie(row) for row in rows]
+
+    @app.post("/api/read", openapi_extra={"requestBody": {"content": _ANY_FILE}}, tags=["movies"])
+    async def read(
+        content: Annotated[bytes, Depends(_body)], asked: Annotated[ReadAs, Query()]
     ) -> ReadFile:
-        """Read somebody's ratings from a service's export or a table; the file is not kept.
+        """Read somebody's ratings from a service's export or a table; the file is not kept."""
+        return await newest.in_thread(partial(_read, newest.known.recommender, content, asked))
 
-        `rated=false` reads a list of movies, with ratings or without.
-        """
-        plain = re.sub(r"[^\w. -]", "_", name.rpartition("/")[2])[-100:].lstrip(".") or "ratings"
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / plain
-            path.write_bytes(content)
-            try:
-                own = (recommender.read_ratings if rated else recommender.read_movies)(path)
-            except MovieEmbedError as error:
-                raise MovieEmbedError(str(error).replace(f"{folder}/", "")) from error
-            notes = [note.replace(f"{folder}/", "") for note in own.notes]
-        ratings = own if isinstance(own, OwnRatings) else {}
-        return ReadFile(
-            ratings={str(movie.id): stars for movie, stars in ratings.items()},
-            matches=own.matches,
-            notes=notes,
-        )
-
-    @app.get("/api/map", response_model=MovieMap)
-    def movie_map() -> Response:
+    @app.get("/api/map", response_model=MovieMap, tags=["movies"])
+    def movie_map(request: Request) -> Response:
         """Return every movie with a learned vector and its place on the map."""
-        return Response(known.map(), media_type="application/json")
+        plain, zipped, tag = newest.known.map
+        headers = {"etag": tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            plain, headers["content-encoding"] = zipped, "gzip"
+        return Response(plain, media_type="application/json", headers=headers)
+
+    @app.get("/api/health", tags=["server"])
+    async def health() -> Health:
+        """Return the state of the server and a description of its data."""
+        return newest.known.health
+
+    @app.get("/api/ready", tags=["server"])
+    async def ready() -> Ready:
+        """Return whether the server takes questions."""
+        return Ready()
+
+
+def _read(recommender: Recommender, content: bytes, asked: ReadAs) -> ReadFile:
+    name = re.sub(r"[^\w. -]", "_", asked.name.rpartition("/")[2])[-100:].lstrip(".") or "ratings"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        try:
+            own = (recommender.read_ratings if asked.rated else recommender.read_movies)(path)
+        except MovieEmbedError as error:
+            raise MovieEmbedError(str(error).replace(f"{folder}/", "")) from error
+        notes = [note.replace(f"{folder}/", "") for note in own.notes]
+    ratings = own if isinstance(own, OwnRatings) else {}
+    return ReadFile(
+        ratings={str(movie.id): stars for movie, stars in ratings.items()},
+        matches=own.matches,
+        notes=notes,
+    )
+
+
+def _quick(
+    app: FastAPI,
+    method: str,
+    path: str,
+    ask: Callable[[Any], Awaitable[Response]],
+    kind: type[BaseModel],
+) -> None:
+    """Let a plain Starlette route read a question of some kind.
+
+    FastAPI describes the question, but reads it field by field, which takes longer than the answer.
+    """
+
+    async def asked(request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                return await ask(kind.model_validate_json(await request.body()))
+            return await ask(kind.model_validate(_once_each(request)))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
+    asked.__name__ = ask.__name__
+    app.router.routes.insert(0, Route(path, asked, methods=[method]))
+
+
+def _once_each(request: Request) -> dict[str, Any]:
+    """Return the query; a setting that is no list is given once."""
+    query: QueryParams = request.query_params
+    values: dict[str, Any] = {}
+    for name in query:
+        given = query.getlist(name)
+        if len(given) > 1 and name not in _LISTS:
+            raise MovieEmbedError(f"{name}: given {len(given)} times")
+        values[name] = given if name in _LISTS else given[0]
+    return values
 
 
 def one_line(error: object) -> str:
@@ -306,7 +444,8 @@ def one_line(error: object) -> str:
     if not isinstance(error, RequestValidationError):
         return " ".join(str(error).split())
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
+    names = [str(part) for part in first["loc"] if part not in ("query", "body", "path")]
+    where = ".".join(name for name in names if "[" not in name)  # pydantic's names of types
     return " ".join(f"{where or 'the request'}: {first['msg']}".split())[:500]
 
 
@@ -317,13 +456,9 @@ def _failure(status: int | None, error: object) -> JSONResponse:
     return JSONResponse({"error": one_line(error)}, status or 500, headers)
 
 
-def _id(text: str, texts: bool) -> Id:
-    """Return an id as the data has them, text or numbers; one of another form is unknown."""
-    if texts:
-        return text
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        raise HTTPException(404, f"id={text}: the data has whole numbers as ids")
-    return int(text)
+def _user(text: str) -> Id:
+    """Return a user's id; where ids are text, 007 is not 7."""
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 async def _body(request: Request) -> bytes:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Annotated, Any, Literal, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import QueryParams
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from movie_embed.answers.results import Match
+from movie_embed.answers.results import Match, Reason, Recommendation
+from movie_embed.data.movies import Id
 
-MovieKey = Annotated[str | int, Field(description="A movie's id, a number or text")]
+MOST_MATCHES = 10_000
+_MOST_PEOPLE, _MOST_LISTED, _MOST_VARIED = 20, 10_000, 200
+
 IdText = Annotated[str, Field(min_length=1, max_length=100)]
-Stars = dict[IdText, Annotated[float, Field(allow_inf_nan=False)]]
+Star = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Stars = Annotated[dict[IdText, Star], Field(max_length=10_000)]
 Weight = Annotated[float, Field(gt=1e-6, lt=1e6)]
-_IDS: Any = Field(default_factory=list, max_length=1_000)
-_GENRES: Any = Field(default_factory=list, max_length=50)
+
+
+def _listed(told: str, example: str = "1", least: int = 0, most: int = 1_000) -> Any:
+    given: Any = {"min_length": least, "max_length": most, "examples": [[example]]}
+    default: Any = {} if least else {"default_factory": list}
+    return Field(**default, **given, description=told)
 
 
 class Settings(BaseModel):
@@ -24,112 +31,170 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    k: Annotated[int, Field(ge=1, le=1_000)] = 10
-    genres: Annotated[list[IdText], _GENRES]
-    exclude_genres: Annotated[list[IdText], _GENRES]
-    years: Annotated[str, Field(pattern=r"^[0-9]{1,4}(-[0-9]{1,4})?$")] | None = None
-    min_count: Annotated[int, Field(ge=0, le=2**53)] = 0
-    include_rare: bool = False
-    among: Annotated[list[IdText], _IDS]
-    exclude: Annotated[list[IdText], _IDS]
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    explain: bool = False
+    k: int = Field(10, ge=1, le=1_000, description="How many movies to answer with", examples=[5])
+    genres: list[IdText] = _listed("Answer with movies of any of these genres", "Comedy", most=50)
+    exclude_genres: list[IdText] = _listed(
+        "Leave out movies of any of these genres", "Comedy", most=50
+    )
+    years: str | None = Field(
+        None,
+        pattern=r"^[0-9]{1,4}(-[0-9]{1,4})?$",
+        description="Answer with movies of a year, or of years",
+        examples=["1990-1999"],
+    )
+    min_count: int = Field(
+        0, ge=0, le=2**53, description="Answer with movies of as many ratings", examples=[100]
+    )
+    include_rare: bool = Field(
+        False, description="Answer also with movies that had no vector learned", examples=[True]
+    )
+    among: list[IdText] = _listed("Answer with some of these movies alone")
+    exclude: list[IdText] = _listed("Leave out these movies")
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="From 0, the best answers, to 1, answers as unlike each other as possible",
+        examples=[0.3],
+    )
+    explain: bool = Field(
+        False, description="Say which movies each answer is due to", examples=[True]
+    )
 
-    @classmethod
-    def of_query(cls, query: QueryParams) -> Self:
-        """Return a question from the query of an address.
-
-        FastAPI reads a model from a query too, but field by field: that takes longer than the
-        answer. So `parameters` describes the fields for it.
-        """
-        lists = _lists(cls)
-        values = {name: query.getlist(name) if name in lists else query[name] for name in query}
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from error
-
-
-def parameters(kind: type[Settings]) -> dict[str, Any]:
-    """Return the fields of a question as OpenAPI describes the parameters of a query."""
-    schema = kind.model_json_schema()
-    required = schema.get("required", ())
-    return {
-        "parameters": [
-            {"name": name, "in": "query", "required": name in required, "schema": field}
-            for name, field in schema["properties"].items()
-        ]
-    }
-
-
-@cache
-def _lists(kind: type[Settings]) -> set[str]:
-    fields = parameters(kind)["parameters"]
-    return {field["name"] for field in fields if "array" in str(field["schema"])}
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.k > _MOST_VARIED and (self.diversity or self.explain):
+            told = f"k={self.k}: at most {_MOST_VARIED} with diversity or explain"
+            raise PydanticCustomError("k", told)
+        return self
 
 
 class SimilarTo(Settings):
     """Movies like others."""
 
-    movie_id: Annotated[list[IdText], Field(min_length=1, max_length=1_000)]
-    not_like: Annotated[list[IdText], _IDS]
-    weights: Annotated[list[Weight], Field(max_length=1_000)] | None = None
-    combine: Literal["mean", "max"] = "mean"
-    metric: Literal["mixed", "cosine", "whitened", "dot"] | None = None
+    movie_id: list[IdText] = _listed("The movies to be similar to", least=1)
+    not_like: list[IdText] = _listed("Movies to keep away from")
+    weights: list[Weight] | None = Field(
+        None, max_length=1_000, description="The weight of each movie", examples=[[2, 1]]
+    )
+    combine: Literal["mean", "max"] = Field(
+        "mean",
+        description="Whether to be similar to the mean of several movies, or to any one of them",
+        examples=["max"],
+    )
+    metric: Literal["mixed", "cosine", "whitened", "dot"] | None = Field(
+        None,
+        description="How to compare; by default mixed, or cosine where a run has no ranking",
+        examples=["cosine"],
+    )
 
 
 class ForUser(Settings):
     """Movies for a user of the data."""
 
-    order: Literal["match", "choice", "stars"] | None = None
-    popularity: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    order: Literal["match", "choice", "stars"] | None = Field(
+        None,
+        description="Order by match, by how likely a movie is chosen, or by predicted stars",
+        examples=["stars"],
+    )
+    popularity: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="From -1, less known movies first, to 1, well-known ones first",
+        examples=[-0.5],
+    )
 
 
 class ForRatings(ForUser):
-    """Movies for somebody's ratings, or for several people's."""
+    """Movies for somebody's ratings, or for several people together."""
 
-    ratings: (
-        Annotated[Stars, Field(max_length=10_000)]
-        | Annotated[
-            list[Annotated[Stars, Field(max_length=10_000)]], Field(min_length=1, max_length=20)
-        ]
-    ) = Field(description="Stars by movie id, or a list of that, an entry a person")
-    together: Literal["average", "least"] = "average"
+    ratings: Stars | Annotated[list[Stars], Field(min_length=1, max_length=_MOST_PEOPLE)] = Field(
+        description="Stars by movie id, or a list of that, an entry a person",
+        examples=[{"1": 5, "260": 4.5}],
+    )
+    together: Literal["average", "least"] = Field(
+        "average",
+        description="Add up several people's scores, or take the lowest",
+        examples=["least"],
+    )
+
+    @field_validator("ratings", mode="before")
+    @classmethod
+    def _few(cls, ratings: Any) -> Any:
+        if isinstance(ratings, list) and not 1 <= len(ratings) <= _MOST_PEOPLE:
+            told = f"1 to {_MOST_PEOPLE} people, not {len(ratings)}"
+            raise PydanticCustomError("people", told)
+        return ratings
 
 
-class Because(BaseModel):
-    """A movie that is a reason for an answer."""
+class ForEach(ForUser):
+    """A list of movies for each of several people."""
 
-    movie_id: MovieKey
-    title: str
-    similarity: float | None = None
-    stars: float | None = None
-    share: float | None = None
-    shared_genres: list[str]
+    people: Annotated[list[IdText | Stars], Field(min_length=1, max_length=1_000)] = Field(
+        description="Of each person the user id or the stars by movie id",
+        examples=[["123", {"1": 5, "260": 4.5}]],
+    )
+
+    @model_validator(mode="after")
+    def _few(self) -> Self:
+        if self.k * len(self.people) > _MOST_LISTED:
+            told = f"k times the number of people: at most {_MOST_LISTED:,}"
+            raise PydanticCustomError("people", told)
+        return self
 
 
-class Answer(BaseModel):
-    """One answer, as `Recommendation.to_dict` has it."""
+class Wanted(BaseModel):
+    """A movie as somebody noted it, perhaps from another run."""
 
-    rank: int
-    movie_id: MovieKey
-    title: str
-    year: int | None
-    genres: list[str]
-    similarity: float | None = None
-    dot_product: float | None = None
-    match: float | None = None
-    predicted_stars: float | None = None
-    from_content: bool
-    imdb_id: str | None
-    tmdb_id: int | None
-    reasons: list[Because] | None = None
+    movie_id: IdText = Field(examples=["1"])
+    title: str | None = Field(None, max_length=500, examples=["Toy Story"])
+    year: int | None = Field(None, examples=[1995])
+
+
+class WantedMovies(BaseModel):
+    """Several of them."""
+
+    movies: Annotated[list[Wanted], Field(max_length=10_000)]
+
+
+class Typed(BaseModel):
+    """What somebody has typed of a title."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: str = Field("", max_length=200, description="Beginnings of words", examples=["toy st"])
+
+
+class ReadAs(BaseModel):
+    """How a file is to be read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        "ratings.csv", max_length=200, description="The file's name", examples=["ratings.csv"]
+    )
+    rated: bool = Field(
+        True, description="False reads a list of movies, with ratings or without", examples=[False]
+    )
+
+
+def _model(name: str, kind: type, **replaced: Any) -> type[BaseModel]:
+    """Return the model of a dataclass or named tuple; what may be None may be absent."""
+    hints = get_type_hints(kind) | replaced
+    defaults = {field: None if NoneType in get_args(hint) else ... for field, hint in hints.items()}
+    columns: Any = {field: (hint, defaults[field]) for field, hint in hints.items()}
+    return create_model(name, __doc__=(kind.__doc__ or "").partition("\n")[0], **columns)
+
+
+Because = _model("Because", Reason)
+Answer = _model("Answer", Recommendation, reasons=list[Because] | None)  # type: ignore[valid-type]
 
 
 class Movie(BaseModel):
     """A movie of the data."""
 
-    movie_id: MovieKey
+    movie_id: Id
     title: str
     year: int | None
     genres: list[str]
@@ -152,25 +217,11 @@ class MovieCard(Movie):
     values: list[ValueCount] = Field(description="Empty if the run saved no users")
 
 
-class Wanted(BaseModel):
-    """A movie as somebody noted it, perhaps from another run."""
-
-    movie_id: IdText
-    title: Annotated[str, Field(max_length=500)] | None = None
-    year: int | None = None
-
-
-class WantedMovies(BaseModel):
-    """Several of them."""
-
-    movies: Annotated[list[Wanted], Field(max_length=10_000)]
-
-
 class ReadFile(BaseModel):
     """The ratings of a file."""
 
     ratings: dict[str, float]
-    matches: list[Match]
+    matches: list[Match] = Field(description="What each line was taken for")
     notes: list[str]
 
 
@@ -186,7 +237,7 @@ class Region(BaseModel):
 class MovieMap(BaseModel):
     """Every movie with a learned vector, a column each; places lie between -1 and 1."""
 
-    movie_id: list[MovieKey]
+    movie_id: list[Id]
     x: list[float]
     y: list[float]
     title: list[str]
@@ -211,6 +262,13 @@ class Health(BaseModel):
     genres: list[str]
     years: list[int]
     orders: list[str]
+    poster: str = Field(description="A template of the addresses of posters, or empty")
+
+
+class Ready(BaseModel):
+    """The server takes questions."""
+
+    status: Literal["ready"] = "ready"
 
 
 class Failure(BaseModel):
@@ -223,9 +281,11 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": told}
     for status, told in (
         (400, "The request is not one this server takes"),
+        (403, "A page of another site asked"),
         (404, "There is no such movie or user"),
         (408, "The request took too long to arrive"),
         (413, "The request is too large"),
         (422, "A value is not as described"),
+        (503, "The server has too many large requests"),
     )
 }
