@@ -41,7 +41,7 @@ class Site:
 
     body: bytes = BODY
     status: int = 200
-    ranges: Literal["served", "ignored", "refused", "shifted"] = "served"
+    ranges: Literal["served", "ignored", "refused"] = "served"
     cuts: list[int] = field(default_factory=list)
     after_cut: Literal["close", "reset", "stall"] = "close"
     declares_length: bool = True
@@ -70,7 +70,6 @@ class Handler(BaseHTTPRequestHandler):
         start = 0
         if wanted and self.site.ranges != "ignored":
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            start -= 1 if self.site.ranges == "shifted" else 0
             self.send_response(206)
             last = len(self.site.body) - 1
             self.send_header("Content-Range", f"bytes {start}-{last}/{last + 1}")
@@ -176,7 +175,6 @@ ANSWERS: dict[str, tuple[Site, bytes, list[str | None]]] = {
     "a part from before": (Site(), BODY[:HALF], [REST]),
     "ranges ignored": (Site(ranges="ignored", cuts=[HALF]), b"", [ALL, REST]),
     "ranges refused": (Site(ranges="refused", cuts=[HALF]), b"", [ALL, REST, ALL]),
-    "another range": (Site(ranges="shifted"), BODY[:HALF], [REST, ALL]),
     "a damaged part": (Site(), bytes(HALF), [REST, ALL]),
     "a damaged whole": (Site(), bytes(len(BODY)), [ALL]),
     "too long a part": (Site(), bytes(2 * len(BODY)), [ALL]),
@@ -289,7 +287,6 @@ def test_second_source_after(
     (line,) = caplog.messages
     assert reason in line
     assert line.startswith("toy: 127.0.0.1:")
-    assert line.endswith(f"; trying {good.url.split('/')[2]}")
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
@@ -333,7 +330,6 @@ def test_all_sources_bad(serve: Serve, tmp_path: Path, caplog: pytest.LogCapture
     assert f"fetch {first.url} by hand and save it as {tmp_path / 'toy.zip'}" in message
     assert "data.path=/where/it/is/toy.zip" in message
     assert len(caplog.messages) == 2
-    assert caplog.messages[1].endswith("no source left")
 
 
 def test_four_processes_download_once(serve: Serve, tmp_path: Path) -> None:

@@ -266,7 +266,10 @@ def test_settings_beside_data_that_they_do_not_concern() -> None:
     for settings, told in (
         ({"delimiter": ";"}, "data.delimiter=;: left out, it is not in the first line"),
         ({"columns": ColumnNames(title="t")}, "no column 't'"),
-        ({"path": str(DOCS)}, "found no table of titles, tags or links beside data.query"),
+        (
+            {"path": str(DOCS)},
+            "found no table with titles, tags or links, to stand beside data.query",
+        ),
     ):
         with pytest.raises(MovieEmbedError, match=re.escape(told)):
             load_triples(DataConfig("files", query=query, **settings))

@@ -25,18 +25,14 @@ ml-latest-small 0.5   20    978202 696d65a3dfceac7c45750ad32df2c259311949efec81f
 
 
 class DataSet(NamedTuple):
-    """The defaults of a data set and, of a release, its archive ``name.zip``.
-
-    The archive is fetched from the first of ``urls`` that delivers. ``size`` is in bytes, None if
-    it is not known; ``checksum`` is ``"sha256:<hex>"`` or ``"md5:<hex>"``.
-    """
+    """The defaults of a data set and, of a release, its archive ``name.zip``."""
 
     name: str
     min_ratings: int = 1
     rating_range: list[float] | None = None
-    urls: tuple[str, ...] = ()
-    size: int | None = None
-    checksum: str = ""
+    urls: tuple[str, ...] = ()  # the first that delivers is taken
+    size: int | None = None  # in bytes
+    checksum: str = ""  # sha256:<hex> or md5:<hex>
 
 
 def _release(name: str, lowest: str, least: str, size: str, checksum: str) -> DataSet:

@@ -21,7 +21,7 @@ from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.packing import Packed
 from movie_embed.data.ratings import SortedRatings, sorted_ratings
-from movie_embed.data.sources import Sources, beside, find_sources
+from movie_embed.data.sources import Sources, checked, find_sources
 from movie_embed.data.tables import Table, given_table, made_local
 from movie_embed.data.titles import read_movies, read_tags
 from movie_embed.data.triples import Counts, Triples, filtered
@@ -63,7 +63,10 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     """
     if frame is not None or config.query:  # whether their content has changed is not known
         kind, given = ("query", _query(config)) if frame is None else ("frame", frame)
-        return _read_apart(config, beside(given_table(kind, given, config), config))
+        table = given_table(kind, given, config)
+        path = Path(config.path).expanduser() if config.path else None
+        found = find_sources(path, config, table) if path else checked(Sources(table), config)
+        return _read_apart(config, found)
     sources = None if config.name == "demo" else _find(config)
     on_disk = sources.on_disk if sources else demo.SOURCES
     name = f"{config.name}-{_cache_key(config, on_disk)}"

@@ -9,7 +9,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from itertools import zip_longest
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -24,16 +23,11 @@ from movie_embed.errors import MovieEmbedError
 
 TIMEOUT_S = 10.0
 RETRIES = 3
-BLOCK = 1 << 16
-
 _log = logging.getLogger(__name__)
 
 
 def cache_dir(configured: str | None, name: str = ".") -> Path:
-    """Return the folder for archives, or one of this name in it, created where it is missing.
-
-    It is what the user chose, with ``~`` expanded, or else in the system's folder for caches.
-    """
+    """Return a folder in ``data.cache_dir``, or in the system's folder for caches; create it."""
     try:
         folder = Path(configured).expanduser() if configured else user_cache_path("movie_embed")
         folder /= name
@@ -61,11 +55,6 @@ def fetch(release: DataSet, folder: Path, *, download: bool = True) -> Path:
     A download gets its final name only once its size and checksum are right, so a file found under
     that name is used as it is, one placed there by hand too. An interrupted download is resumed,
     and processes that ask for the same archive at once share one download.
-
-    Raises
-    ------
-    MovieEmbedError
-        If the archive is missing and may not or cannot be downloaded, or cannot be written.
     """
     target = folder / f"{release.name}.zip"
     try:
@@ -103,19 +92,17 @@ class _SourceError(Exception):
 
 
 class _CutError(_SourceError):
-    """The answer broke off or its end does not fit; the same source may still send the rest."""
+    """The answer broke off or does not fit what is there; the same source may do better."""
 
 
 def _download(release: DataSet, target: Path) -> None:
-    part = target.with_name(f"{target.name}.part")
-    failures = []
-    for url, following in zip_longest(release.urls, release.urls[1:]):
+    part, failures = target.with_name(f"{target.name}.part"), []
+    for url in release.urls:
         try:
-            _obtain(release, url, part)
+            _obtain(release, url, part, RETRIES)
         except _SourceError as error:
             failures.append(f"{urlsplit(url).netloc}: {error}")
-            then = f"trying {urlsplit(following).netloc}" if following else "no source left"
-            _log.warning("%s: %s; %s", release.name, failures[-1], then)
+            _log.warning("%s: %s", release.name, failures[-1])
         else:
             part.replace(target)
             return
@@ -123,21 +110,48 @@ def _download(release: DataSet, target: Path) -> None:
     raise _missing(release, target, problem)
 
 
-def _obtain(release: DataSet, url: str, part: Path) -> None:
+def _obtain(release: DataSet, url: str, part: Path, retries: int) -> None:
     """Bring ``part`` to the verified whole, in a few answers if need be."""
-    for left in reversed(range(1 + RETRIES)):
-        try:
-            held = _receive(release, url, part)
-            _verify(release, part, held)
-        except _CutError:
-            if not left:
-                raise
-        else:
-            return
+    held = part.stat().st_size if part.exists() else 0
+    try:
+        if not release.size or held < release.size:
+            held = _receive(release, url, part, held)
+        _verify(release, part, held)
+    except _CutError:
+        if not retries:
+            raise
+        _obtain(release, url, part, retries - 1)
+
+
+def _receive(release: DataSet, url: str, part: Path, held: int) -> int:
+    """Write an answer behind the bytes held, or over them; return how many were left."""
+    headers = {"User-Agent": "movie_embed"} | ({"Range": f"bytes={held}-"} if held else {})
+    with _network_errors(part):
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
+    held = held if response.status == 206 else 0
+    end = None if response.length is None else held + response.length
+    size = release.size or end
+    bar = tqdm(desc=release.name, total=size, initial=held, unit="B", unit_scale=True)
+    with response, part.open("ab" if held else "wb") as file, bar:
+        while block := _read(response, part):
+            bar.update(file.write(block))
+            if size and file.tell() > size:
+                return held  # another file, however long
+        if end and file.tell() < end:
+            raise _CutError(f"connection cut with {end - file.tell():,} bytes to come")
+    return held
+
+
+def _read(response: HTTPResponse, part: Path) -> bytes:
+    with _network_errors(part):
+        return response.read1(2**16)
 
 
 def _verify(release: DataSet, part: Path, held: int) -> None:
-    """Delete ``part`` and raise unless it is the published archive."""
+    """Delete ``part`` and raise unless it is the published archive.
+
+    If it was received in pieces, they may be of different files: then the source is asked again.
+    """
     algorithm, _, published = release.checksum.partition(":")
     with part.open("rb+") as file:
         os.fsync(file.fileno())
@@ -149,57 +163,16 @@ def _verify(release: DataSet, part: Path, held: int) -> None:
         raise (_CutError if held else _SourceError)(f"{wrong} (replaced there, or altered)")
 
 
-def _receive(release: DataSet, url: str, part: Path) -> int:
-    """Write one answer to ``part``; return how many bytes it still holds from before."""
-    held = part.stat().st_size if part.exists() else 0
-    if release.size and held >= release.size:
-        return held
-    with _network_errors():
-        response, held = _request(url, held)
-    end = None if response.length is None else held + response.length
-    size = release.size or end
-    bar = tqdm(desc=release.name, total=size, initial=held, unit="B", unit_scale=True)
-    with response, part.open("ab" if held else "wb") as file, bar:
-        while block := _read(response):
-            bar.update(file.write(block))
-            if size and file.tell() > size:
-                return held  # another file, however long
-        if end and file.tell() < end:
-            raise _CutError(f"connection cut with {end - file.tell():,} bytes to come")
-    return held
-
-
-def _request(url: str, held: int) -> tuple[HTTPResponse, int]:
-    """Return a response and its offset in the file: after the bytes held, or else 0."""
-    headers = {"User-Agent": "movie_embed"} | ({"Range": f"bytes={held}-"} if held else {})
-    try:
-        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
-    except HTTPError as error:
-        if not held or error.code != 416:
-            raise
-        error.close()
-        return _request(url, 0)
-    if response.status != 206 or not held:
-        return response, 0
-    if response.headers.get("Content-Range", "").startswith(f"bytes {held}-"):
-        return response, held
-    response.close()
-    return _request(url, 0)
-
-
-def _read(response: HTTPResponse) -> bytes:
-    with _network_errors():
-        return response.read1(BLOCK)
-
-
 @contextmanager
-def _network_errors() -> Iterator[None]:
+def _network_errors(part: Path) -> Iterator[None]:
     """Raise the network's errors as `_SourceError`; every other `OSError` is then the disk's."""
     try:
         yield
     except HTTPError as error:
         error.close()
-        raise _SourceError(f"HTTP {error.code} {error.reason}") from error
+        if cut := error.code == 416:  # the bytes held are no part of what is there
+            part.unlink(missing_ok=True)
+        raise (_CutError if cut else _SourceError)(f"HTTP {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
         reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -28,34 +28,15 @@ class MovieId(NamedTuple):
 
 @dataclass(frozen=True)
 class MovieTable:
-    """Every movie of a data set; the embedded ones come first, in the order of their vectors.
+    """Every movie of a data set; the embedded ones come first, in the order of their vectors."""
 
-    Attributes
-    ----------
-    ids
-        As in the data: int64, or `str` where they are text; shape (movies,).
-    titles
-        Titles as in the raw file, e.g. ``"Matrix, The (1999)"``.
-    genres
-        Genres joined by ``|``, ``""`` where none is known.
-    tags
-        Users' tags, joined by ``|``, ``""`` where a movie has none.
-    rating_counts
-        Ratings each movie has before any filter, int64, shape (movies,).
-    embedded
-        How many rows, from the first, have a vector.
-    links
-        The number of each movie on IMDb, then on TMDB, int64, shape (movies, 2); 0 where one is
-        not known. None if no number is known.
-    """
-
-    ids: NDArray[Any]
-    titles: list[str]
-    genres: list[str]
-    tags: list[str]
-    rating_counts: NDArray[np.int64]
-    embedded: int
-    links: NDArray[np.int64] | None = None
+    ids: NDArray[Any]  # int64, or `str` where they are text
+    titles: list[str]  # as in the raw file: "Matrix, The (1999)"
+    genres: list[str]  # joined by |
+    tags: list[str]  # joined by |
+    rating_counts: NDArray[np.int64]  # before any filter
+    embedded: int  # how many rows, from the first, have a vector
+    links: NDArray[np.int64] | None = None  # numbers on IMDb and on TMDB; 0 where one is not known
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -14,7 +14,7 @@ from typing import Any
 
 from movie_embed.data.files import AnyPath, connect, reading, text_lines
 from movie_embed.data.lines import Fields, quoted_rows, split_line
-from movie_embed.data.tables import Table, quoted, relation_of, unique_names
+from movie_embed.data.tables import Table, relation_of
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
@@ -26,10 +26,14 @@ def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
     so that no file name or delimiter is taken for SQL. With quotes ``everything`` has the text of
     all fields, in which a line end shows a quote that stays open.
     """
-    given = {role: quoted(name) for role, name in table.roles.items()}
-    columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {quoted(role)}" for role in roles]
+    places = {name: f"c{place}" for place, name in enumerate(table.names)}
+    if table.kind != "text":
+        places = {name: '"{}"'.format(name.replace('"', '""')) for name in table.names}
+    given = {role: places[name] for role, name in table.roles.items()}
+    columns = [f"{given.get(role, 'NULL')}::VARCHAR AS {role}" for role in roles]
     if table.kind == "text" and table.quotes:
-        columns.append(f"concat({', '.join(map(quoted, unique_names(table)))}) AS everything")
+        every = ", ".join(f"c{place}" for place in range(len(table.names)))
+        columns.append(f"concat({every}) AS everything")
     relation, parameters = relation_of(table)
     return f"(SELECT {', '.join(columns)} FROM {relation})", parameters
 

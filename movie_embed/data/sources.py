@@ -31,9 +31,9 @@ _SUFFIXES = {
 }  # fmt: skip
 _DEPTH, _LISTED = 3, 18  # folders deep; tables in an error
 _EXPECTED = (
-    "found no table with a user, a movie and a rating column (.csv, .tsv, .dat, .jsonl or "
-    ".parquet); data.columns.user=NAME, data.columns.movie=NAME and data.columns.rating=NAME name "
-    "its columns, without a header by their places: data.columns.user=1"
+    "a user, a movie and a rating column (.csv, .tsv, .dat, .jsonl or .parquet); "
+    "data.columns.user=NAME, data.columns.movie=NAME and data.columns.rating=NAME name its "
+    "columns, without a header by their places: data.columns.user=1"
 )
 
 
@@ -49,7 +49,6 @@ class Sources:
 
     @property
     def tables(self) -> list[Table]:
-        """The tables that there are."""
         return [table for table in vars(self).values() if isinstance(table, Table)]
 
     @property
@@ -61,80 +60,63 @@ class Sources:
         )
 
 
-def find_sources(path: Path, config: DataConfig) -> Sources:
+def find_sources(path: Path, config: DataConfig, given: Table | None = None) -> Sources:
     """Find the tables of a data set in a folder or zip, or beside a file of ratings.
 
-    Raises
-    ------
-    MovieEmbedError
-        Nothing is there, no table or several tables have ratings, or a named column is missing.
+    Beside ratings that are `given`, a query or a table in memory, titles, tags and links are found.
     """
     with reading(path):
         if not path.exists():
             raise MovieEmbedError(f"data.path={path}: no such file or folder")
-        if path.is_dir():
-            sources = _in_folder(path, path, config)
-        elif path.suffix.lower() == ".zip":
-            sources = _in_folder(_open_zip(path), path, config)
+        if path.suffix.lower() == ".zip" and path.is_file():
+            sources = _in_folder(_open_zip(path), path, config, given)
+        elif path.is_dir() or given:
+            sources = _in_folder(path, path, config, given)
         else:
-            beside = [parts for parts in _files(path.parent) if path not in parts]
-            others = [look_at(parts, config) for parts in beside]
+            others = [look_at(parts, config) for parts in _files(path.parent) if path not in parts]
             sources = _with_others(look_at((path,), config), others, config)
-        return _checked(sources, config)
+        return checked(sources, config)
 
 
-def beside(ratings: Table, config: DataConfig) -> Sources:
-    """Return a query or a table in memory with the tables of titles and tags under data.path."""
-    if not config.path:
-        return _checked(Sources(ratings), config)
-    path = Path(config.path).expanduser()
-    with reading(path):
-        root: AnyPath = _open_zip(path) if path.suffix.lower() == ".zip" else path
-        while root.is_dir() and not [*_files(root)] and len(inside := _visible(root)) == 1:
-            root = inside[0]
-        others = [
-            look_at(parts, config) for parts in (_files(root) if root.is_dir() else [(root,)])
-        ]
-        sources = _with_others(ratings, others, config)
-        if len(sources.tables) == 1:
-            told = f"data.path={path}: found no table of titles, tags or links beside {ratings}"
-            visible = _visible(root) if root.is_dir() else []
-            raise MovieEmbedError("\n".join([told, *_found(others, visible)]))
-        # A query may read what is left aside.
-        aside = sources.aside if ratings.kind == "frame" else ()
-        return _checked(replace(sources, aside=aside), config)
-
-
-def _in_folder(root: AnyPath, path: Path, config: DataConfig) -> Sources:
-    """Find ratings in a folder, or else in the folders in it, three levels deep."""
-    level, seen = [root], list[Table]()
+def _in_folder(root: AnyPath, path: Path, config: DataConfig, given: Table | None) -> Sources:
+    """Find tables in a folder, or else in the folders in it, three levels deep."""
+    level, seen, what = [root], list[Table](), "titles" if given else "ratings"
     for _ in range(_DEPTH):
-        tables = {f: [look_at(parts, config) for parts in _files(f)] for f in level}
-        having = {f: found for f in level if (found := _with_ratings(tables[f], config))}
+        tables = {folder: [look_at(parts, config) for parts in _files(folder)] for folder in level}
+        having: dict[AnyPath, list[Table]] = {}
+        for folder, inside in tables.items():
+            if given:
+                found = [given] * (len(_with_others(given, inside, config).tables) > 1)
+            else:
+                found = _with_ratings(inside, config)
+            if found:
+                having[folder] = found
         if having:
-            _refuse_several(having, f"data.path={path}: several folders")
+            _refuse_several(having, f"data.path={path}: several folders have {what}")
             (folder, found), *_ = having.items()
-            _refuse_several([table.path for table in found], f"data.path={path}: several tables")
-            ratings = found[0]
+            paths = [table.path for table in found]
+            _refuse_several(paths, f"data.path={path}: several tables have {what}")
             above = [] if folder in (root, path) else [look_at(p, config) for p in _files(root)]
-            others = [t for t in (*tables[folder], *above) if t.path not in ratings.paths]
-            return _with_others(ratings, others, config)
+            others = [t for t in (*tables[folder], *above) if t.path not in found[0].paths]
+            return _with_others(found[0], others, config)
         seen += itertools.chain.from_iterable(tables.values())
         level = [child for folder in level for child in _visible(folder) if child.is_dir()]
     visible = _visible(root)
     zips = [child for child in visible if suffix_of(child) == ".zip"]
     if len(zips) == 1 and isinstance(zips[0], Path):
-        return _in_folder(_open_zip(zips[0]), zips[0], config)
+        return _in_folder(_open_zip(zips[0]), zips[0], config, given)
     for child in visible:
         if suffix_of(child) in OTHER_FORMS:
             look_at((child,), config)
-    if len(seen) == 1 and "title" not in seen[0].roles:
+    if len(seen) == 1 and not given and "title" not in seen[0].roles:
         require_ratings(seen[0], config)
-    raise MovieEmbedError("\n".join([f"data.path={path}: {_EXPECTED}", *_found(seen, visible)]))
+    wanted = f"titles, tags or links, to stand beside {given}" if given else _EXPECTED
+    told = [f"data.path={path}: found no table with {wanted}", *_described(seen, visible)]
+    raise MovieEmbedError("\n".join(told))
 
 
-def _found(tables: list[Table], visible: list[AnyPath]) -> Iterator[str]:
-    """Yield a line for each table that is not one of ratings, and one for all other files."""
+def _described(tables: list[Table], visible: list[AnyPath]) -> Iterator[str]:
+    """Yield a line for each table that does not fit, and one for the files of other kinds."""
     for table in tables[:_LISTED]:
         kind = "no header, the first row is " if table.sample else ""
         yield f"{table}: {kind}{listed(table.sample or table.names)}"
@@ -160,8 +142,7 @@ def _with_ratings(tables: list[Table], config: DataConfig) -> list[Table]:
 
 def _refuse_several(paths: Collection[AnyPath], what: str) -> None:
     if len(paths) > 1:
-        names = ", ".join(map(str, paths))
-        raise MovieEmbedError(f"{what} have ratings: {names}; name one of them")
+        raise MovieEmbedError(f"{what}: {', '.join(map(str, paths))}; name one of them")
 
 
 def _with_others(ratings: Table, others: list[Table], config: DataConfig) -> Sources:
@@ -177,10 +158,11 @@ def _with_others(ratings: Table, others: list[Table], config: DataConfig) -> Sou
         movies = None
     used = [ratings, movies, tags, links]
     aside = sorted(table.path.name for table in others if table not in used)
-    return Sources(ratings, movies, tags, links, tuple(aside))
+    # A query may read what is left aside here.
+    return Sources(ratings, movies, tags, links, () if ratings.kind == "query" else tuple(aside))
 
 
-def _checked(sources: Sources, config: DataConfig) -> Sources:
+def checked(sources: Sources, config: DataConfig) -> Sources:
     """Refuse ratings that lack a column they need, and settings that no table needs."""
     require_ratings(sources.ratings, config)
     titles, tags = sources.movies or sources.ratings, sources.tags
@@ -199,12 +181,14 @@ def _checked(sources: Sources, config: DataConfig) -> Sources:
 
 def _visible(folder: AnyPath) -> list[AnyPath]:
     """Return the content of a folder, without the files that systems and tools leave."""
-    children: list[AnyPath] = [*folder.iterdir()]
+    children: list[AnyPath] = [*folder.iterdir()] if folder.is_dir() else []
     return sorted((p for p in children if not p.name.startswith((".", "_"))), key=str)
 
 
 def _files(folder: AnyPath) -> Iterator[tuple[AnyPath, ...]]:
     """Yield the files of each table in a folder; parts of one table come together."""
+    if not folder.is_dir():
+        yield (folder,)
     parts: dict[str, list[AnyPath]] = {}
     for path in _visible(folder):
         if path.is_dir():

@@ -75,42 +75,18 @@ _HEAD = 2**16
 
 @dataclass(frozen=True)
 class Table:
-    """One table, in one file or in parts of one layout.
+    """One table, in one file or in parts of one layout."""
 
-    Attributes
-    ----------
-    paths
-        The files as the user knows them, in the order in which they are read.
-    kind
-        ``"text"``, ``"json"`` or ``"parquet"``; ``"query"`` and ``"frame"`` are not files.
-    names
-        Names of the columns.
-    roles
-        The name of each column that has a known meaning, by role: ``"user"``, ``"title"``, ...
-    delimiter
-        The separator of fields in text.
-    first
-        The number of lines above the rows of text.
-    sample
-        The first row, if there is no header; columns then go by their places: "1", "2", ...
-    quotes
-        Whether fields of text may be quoted.
-    unpacked
-        Ordinary files with the same content, if `paths` are members of a zip; see `local`.
-    given
-        A query's text, or a table in memory: of pandas, Arrow or Polars.
-    """
-
-    paths: tuple[AnyPath, ...]
-    kind: str
-    names: tuple[str, ...]
-    roles: dict[str, str]
-    delimiter: str = ","
-    first: int = 0
-    sample: tuple[str, ...] = ()
+    paths: tuple[AnyPath, ...]  # as the user knows them, in the order in which they are read
+    kind: str  # text, json or parquet; query and frame are no files
+    names: tuple[str, ...]  # of the columns
+    roles: dict[str, str]  # the name of the column that has a role: user, title, ...
+    delimiter: str = ","  # of text, as all that follows
+    first: int = 0  # how many lines stand above the rows
+    sample: tuple[str, ...] = ()  # the first row, if there is no header: columns are "1", "2", ...
     quotes: bool = False
-    unpacked: tuple[Path, ...] = ()
-    given: Any = None
+    unpacked: tuple[Path, ...] = ()  # ordinary files, if `paths` are members of a zip
+    given: Any = None  # a query's text, or a table of pandas, Arrow or Polars
 
     def __str__(self) -> str:
         parts = f" and {len(self.paths) - 1:,} more parts" if len(self.paths) > 1 else ""
@@ -118,17 +94,14 @@ class Table:
 
     @property
     def path(self) -> AnyPath:
-        """The first file, which names the table in messages."""
         return self.paths[0]
 
     @property
     def local(self) -> tuple[Path, ...]:
-        """The files as DuckDB opens them."""
         return self.unpacked or tuple(Path(str(path)) for path in self.paths)
 
     @property
     def unit(self) -> str:
-        """The word for a row in messages."""
         return "line" if self.kind == "text" else "row"
 
 
@@ -179,26 +152,13 @@ def relation_of(table: Table) -> tuple[str, dict[str, Any]]:
         "delimiter": table.delimiter,
         "quote": '"' if table.quotes else "",
         "first": table.first,
-        "columns": dict.fromkeys(unique_names(table), "VARCHAR"),
+        # Unused columns may share a name or have none.
+        "columns": {f"c{place}": "VARCHAR" for place in range(len(table.names))},
     }
     return (
         "read_csv($files, delim=$delimiter, quote=$quote, escape=$quote, skip=$first, "
         "header=false, columns=$columns, auto_detect=false)"
     ), files | layout
-
-
-def unique_names(table: Table) -> list[str]:
-    """Return names that differ, because unused columns may share one or have none."""
-    unique: list[str] = []
-    for number, name in enumerate(table.names):
-        taken = {other.casefold() for other in unique}
-        unique.append(f"{name} {number}" if not name or name.casefold() in taken else name)
-    return unique
-
-
-def quoted(name: str) -> str:
-    """Return the name of a column as SQL."""
-    return '"{}"'.format(name.replace('"', '""'))
 
 
 def require_ratings(table: Table, config: DataConfig) -> None:
@@ -253,9 +213,12 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     if isinstance(fields, str):
         raise MovieEmbedError(f"{path}, line {above + 1}: {fields}")
     names = tuple(name.strip() for name in fields)
-    if _is_header(names, config.columns, path, known=bool(usual)):
+    words = [name for name in names if not _NUMBER.fullmatch(name)]
+    named = len(_roles_in(words, config.columns, path)) > 1
+    if named or {*vars(config.columns).values()} & {*words} or (words == [*names] and not usual):
         quotes, roles = len(separator) == 1, _roles_in(names, config.columns, path)
         return Table(paths, "text", names, roles, separator, above + 1, quotes=quotes)
+    # Numbers name no columns.
     split = _split(rows, separator, quotes)
     widths = Counter(map(len, split))
     width = max(widths, key=lambda width: (widths[width], width))
@@ -295,18 +258,6 @@ def _split(rows: list[str], separator: str, quotes: bool) -> list[list[str]]:
     """Return the fields of rows, none of a row that is malformed."""
     fields = (split_line(row, separator, quotes) for row in rows)
     return [[] if isinstance(row, str) else row for row in fields]
-
-
-def _is_header(names: tuple[str, ...], columns: ColumnNames, path: AnyPath, known: bool) -> bool:
-    """Return whether a first row names columns: numbers do not, unless others are usual names.
-
-    A `known` file has no header, unless its first row has usual names.
-    """
-    words = [name for name in names if not _NUMBER.fullmatch(name)]
-    first = _roles_in([name for name in names[:1] if name in words], columns, path)
-    usual = first or len(_roles_in(words, columns, path)) > 1
-    given = {*vars(columns).values()}.intersection(words)
-    return bool(given or usual or (len(words) == len(names) and not known))
 
 
 def _usual_columns(path: AnyPath, row: list[str]) -> tuple[str, ...]:
