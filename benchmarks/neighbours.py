@@ -41,6 +41,7 @@ from harness import (
     write_table,
 )
 from numpy.typing import NDArray
+from sequels import genre_precision, sequel_pairs, sequel_recall
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.config import DataConfig
@@ -49,7 +50,7 @@ from movie_embed.data.movies import MovieTable
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, unit
-from movie_embed.evaluation import coverage, genre_precision, sequel_pairs, sequel_recall, top_rows
+from movie_embed.evaluation import coverage, top_rows
 
 PAGE = DOCS / "paper.md"
 HELD_OUT = "data.val_fraction=0.05"

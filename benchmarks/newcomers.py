@@ -26,6 +26,7 @@ import numpy as np
 from harness import DOCS, command_line, table, write_section
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from sequels import genre_precision, sequel_pairs, sequel_recall
 
 from movie_embed.answers.filters import Catalogue
 from movie_embed.cli import read_settings
@@ -36,14 +37,7 @@ from movie_embed.embeddings.content import ContentMap, estimate_rare
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.embeddings.spaces import Spaces, unit
-from movie_embed.evaluation import (
-    errors,
-    genre_precision,
-    recall,
-    sequel_pairs,
-    sequel_recall,
-    top_rows,
-)
+from movie_embed.evaluation import errors, recall, top_rows
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]

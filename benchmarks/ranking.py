@@ -61,6 +61,25 @@ Columns = tuple[NDArray[Any], ...]  # users, movies and stars, each of shape (ra
 Outcome = tuple[list[dict[str, float]], float, float]  # figures, seconds and MB
 
 
+def last_ratings(users: NDArray[Any], times: NDArray[Any], share: float) -> NDArray[np.bool_]:
+    """Return which ratings are the last of their users; who has fewer than 1 / share has none."""
+    order = np.lexsort((times, users))
+    counts = np.bincount(users)
+    ends = np.cumsum(counts)[users[order]]
+    held_out = np.empty(len(users), np.bool_)
+    held_out[order] = ends - np.arange(len(users)) <= counts[users[order]] * share
+    return held_out
+
+
+def unseen_users(
+    users: NDArray[Any], share: float, seed: int, given: float = 0.8
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which ratings are of users held out whole, and which of these are given."""
+    rng = np.random.default_rng(seed)
+    theirs = (rng.random(int(users.max()) + 1) < share)[users]
+    return theirs, theirs & (rng.random(len(users)) < given)
+
+
 class Task(NamedTuple):
     """What everybody learns from and is asked; people are numbered by kind, then by user."""
 
@@ -94,7 +113,7 @@ class Task(NamedTuple):
     def held_out_users(self, seed: int) -> Task:
         """Hold out a share of the users, who give 80% of their ratings, or a few."""
         users = self.train[0]
-        theirs, given = evaluation.unseen_users(users, SHARE, seed)
+        theirs, given = unseen_users(users, SHARE, seed)
         order = np.lexsort((np.random.default_rng(seed).random(len(users)), users))
         sizes, place = np.bincount(users), np.empty_like(order)
         place[order] = np.arange(len(users)) - (np.cumsum(sizes) - sizes)[users[order]]
@@ -129,7 +148,7 @@ def lists(folder: Path, min_ratings: int = 1, seeds: int = 3, peers: Path = Path
     protocols["Held-out users"] = whole.held_out_users
     if (file := folder / "u.data").exists():
         users, movies, _, times = np.loadtxt(file, np.int64, unpack=True)
-        train = ~evaluation.last_ratings(whole.train[0], times[np.lexsort((movies, users))], SHARE)
+        train = ~last_ratings(whole.train[0], times[np.lexsort((movies, users))], SHARE)
         protocols["Last ratings"] = lambda _: whole.split(train, [train], 10**9)
     chosen = dict(tuned(whole.held_out_ratings(0), peers))
     sections = [f"{machine()}; {counts.users:,} users, {counts.movies:,} movies, {seeds} seeds"]

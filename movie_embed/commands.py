@@ -25,6 +25,7 @@ from movie_embed.config import (
     register_schemas,
 )
 from movie_embed.errors import MovieEmbedError, program
+from movie_embed.evaluation import METRICS
 
 _PACKAGE = Path(__file__).parent
 # In a clone the settings lie beside the package.
@@ -94,7 +95,7 @@ def train(cfg: DictConfig) -> float | None:
                 print(f"the run is saved, but {LATEST} does not name it ({error})", file=sys.stderr)
         value = metrics.get(config.objective)
         # Searches minimise.
-        return -value if config.objective == "ndcg" and value else value
+        return -value if value and METRICS[config.objective].more_is_better else value
     return None
 
 

@@ -17,10 +17,10 @@ from omegaconf import MISSING, OmegaConf
 from movie_embed.checks import as_whole, at_least, fits, is_number, listed, must, one_of, require
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.errors import MovieEmbedError, program
+from movie_embed.evaluation import METRICS
 
 LATEST = Path("outputs/latest")  # a file that names the newest finished run
 
-OBJECTIVES = ("val_rmse", "val_mae", "ndcg", "train_rmse", "train_seconds")
 WINDOW = 2**25  # more than the largest MovieLens release
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 _MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
@@ -212,8 +212,8 @@ class TrainConfig(Checked):
     seed: Annotated[int, must(lambda n: 0 <= n < 2**32, "from 0 to 4294967295")] = 0
     resume: str | None = None
     overwrite: bool = False
-    # A sweep compares its runs by it: more is better of ndcg, less of the others.
-    objective: Annotated[str, one_of(*OBJECTIVES)] = "val_rmse"
+    # A sweep compares its runs by it.
+    objective: Annotated[str, one_of(*METRICS)] = "val_rmse"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -226,7 +226,7 @@ class TrainConfig(Checked):
         """Refuse settings that a sweep cannot have: resume, processes, no held-out ratings."""
         require(self.resume is None, "resume", self.resume, "left out in a sweep")
         require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
-        measured = self.data.val_fraction > 0 or self.objective.startswith("train_")
+        measured = self.data.val_fraction > 0 or not METRICS[self.objective].needs_held_out
         allowed = "train_rmse or train_seconds in a sweep with data.val_fraction=0"
         require(measured, "objective", self.objective, allowed)
 

@@ -1,22 +1,19 @@
-"""Every metric of predictions, rankings and neighbours, in NumPy alone."""
+"""Every metric of predictions and rankings, in NumPy alone, and the registry that names them."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.movies import split_genres, split_year
-
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 Ratings = tuple[Rows, Rows, Floats]  # users, movies and stars, each of shape (ratings,)
 
+K = 10  # movies in the lists that a run is measured by
 _RELEVANT = 0.75  # of the scale, 4 of 5 stars: from there a held-out movie counts as liked
 _DAMPING = (15.0, 10.0)  # of users' and of movies' biases
 _SWEEPS = 50  # at most
@@ -94,45 +91,6 @@ def fit_biases(blocks: Callable[[], Iterable[Ratings]], users: int, movies: int)
         if np.mean((user_biases - previous) ** 2) < _SETTLED**2:
             break
     return Biases(mean, user_biases, movie_biases)
-
-
-def last_ratings(users: Rows, times: Floats, share: float) -> NDArray[np.bool_]:
-    """Return which ratings are held out if each user's last ones are.
-
-    Parameters
-    ----------
-    users, times
-        Of each rating, shape (ratings,); of equal times the later row is the later rating.
-    share
-        Of each user's ratings, rounded down: who has fewer than ``1 / share`` keeps all.
-    """
-    order = np.lexsort((times, users))
-    counts = np.bincount(users)
-    ends = np.cumsum(counts)[users[order]]
-    held_out = np.empty(len(users), np.bool_)
-    held_out[order] = ends - np.arange(len(users)) <= counts[users[order]] * share
-    return held_out
-
-
-def unseen_users(
-    users: Rows, share: float, seed: int, given: float = 0.8
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which ratings are of users held out whole, and which of these a fold-in is given.
-
-    Parameters
-    ----------
-    users
-        Of each rating, shape (ratings,).
-    share
-        Of the users, drawn at random.
-    seed
-        Of both draws.
-    given
-        The share of their ratings that the fold-in gets; the others are to be predicted.
-    """
-    rng = np.random.default_rng(seed)
-    theirs = (rng.random(int(users.max()) + 1) < share)[users]
-    return theirs, theirs & (rng.random(len(users)) < given)
 
 
 class MovieLists(NamedTuple):
@@ -263,43 +221,46 @@ def evaluate_ranking(
     results: dict[str, float] = {}
     for k in ks:
         results |= {
-            f"ndcg@{k}": float(np.mean(ndcg(hit[:, :k], relevant))),
-            f"recall@{k}": float(np.mean(recall(hit[:, :k], relevant))),
+            f"{metric.name}@{k}": float(np.mean(metric.of_lists(hit[:, :k], relevant)))
+            for metric in RANKING
+            if metric.of_lists
+        }
+        results |= {
             f"coverage@{k}": coverage(top[:, :k], movies),
             f"popularity@{k}": mean_popularity(top[:, :k], rating_counts),
         }
     return results
 
 
-def series_of(title: str) -> str:
-    """Return the series of a title: its part before a number, a colon or 'and the'.
+class Metric(NamedTuple):
+    """A figure of a run, under its key in ``metrics.json``.
 
-    "Toy Story 2 (1999)" and "Toy Story (1995)" are both "toy story"; so "Harry Potter and the
-    Goblet of Fire", "Star Wars: Episode IV - A New Hope" and "Godfather: Part II, The".
+    Reports, model cards, TensorBoard, sweeps and ``objective=`` show what `METRICS` has. An entry
+    with `of_lists`, a function of hits and of numbers held out as `ndcg` is, is a ranking metric.
     """
-    name = re.sub(r"\s*\(.*?\)", "", split_year(title)[0])
-    name = re.sub(r", (The|A|An)$", "", name)
-    name = re.split(r":| and the | - ", name)[0]
-    return re.sub(r"(\s+Part)?\s+(\d{1,2}|[IVX]+)$", "", name).strip().lower()
+
+    name: str
+    label: str
+    more_is_better: bool = False
+    of_lists: Callable[[NDArray[np.bool_], Rows], Floats] | None = None
+
+    @property
+    def needs_held_out(self) -> bool:
+        """Whether it tells of held-out ratings."""
+        return self.name.startswith("val_") or self.of_lists is not None
 
 
-def sequel_pairs(titles: Iterable[str]) -> list[tuple[int, int]]:
-    """Return ordered pairs of rows of movies of one series."""
-    series = defaultdict(list)
-    for row, title in enumerate(titles):
-        series[series_of(title)].append(row)
-    series.pop("", None)  # movies without a title: all pairs of 60,000 would fill the memory
-    return [(a, b) for rows in series.values() for a in rows for b in rows if a != b]
-
-
-def sequel_recall(neighbours: Mapping[int, Rows], pairs: Iterable[tuple[int, int]]) -> float:
-    """Return the share of pairs (a, b) where b is among the neighbours of a; NaN of no pair."""
-    found = [b in neighbours[a] for a, b in pairs]
-    return sum(found) / len(found) if found else math.nan
-
-
-def genre_precision(neighbours: Mapping[int, Rows], genres: Sequence[str]) -> float:
-    """Return the share of neighbours with a genre in common, by each movie's ``"A|B"``."""
-    sets = [set(split_genres(text)) for text in genres]
-    shared = [bool(sets[a] & sets[b]) for a, others in neighbours.items() for b in others]
-    return sum(shared) / len(shared)
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("train_rmse", "RMSE in stars, train"),
+        Metric("val_rmse", "RMSE in stars, validation"),
+        Metric("bias_only_rmse", "RMSE in stars, bias only"),
+        Metric("val_mae", "MAE in stars, validation"),
+        Metric("ndcg", f"nDCG@{K}", True, ndcg),
+        Metric("recall", f"recall@{K} (hits / held out)", True, recall),
+        Metric("train_seconds", "seconds of training"),
+        Metric("ratings_per_second", "ratings per second", True),
+    )
+}
+RANKING = [metric for metric in METRICS.values() if metric.of_lists]

@@ -15,16 +15,10 @@ from movie_embed.evaluation import (
     errors,
     evaluate_ranking,
     fit_biases,
-    genre_precision,
-    last_ratings,
     mean_popularity,
     ndcg,
     recall,
-    sequel_pairs,
-    sequel_recall,
-    series_of,
     top_rows,
-    unseen_users,
 )
 
 HITS = np.array([[True, False, True], [False, True, False], [False, False, False]])
@@ -113,51 +107,7 @@ def test_a_ranking_by_hand(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert evaluate_ranking(popularity, known, nothing, counts) == {}
 
 
-@pytest.mark.parametrize(
-    ("title", "series"),
-    [
-        ("Toy Story 2 (1999)", "toy story"),
-        ("Harry Potter and the Goblet of Fire (2005)", "harry potter"),
-        ("Star Wars: Episode IV - A New Hope (1977)", "star wars"),
-        ("Godfather: Part II, The (1974)", "godfather"),
-        ("Rocky IV (1985)", "rocky"),
-        ("Seven (a.k.a. Se7en) (1995)", "seven"),
-    ],
-)
-def test_the_series_of_a_title(title: str, series: str) -> None:
-    assert series_of(title) == series
-
-
-def test_neighbours_by_hand() -> None:
-    assert sequel_pairs(["", "", "Heat (1995)"]) == []  # no series of movies without titles
-    pairs = sequel_pairs(["Toy Story (1995)", "Heat (1995)", "Toy Story 2 (1999)", "Toy Story 3"])
-    assert sorted(pairs) == [(0, 2), (0, 3), (2, 0), (2, 3), (3, 0), (3, 2)]
-    top = dict(enumerate(np.array([[2, 1], [0, 2], [1, 3], [1, 2]])))
-    assert sequel_recall(top, pairs) == 3 / 6
-    assert math.isnan(sequel_recall(top, []))
-    genres = ["Animation|Comedy", "Crime", "Animation", "(no genres listed)"]
-    assert genre_precision(top, genres) == 1 / 8
-
-
 def test_metrics_need_no_torch() -> None:
     code = "import sys, movie_embed.evaluation; print({'torch', 'pandas'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "set()\n"
-
-
-def test_the_last_ratings_of_each_user_are_held_out_by_time() -> None:
-    users, times = np.array([0, 1, 0, 0, 1, 0, 2]), np.array([9, 1, 3, 9, 2, 1, 5.0])
-    held_out = last_ratings(users, times, 0.5)
-    assert held_out.tolist() == [True, False, False, True, True, False, False]
-    assert not last_ratings(users, times, 0.2).any()
-
-
-def test_users_are_held_out_whole_and_some_of_their_ratings_given() -> None:
-    users = np.repeat(np.arange(200), 30)
-    theirs, given = unseen_users(users, 0.25, seed=1)
-    each = theirs.reshape(200, 30)
-    assert (each.all(axis=1) == each.any(axis=1)).all()
-    assert 30 < each.any(axis=1).sum() < 70
-    assert given[theirs].mean() == pytest.approx(0.8, abs=0.05)
-    assert not given[~theirs].any()
-    assert (unseen_users(users, 0.25, seed=2)[0] != theirs).any()

@@ -24,6 +24,7 @@ from movie_embed import Filters, MovieEmbedError, Recommender
 from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Spaces
+from movie_embed.evaluation import METRICS, RANKING, Metric
 from movie_embed.storage import read_columns
 from movie_embed.training.datamodule import Batches, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -385,3 +386,25 @@ def test_two_processes_train_the_same_model_as_one(board: Path, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "two").glob("*.log")] == ["train.log"]
     events = (len(list((tmp_path / name).glob("events*"))) for name in ("one", "two"))
     assert len(set(events)) == 1
+
+
+def test_a_new_ranking_metric_is_one_entry(
+    board: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    entry = Metric("hits", "hit rate@10", True, lambda hits, _: hits.any(axis=1).astype(float))
+    monkeypatch.setitem(METRICS, "hits", entry)
+    RANKING.append(entry)
+    try:
+        metrics = train(settings(board, 1), tmp_path)
+    finally:
+        RANKING.remove(entry)
+    assert 0 < metrics["popularity_hits"] < metrics["hits"] <= 1  # type: ignore[operator]
+    assert "hit rate@10\n  recommended " in capsys.readouterr().out
+    assert (
+        f"| hit rate@10 | {metrics['hits']:.4f}".rstrip("0.")
+        in (tmp_path / "README.md").read_text()
+    )
+    assert scalars(tmp_path, "final/hits") == pytest.approx([metrics["hits"]])

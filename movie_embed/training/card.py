@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from omegaconf import OmegaConf
 
 from movie_embed import __version__
-from movie_embed.answers.recommender import Recommender
 from movie_embed.config import TrainConfig
-from movie_embed.data.movies import MovieId
 from movie_embed.data.triples import Triples
 from movie_embed.embeddings.saved import SavedEmbeddings
-from movie_embed.evaluation import genre_precision, sequel_pairs, sequel_recall
+from movie_embed.evaluation import METRICS, RANKING
 
 _MOVIELENS = (
     "MovieLens data are for research: no commercial use without GroupLens' permission, and cite "
@@ -24,7 +21,6 @@ _LICENCES = {
     "demo": "Simulated ratings that movie_embed draws: no real person's opinions.",
     "files": "Ratings from the user's own files; their licence is that of their source.",
 }
-_ASKED = 300
 _SHOWN = ("model", "optimizer", "ranking", "trainer.max_epochs", "data.min_ratings", "seed")
 
 
@@ -34,32 +30,17 @@ def model_card(
     saved: SavedEmbeddings,
     metrics: Mapping[str, Any],
 ) -> str:
-    """Return the card as Markdown, with the metadata block that model hubs read.
-
-    Parameters
-    ----------
-    config
-        The settings of the run.
-    triples
-        The data.
-    saved
-        The trained embeddings.
-    metrics
-        Of held-out ratings, as in ``metrics.json``; None where nothing was held out.
-    """
+    """Return the card as Markdown, with the metadata block that model hubs read."""
     counts, name = triples.counts, config.data.name
     settings = OmegaConf.structured(config)
     chosen = {key: OmegaConf.select(settings, key) for key in _SHOWN}
-    measured = {
-        "RMSE of training ratings, in stars": metrics["train_rmse"],
-        "RMSE of held-out ratings, in stars": metrics["val_rmse"],
-        "RMSE of the bias-only baseline": metrics["bias_only_rmse"],
-        "nDCG@10 of held-out ratings of 4 of 5 stars or more": metrics["ndcg"],
-        "nDCG@10 of the most popular movies": metrics["popularity_ndcg"],
-        **_neighbours(saved),
+    measured = {metric.label: metrics[metric.name] for metric in METRICS.values()} | {
+        f"{metric.label} of the most popular movies": metrics[f"popularity_{metric.name}"]
+        for metric in RANKING
     }
     heads = "predicted stars and who rated what" if saved.ease else "predicted stars"
-    rows = [f"| {key} | {value:.4f} |" for key, value in measured.items() if value is not None]
+    shown = {key: f"{value:,.4f}" for key, value in measured.items() if value is not None}
+    rows = [f"| {key} | {value.rstrip('0').rstrip('.')} |" for key, value in shown.items()]
     return f"""---
 library_name: movie_embed
 pipeline_tag: other
@@ -86,7 +67,8 @@ Movies with fewer than {config.data.min_ratings:,} ratings were left out of the 
 | --- | --- |
 {chr(10).join(rows)}
 
-{config.data.val_fraction:.0%} of the ratings were held out, at random.
+{config.data.val_fraction:.0%} of the ratings were held out, at random. Those of 4 of 5 stars or
+more are ranked among all movies.
 
 ## Not for
 
@@ -111,20 +93,3 @@ recommender.for_ratings({{{saved.movies.ids.item(0)!r}: {saved.rating_range[1]:g
 {OmegaConf.to_yaml(OmegaConf.create(chosen)).strip()}
 ```
 """
-
-
-def _neighbours(saved: SavedEmbeddings) -> dict[str, float]:
-    """Return sequel recall and genre precision of the ten nearest of the 300 most rated movies."""
-    recommender, movies = Recommender(saved), saved.movies
-    directed = np.flatnonzero(saved.vectors.any(axis=1))
-    asked = directed[np.argsort(-movies.rating_counts[directed], kind="stable")[:_ASKED]]
-    row_of = {movie: row for row, movie in enumerate(movies.ids.tolist())}
-    nearest = {
-        int(row): np.array([row_of[a.movie_id] for a in recommender.similar(MovieId(movie))], int)
-        for row, movie in zip(asked, movies.ids[asked].tolist(), strict=True)
-    }
-    pairs = [pair for pair in sequel_pairs(movies.titles[: movies.embedded]) if pair[0] in nearest]
-    found = {"sequels among the ten nearest": sequel_recall(nearest, pairs)} if pairs else {}
-    if any(map(len, nearest.values())) and any(movies.genres):
-        found["nearest movies that share a genre"] = genre_precision(nearest, movies.genres)
-    return found

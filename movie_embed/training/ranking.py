@@ -21,7 +21,7 @@ from movie_embed.embeddings.ease import (
 )
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
-from movie_embed.evaluation import MovieLists, evaluate_ranking, relevant_stars
+from movie_embed.evaluation import RANKING, K, MovieLists, evaluate_ranking, relevant_stars
 from movie_embed.storage import drop_pages
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.scores import compiled, is_compiled, prange, run
@@ -31,6 +31,7 @@ Rows = NDArray[np.integer[Any]]
 Ratings = tuple[Rows, Rows, NDArray[np.float32]]
 
 _RANKED_USERS = 10_000
+_LISTS = ("", "popularity_")  # before the names of ranking metrics
 _PARTS = 8  # of the matrix, for as many threads at most
 
 
@@ -102,14 +103,13 @@ def ranking_metrics(
     At most 10,000 users are ranked for, evenly taken from those who have such ratings. Movies are
     ranked as `Recommender.for_user` ranks them, with the vectors that training gave the users.
     """
-    names = ("ndcg", "recall", "popularity_ndcg", "popularity_recall")
     users_of, movies, stars = data.triples.unpack(data.val)
     rows = row_of[movies]
     liked = stars >= relevant_stars(saved.rating_range)
     asked = np.unique(users_of[liked])
     asked = asked[:: max(-(-len(asked) // _RANKED_USERS), 1)]
     if not len(asked):
-        return dict.fromkeys(names)
+        return {prefix + metric.name: None for prefix in _LISTS for metric in RANKING}
     mine = liked & np.isin(users_of, asked)
     wanted = MovieLists.of(users_of[mine], rows[mine], len(users.ids))
     known, values = _known(data, saved, row_of, asked)
@@ -129,16 +129,15 @@ def ranking_metrics(
         scores[:, : len(saved.vectors)] = likings
         return scores
 
-    found = evaluate_ranking(score, known, wanted, counts, (10,))
-    plain = evaluate_ranking(
-        lambda some: np.tile(counts.astype(np.float32), (len(some), 1)),
-        known,
-        wanted,
-        counts,
-        (10,),
-    )
-    values_of = (found["ndcg@10"], found["recall@10"], plain["ndcg@10"], plain["recall@10"])
-    return dict(zip(names, values_of, strict=True))
+    def popularity(some: Rows) -> NDArray[np.float32]:
+        return np.tile(counts.astype(np.float32), (len(some), 1))
+
+    found = [evaluate_ranking(how, known, wanted, counts, (K,)) for how in (score, popularity)]
+    return {
+        prefix + metric.name: each[f"{metric.name}@{K}"]
+        for prefix, each in zip(_LISTS, found, strict=True)
+        for metric in RANKING
+    }
 
 
 def _by_users(

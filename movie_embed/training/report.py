@@ -12,6 +12,7 @@ from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.triples import Triples
 from movie_embed.errors import plural, program
+from movie_embed.evaluation import METRICS, RANKING
 from movie_embed.training.datamodule import RatingsDataModule
 
 
@@ -75,15 +76,18 @@ def describe_result(
     triples: Triples, metrics: Mapping[str, Any], run: Path, how: str, saving: float
 ) -> str:
     """Return the errors beside the baseline's, the seconds, and a command to try."""
-    names = {"train_rmse": "train", "val_rmse": "validation", "bias_only_rmse": "bias only"}
-    errors = {label: metrics[key] for key, label in names.items() if metrics[key] is not None}
+    stars = [metric for metric in METRICS.values() if metric.label.startswith("RMSE in stars")]
     movies = triples.movies
     most_rated = movies.ids[np.argmax(movies.rating_counts[: movies.embedded])]
     folder = str(run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run)
     return "\n".join(
         [
             f"RMSE in stars, epoch {metrics['best_epoch']} of {metrics['epochs']}",
-            *(f"  {label:<12}{rmse:.4f}" for label, rmse in errors.items()),
+            *(
+                f"  {metric.label.rpartition(', ')[2]:<12}{metrics[metric.name]:.4f}"
+                for metric in stars
+                if metrics[metric.name] is not None
+            ),
             *_described_ranking(metrics),
             f"{plural(metrics['epochs'], 'epoch')} in {metrics['train_seconds']:.1f} s, "
             f"{metrics['ratings_per_second']:,} ratings/s, {how}; "
@@ -95,12 +99,11 @@ def describe_result(
 
 
 def _described_ranking(metrics: Mapping[str, Any]) -> list[str]:
-    if metrics["ndcg"] is None:
+    if metrics[RANKING[0].name] is None:
         return []
-    lines = [
-        "held-out ratings of 4 of 5 stars or more, ranked among all movies:",
-        "nDCG@10, and recall@10 (found of all held out)",
-    ]
-    for label, key in (("recommended", ""), ("popularity", "popularity_")):
-        lines.append(f"  {label:<12}{metrics[f'{key}ndcg']:.4f}  {metrics[f'{key}recall']:.4f}")
+    labels = ", ".join(metric.label for metric in RANKING)
+    lines = ["held-out ratings of 4 of 5 stars or more, ranked among all movies:", f"  {labels}"]
+    for label, prefix in (("recommended", ""), ("popularity", "popularity_")):
+        values = "  ".join(f"{metrics[prefix + metric.name]:.4f}" for metric in RANKING)
+        lines.append(f"  {label:<12}{values}")
     return lines

@@ -23,7 +23,7 @@ from movie_embed.config import TrainConfig
 from movie_embed.data.packing import Packed
 from movie_embed.data.triples import Triples
 from movie_embed.errors import plural, program
-from movie_embed.evaluation import Errors, errors, fit_biases
+from movie_embed.evaluation import METRICS, RANKING, Errors, errors, fit_biases
 from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.threads import is_forked
 from movie_embed.training.callbacks import (
@@ -57,17 +57,6 @@ _MAIN_SETTINGS = (
     "model.ridge",
     "optimizer.learning_rate",
     "trainer.max_epochs",
-)
-_FINAL_METRICS = (
-    "val_rmse",
-    "train_rmse",
-    "bias_only_rmse",
-    "ndcg",
-    "recall",
-    "popularity_ndcg",
-    "popularity_recall",
-    "train_seconds",
-    "ratings_per_second",
 )
 
 
@@ -195,7 +184,8 @@ def _log_outcome(
     """
     settings = OmegaConf.structured(config)
     main = {key: OmegaConf.select(settings, key) for key in _MAIN_SETTINGS if key not in swept}
-    final = {f"final/{k}": metrics[k] for k in _FINAL_METRICS if metrics[k] is not None}
+    names = [*METRICS, *(f"popularity_{metric.name}" for metric in RANKING)]
+    final = {f"final/{name}": metrics[name] for name in names if metrics[name] is not None}
     logger = trainer.logger
     assert isinstance(logger, TensorBoardLogger)
     logger.log_hyperparams({**swept, **main}, final, trainer.global_step)

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from movie_embed.cli import explain, one_line_errors, setting
 from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError, plural, program
+from movie_embed.evaluation import METRICS
 from movie_embed.storage import write_text
 from movie_embed.training.folders import clear, locked, run_folder
 
@@ -164,7 +165,10 @@ def _report(folder: Path) -> list[dict[str, Any]]:
     runs = [_row(note, run, folder) for note, run in notes]
     table = pd.DataFrame(runs).convert_dtypes()
     table = table.sort_values(
-        Start.objective, ascending=Start.objective != "ndcg", kind="stable", na_position="last"
+        Start.objective,
+        ascending=not METRICS[Start.objective].more_is_better,
+        kind="stable",
+        na_position="last",
     )
     runs = [runs[row] for row in table.index]
     write_text(folder / "sweep.csv", table.to_csv(index=False))
