@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,21 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from movie_embed.data.movies import split_genres, split_year
+from movie_embed.data.movies import series_of, split_genres
 
 Rows = NDArray[np.integer[Any]]
-
-
-def series_of(title: str) -> str:
-    """Return the series of a title: its part before a number, a colon or 'and the'.
-
-    "Toy Story 2 (1999)" and "Toy Story (1995)" are both "toy story"; so "Harry Potter and the
-    Goblet of Fire", "Star Wars: Episode IV - A New Hope" and "Godfather: Part II, The".
-    """
-    name = re.sub(r"\s*\(.*?\)", "", split_year(title)[0])
-    name = re.sub(r", (The|A|An)$", "", name)
-    name = re.split(r":| and the | - ", name)[0]
-    return re.sub(r"(\s+Part)?\s+(\d{1,2}|[IVX]+)$", "", name).strip().lower()
 
 
 def sequel_pairs(titles: Iterable[str]) -> list[tuple[int, int]]:

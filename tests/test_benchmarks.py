@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ranking import last_ratings, unseen_users
-from sequels import genre_precision, sequel_pairs, sequel_recall, series_of
+from sequels import genre_precision, sequel_pairs, sequel_recall
+
+from movie_embed.data.movies import series_of
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "v1"

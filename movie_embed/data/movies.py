@@ -122,3 +122,15 @@ def split_genres(genres: str) -> tuple[str, ...]:
 def split_tags(tags: str) -> tuple[str, ...]:
     """Split ``"pixar|toys"`` into its tags."""
     return tuple(tags.split("|")) if tags else ()
+
+
+def series_of(title: str) -> str:
+    """Return the series of a title: its part before a number, a colon or 'and the'.
+
+    "Toy Story 2 (1999)" and "Toy Story (1995)" are both "toy story"; so "Harry Potter and the
+    Goblet of Fire", "Star Wars: Episode IV - A New Hope" and "Godfather: Part II, The".
+    """
+    name = re.sub(r"\s*\(.*?\)", "", split_year(title)[0])
+    name = re.sub(r", (The|A|An)$", "", name)
+    name = re.split(r":| and the | - ", name)[0]
+    return re.sub(r"(\s+Part)?\s+(\d{1,2}|[IVX]+)$", "", name).strip().lower()

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from movie_embed.data.movies import split_genres, split_year
+from movie_embed.data.movies import series_of, split_genres, split_year
 from movie_embed.embeddings.genres import OTHER, by_telling, style_of
 from movie_embed.embeddings.layout import Points, place, read_layout
 from movie_embed.embeddings.saved import SavedEmbeddings, folder_of
 from movie_embed.embeddings.spaces import Spaces
-from movie_embed.evaluation import series_of
 
 STATIC = Path(__file__).parent / "static"
 _GRID = 128  # cells a side, to count movies in
