@@ -23,7 +23,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from movie_embed.config import TrainConfig
+from movie_embed.config import ServeConfig, TrainConfig
 from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write, did_you_mean, take_over
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -105,6 +105,9 @@ def explain(error: Exception, schema: type) -> str | None:
     text = str(error)
     if isinstance(error, MovieEmbedError):
         return text
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("movie_embed"):
+        what = "'.[web]'" if schema is ServeConfig else "."
+        return f"{error.name} is not installed: pip install {what} in a clone brings all"
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         return cannot_write(error.filename or "a file", error)  # Hydra's or TensorBoard's
     if isinstance(error, RuntimeError) and "home directory" in text:  # pathlib's

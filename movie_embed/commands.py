@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import hydra
@@ -35,12 +35,11 @@ CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if pa
 def run(name: str) -> None:
     """Run a command with the settings of the command line."""
     register_schemas()
-    around: AbstractContextManager[None] = nullcontext()
-    if name == "train":
-        from movie_embed.training.sweep import table_at_the_end  # answers do without
+    with one_line_errors(SCHEMAS[name]), ExitStack() as around:
+        if name == "train":
+            from movie_embed.training.sweep import table_at_the_end  # answers do without
 
-        around = table_at_the_end()
-    with one_line_errors(SCHEMAS[name]), around:
+            around.enter_context(table_at_the_end())
         expand_home(sys.argv)
         jobs = (train, recommend, export, plot, serve)
         (job,) = (job for job in jobs if job.__name__ == name)
@@ -134,9 +133,6 @@ def plot(cfg: DictConfig) -> None:
 def serve(cfg: DictConfig) -> None:
     """Answer over HTTP until a signal ends it."""
     config = read_settings(cfg)
-    try:
-        from movie_embed.web.server import serve
-    except ModuleNotFoundError as error:
-        way = "pip install fastapi fastapi-swagger uvicorn"
-        raise MovieEmbedError(f"the server needs {error.name}: {way}") from error
+    from movie_embed.web.server import serve
+
     serve(config)

@@ -43,7 +43,7 @@ from movie_embed.answers.results import OwnRatings
 from movie_embed.answers.suggest import Suggestions
 from movie_embed.config import ServeConfig
 from movie_embed.data.movies import Id, MovieId, split_year
-from movie_embed.errors import MovieEmbedError, UnknownError
+from movie_embed.errors import MovieEmbedError, UnknownError, program
 from movie_embed.web.map import map_json
 from movie_embed.web.metrics import Metrics
 from movie_embed.web.models import (
@@ -158,7 +158,11 @@ class Answers:
         """The map as JSON, the same compressed, and its tag; made once."""
         with self._drawing:
             if not self._map:
-                content = map_json(self.recommender.embeddings, self._run)
+                try:
+                    content = map_json(self.recommender.embeddings, self._run)
+                except ModuleNotFoundError as error:
+                    way = f"make it with {program('plot')} where {error.name} is installed"
+                    raise UnknownError(f"the run has no map: {way}") from error
                 tag = f'W/"{sha256(content).hexdigest()[:32]}"'
                 self._map.append((content, gzip.compress(content), tag))
         return self._map[0]
