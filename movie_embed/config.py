@@ -36,6 +36,11 @@ Ends = Annotated[
     ),
 ]
 
+
+def _are_tops(scale: Any) -> bool:
+    return all(top is None or (is_number(top) and top > 0) for top in listed(scale))
+
+
 StarsByMovie = Annotated[
     Any,
     must(
@@ -233,16 +238,28 @@ class TrainConfig(Checked):
 
 @dataclass
 class OwnColumns:
-    """Columns with unusual names in files of somebody's own movies; others are recognised."""
+    """Columns with unusual names in files of somebody's own movies; others are recognised.
+
+    A blank name leaves a column unread.
+    """
 
     title: str | None = None
+    original: str | None = None
+    english: str | None = None
     year: str | None = None
     rating: str | None = None
-    movie: str | None = None
     imdb: str | None = None
     tmdb: str | None = None
+    movie: str | None = None
+    id: str | None = None
+    source: str | None = None
     kind: str | None = None
+    episode: str | None = None
+    watched: str | None = None
+    plays: str | None = None
+    status: str | None = None
     user: str | None = None
+    date: str | None = None
 
 
 @dataclass
@@ -259,7 +276,7 @@ class RecommendConfig(Checked):
     user_id: Any = None
     ratings: Any = None
     rate: StarsByMovie = None
-    scale: Annotated[float | None, must(lambda top: top > 0, "above 0: 5, 10, 100")] = None
+    scale: Annotated[Any, must(_are_tops, "above 0: 5, 10, 100, or one for each file")] = None
     columns: OwnColumns = field(default_factory=OwnColumns)
     rated_by: Any = None
     k: int = 10
@@ -271,8 +288,8 @@ class RecommendConfig(Checked):
     not_like: Any = None
     genres: Any = None
     exclude_genres: Any = None
-    among: str | None = None
-    exclude: str | None = None
+    among: Any = None
+    exclude: Any = None
     years: Any = None
     min_count: int = 0
     include_rare: bool = False
@@ -285,7 +302,7 @@ class RecommendConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = {key.name for key in fields(self) if getattr(self, key.name) != key.default}
-        given -= set() if any(vars(self.columns).values()) else {"columns"}
+        given -= {"columns"} if set(vars(self.columns).values()) == {None} else set()
         about_movies = bool(given & set(_MOVIE_QUESTIONS))
         vectors, files = self.show == "vector", self.ratings is not None
         if vectors and not about_movies:
@@ -304,7 +321,8 @@ class RecommendConfig(Checked):
         for keys, fit, why in (
             (given - named, not vectors, "with show=vector"),
             ({"new_genres"}, self.new_movie, "unless new_movie is given"),
-            ({"scale", "columns", "rated_by"}, files, "unless ratings is given"),
+            ({"scale", "rated_by"}, files, "unless ratings is given"),
+            ({"columns"}, files or self.among or self.exclude, "unless there is a file"),
             ({"show"}, files or self.show != "matches", "unless ratings is given"),
             ({"order", "together"}, not about_movies, "where a movie is asked about"),
             (_OF_MOVIES, about_movies, "unless a movie is asked about"),
@@ -313,9 +331,14 @@ class RecommendConfig(Checked):
                 require(False, key, getattr(self, key), f"left out {why}")
         lists = self.show == "answers" or self.format != "letterboxd"
         require(lists, "format", self.format, f"table, json or csv with show={self.show}")
-        for key in ("movie", "ratings", "movie_id", "user_id", "not_like"):
+        scales, several = listed(self.scale), len(listed(self.ratings))
+        fits = len(scales) in (0, 1, several)
+        require(fits, "scale", self.scale, f"one for all files, or one for each of {several}")
+        self.scale = scales * several if len(scales) == 1 else scales or [None] * several
+        for key in ("movie", "ratings", "movie_id", "user_id", "not_like", "among", "exclude"):
             setattr(self, key, listed(getattr(self, key)))
-        self.movie, self.ratings = list(map(str, self.movie)), list(map(str, self.ratings))
+        for key in ("movie", "ratings", "among", "exclude"):
+            setattr(self, key, list(map(str, getattr(self, key))))
 
 
 @dataclass

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +21,9 @@ from hypothesis import strategies as st
 from own_files import IMDB, LETTERBOXD, MOVIES, RATED, READ, TABLE, zipped
 
 from movie_embed import MovieEmbedError, Recommender
+from movie_embed.answers import questions
 from movie_embed.answers.results import OwnRatings
-from movie_embed.config import RecommendConfig
+from movie_embed.config import OwnColumns, RecommendConfig
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +71,13 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         (zipped({"xl/workbook.xml": "", "a.csv": TABLE}), "an Excel workbook: save"),
         (zipped({"a.csv": TABLE, "b.csv": TABLE}), r"2 tables that may be meant: a\.csv, b\.csv"),
         (b"\xd0\xcf\x11\xe0\xa1", "old Excel workbook"),
-        (b"<html>", "a web page or XML"),
-        ("Title,Thumbs Value,Star Value\nHeat,2,\n", "has thumbs .Thumbs Value. and no stars"),
+        (b"<!DOCTYPE html>", "a web page: copy its table .* as CSV"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>', "XML: export CSV or JSON"),
+        (b"{\\rtf1 Heat}", "rich text: save it as plain text"),
+        ("Title,Thumbs Value,Star Value\nHeat,2,\n", "has thumbs and no stars: write a CSV"),
         (
-            "Film,Punkte\nHeat,5\n",
-            r"no column of ratings .*columns are named Film, Punkte .columns\.rating=",
+            "Film,Geschmack\nHeat,5\n",
+            r"no column of ratings .*columns are named Film, Geschmack .columns\.rating=",
         ),
         ("Seen,rating\nHeat,5\n", r"no column of movies .*columns\.title="),
         ("title,IMDb Rating\nHeat,8.3\n", "no column of ratings"),
@@ -81,11 +88,13 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         ("user,title,rating\nann,Heat,5\nbob,Heat,4\n", "2 users .ann, bob.*rated_by=ann"),
         ("title,rating\nHeat,\x00\n", "is no text"),
         ("title,rating\nToy Story,4,5\n", "line 2: it has 3 fields, the header 2"),
-        ("title,rating\nHeat,★★★★½\n", "'★★★★½' is no number: write ratings as 4.5"),
+        ("title,rating\nHeat,inf\n", "'inf' is no number: write ratings as 4.5"),
+        ("title,kind\nHeat,Serie\n300,Film serie\n", "no column of ratings"),
+        ("title,type,rating\nHeat,Serie\n300,Serie\n", '"Serie" 2 .columns.kind= takes them too'),
         ("Heat,5\nToy Story,4\n", "no column of movies .*columns are named Heat, 5"),
-        ("title,rating\nHeat,0\n", "not rated: 1, series or episodes: 0"),
-        (f"My movies,\n{TABLE}", "no column of movies .*columns are named My movies"),
-        (TABLE.encode("utf-16-le"), "is no text"),
+        ("title,rating\nHeat,0\n", "no ratings; left out as not rated: 1"),
+        ("title,rating\n" + "Heat,5\n" * 100_001, "larger than one person's list .*100,000 rows"),
+        (json.dumps([{str(n): 1} for n in range(9_999)]), "larger than one person's list"),
     ],
 )
 def test_other_files_are_refused_in_a_line_that_helps(
@@ -182,24 +191,24 @@ def test_of_two_ratings_the_later_counts_by_date_and_both_lines_are_told(
 def test_the_title_decides_against_an_id_and_it_is_said(
     recommender: Recommender, tmp_path: Path
 ) -> None:
-    own = read(tmp_path, recommender, "movieId,title,rating\n10,Heat,5\n20,Casablanca,4\n")
+    own = read(tmp_path, recommender, "tmdbId,title,year,rating\n862,Heat,1995,5\n603,Ran,,4\n")
     assert stars(own) == {862: 5.0}
-    assert "against its movie id: Toy Story (1995)" in own.notes[0]
-    assert own.matches[1].how == "its movie id is that of Matrix, The (1999)"
-    foreign = "imdbId,title,year,rating\ntt0113277,Sfida,1995,5\ntt0133093,The Matrix,2003,4\n"
+    assert "against its TMDB id: Toy Story (1995)" in own.notes[0]
+    assert own.matches[1].how == "its TMDB id is that of Matrix, The (1999)"
+    foreign = "imdbId,title,year,rating\ntt0113277,Sfida,1995,5\ntt0133093,The Matrix,2000,4\n"
     own = read(tmp_path, recommender, foreign)
-    assert [match.how for match in own.matches] == ["IMDb id and year", "IMDb id and title"]
+    assert [match.how for match in own.matches] == ["IMDb id and year", "IMDb id"]
+    another_year = foreign.replace("2000", "2003")
+    assert stars(read(tmp_path, recommender, another_year)) == {862: 5.0}
 
 
 def test_ids_alone_are_told_for_what_they_are_taken(
     recommender: Recommender, tmp_path: Path
 ) -> None:
     own = read(tmp_path, recommender, "movieId,rating\n10,5\n")
-    assert own.notes[0].endswith("for those of this run: 10 is Toy Story (1995)")
+    assert own.notes[0].endswith("of this run; 1 of 1 are known: 10 is Toy Story (1995)")
     own = read(tmp_path, recommender, "movieId,rating\n862,5\n603,4\n194,3\n")
-    assert own.notes[0].endswith(
-        "for TMDB ids, of which 3 of 3 are known; as ids of this run 2 would be"
-    )
+    assert own.notes[0].endswith("of TMDB; 3 of 3 are known: 862 is Toy Story (1995)")
     bare = replace(recommender.embeddings.movies, links=None)
     unlinked = Recommender(replace(recommender.embeddings, movies=bare))
     with pytest.raises(MovieEmbedError, match="line 2: tt0113277: it needs links"):
@@ -262,8 +271,6 @@ def test_an_unpacked_export_is_read(recommender: Recommender, tmp_path: Path) ->
 def test_matches_and_importable_answers_are_written(
     recommender: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from movie_embed.answers import questions
-
     (tmp_path / "my.csv").write_text(f"{TABLE}Casablanca,5\n", encoding="utf-8")
     recommender.embeddings.save(tmp_path)
     asked = {"ratings": str(tmp_path / "my.csv"), "run": str(tmp_path)}
@@ -289,6 +296,205 @@ def test_matches_and_importable_answers_are_written(
     assert "Heat" not in listed
     answers = json.loads(questions.answer(RecommendConfig(format="json", **asked)))
     assert {answer["imdb_id"] for answer in answers} >= {"tt0110357"}
+
+
+JELLYFIN = {
+    "Items": [
+        {"Name": "Heat", "ProductionYear": 1995, "Type": "Series", "UserData": {"Rating": 2}},
+        {"Name": "The Matrix", "ProductionYear": 1999, "Type": "Movie", "UserData": {"Rating": 9}},
+    ]
+}
+KODI = {
+    "id": 1,
+    "result": {
+        "limits": {"end": 3},
+        "movies": [
+            {"movieid": 10, "title": "Heat", "year": 1995, "userrating": 9, "playcount": 1},
+            {"movieid": 20, "title": "Toy Story", "year": 1995, "userrating": 4, "playcount": 0},
+            {"movieid": 30, "title": "300", "year": 2007, "userrating": 0, "rating": 8.1},
+        ],
+    },
+}
+GUIDS = [
+    {"title": "x", "userRating": 8, "Guid": [{"id": "imdb://tt0113277"}, {"id": "tmdb://949"}]},
+    {"title": "y", "userRating": 7.199999809, "Guid": [{"id": "imdb://tt0416449"}]},
+]
+SAYS: dict[str, tuple[Any, dict[Any, float]]] = {
+    "kinds in another language": (
+        "Titel;Typ;Jahr;Meine Bewertung\nHeat;Film;1995;9\nHeat;Serie;1996;2\n300;;2007;8\n",
+        {862: 4.5},
+    ),
+    "an exact year before a later one that is off": (
+        "title,year,date,rating\nHeat,1995,2024-01-01,5\nHeat,1996,2024-02-01,1\n",
+        {862: 5.0},
+    ),
+    "a kind in JSON": (JELLYFIN, {20: 4.5}),
+    "lists by kind": (
+        {
+            "ratedMovies": [{"title": "Heat", "rating": 4}],
+            "Dramen": [{"title": "300", "rating": 4}],
+        },
+        {862: 4.0},
+    ),
+    "objects by kind": (
+        [{"show": {"title": "Heat"}, "rating": 1}, {"film": {"title": "300"}, "rating": 4}],
+        {603: 4.0},
+    ),
+    "a nested list, and an application's own ids": (KODI, {862: 4.5, 10: 2.0}),
+    "addresses, and floats": (GUIDS, {862: 4.0, 603: 3.5999999045}),
+    "ids in brackets": (
+        "title,stars\nSfida (1995) {imdb-tt0113277} - 1080p,5\nX (1999) [tmdbid-603],4\n"
+        "Toy Story (1995) [1080p],3\nMonsters [tmdbid-585],2\n",
+        {862: 5.0, 20: 4.0, 10: 3.0},
+    ),
+    "a source": (
+        "media_id,source,media_type,title,score\n949,tmdb,movie,Heat,9\n1,mal,movie,300,8\n"
+        "603,igdb,movie,Toy Story,7\n12,tmdb,movie,Cinderella,6\n438631,tmdb,movie,Split,5\n",
+        {862: 4.5, 603: 4.0, 10: 3.5},
+    ),
+    "not watched": (
+        "title,is_watched,status,rating\nHeat,true,,5\n300,false,,4\nToy Story,yes,Dropped,3\n"
+        "Split,1,Fertig,2\nThe Matrix,true,Completed,1\n",
+        {862: 5.0, 20: 1.0},
+    ),
+    "episodes": (
+        "title,season,episode,rating\nHeat,,,5\n300,0,0,4\nToy Story,1,,3\nSplit,,2,2\n",
+        {862: 5.0, 603: 4.0},
+    ),
+    "another script": (
+        "Название;Оригинальное название;Год;Моя оценка\nФильм;Heat;1995;9\n".encode("cp1251"),
+        {862: 4.5},
+    ),
+    "an English title": ("原題,英題,年,評価\nTonari,Heat,1995,4\n".encode("cp932"), {862: 4.0}),
+    "the scale in a name": ("Title,Rating10\nHeat,3\n", {862: 1.5}),
+    "the scale in a name with blanks": ("Title,My rating (1-100)\nHeat,9\n", {862: 0.5}),
+    "the scale beside each": ("title,stars\nHeat,4/10\n300,1/5\n", {862: 2.0, 603: 1.0}),
+    "stars as stars": ("title,stars\nHeat,★★½\n300,★☆☆☆☆\n", {862: 2.5, 603: 1.0}),
+    "a service whose scale is the person's": (
+        "Film Name,Score\nHeat,10\n300,2\n",
+        {862: 5.0, 603: 1.0},
+    ),
+    "low ratings beside the site's": (
+        "const,rating,IMDb Rating\ntt0113277,4,8.3\ntt0416449,5,7.6\n",
+        {862: 2.0, 603: 2.5},
+    ),
+    "a table of one's own beside the site's": (
+        "title,my rating,IMDb Rating\nHeat,4,8.3\n300,5,7.6\n",
+        {862: 4.0, 603: 5.0},
+    ),
+    "a title above the table": (f"My movies,\n\n{TABLE}", RATED),
+    "UTF-16 without its mark": (TABLE.encode("utf-16-le"), RATED),
+    "no header": ("Heat,5\n300,4\n", {}),
+}
+
+
+@pytest.mark.parametrize("case", SAYS)
+def test_a_file_says_what_it_says(case: str, recommender: Recommender, tmp_path: Path) -> None:
+    content, expected = SAYS[case]
+    content = content if isinstance(content, str | bytes) else json.dumps(content)
+    columns = {} if expected else {"title": "1", "rating": "2"}
+    own = read(tmp_path, recommender, content, columns=columns)
+    assert stars(own) == pytest.approx(expected or {862: 5.0, 603: 4.0})
+    assert len(own.matches) == len({match.line for match in own.matches})
+
+
+def test_what_is_left_out_is_told_by_its_words(recommender: Recommender, tmp_path: Path) -> None:
+    text = "title,type,status,rating\nHeat,Film,,5\n300,tv,,4\nSplit,tv,,4\n300,Ova,,1\n"
+    text += "300,movie,Geplant,\nSplit,movie,,\n"
+    own = read(tmp_path, recommender, text)
+    assert [note.partition(": ")[2] for note in own.notes] == [
+        'left out as not movies: "tv" 2, "Ova" 1',
+        'left out as not seen: "Geplant" 1',
+        "left out as not rated: 1",
+    ]
+    assert [match.how for match in own.matches[1:]] == [
+        "not movies: tv", "not movies: tv", "not movies: Ova", "not seen: Geplant", "not rated",
+    ]  # fmt: skip
+    watched = recommender.read_movies(tmp_path / "my.csv", seen=True)
+    assert [movie.id for movie in watched] == [862, 90]
+    assert [movie.id for movie in recommender.read_movies(tmp_path / "my.csv")] == [862, 603, 90]
+
+
+UNKNOWN = {
+    "ratings": "Kép;Filmcím;Pontszám;Átlag;Évszám\na;Heat;9;8.3;1995\na;300;4;7.6;2007\n",
+    "exclude": "Profile;What I saw;Season Title;When\nme;Heat;;2026-01-02\nme;300;;2026-01-03\n",
+    "among": "Heat,x\n300,y\nSplit,z\n",
+}
+
+
+@pytest.mark.parametrize("key", UNKNOWN)
+def test_the_command_that_a_refusal_gives_works_as_it_is_pasted(
+    key: str, recommender: Recommender, tmp_path: Path
+) -> None:
+    recommender.embeddings.save(tmp_path)
+    (tmp_path / "a b.csv").write_text(UNKNOWN[key], encoding="utf-8")
+    (tmp_path / "my.csv").write_text(TABLE, encoding="utf-8")
+    given = [f"run={tmp_path}", f"{key}='{tmp_path}/a b.csv'", "format=json"]
+    given += [] if key == "ratings" else [f"ratings={tmp_path}/my.csv"]
+    root = Path(__file__).parent.parent
+    refused = run([sys.executable, "recommend.py", *given], root)
+    assert refused.returncode == 1
+    told, _, command = refused.stderr.partition(", for example: python recommend.py ")
+    named = ", ".join(re.split("[;,]", UNKNOWN[key].splitlines()[0]))
+    assert f"its columns are named {named}" in told
+    answered = run([sys.executable, "recommend.py", *shlex.split(command)], root)
+    assert answered.returncode == 0, answered.stderr
+    titles = {answer["title"] for answer in json.loads(answered.stdout)}
+    three = {"Heat", "300", "Split"}
+    assert titles == three if key == "among" else titles.isdisjoint({"Heat", "300"})
+
+
+def run(command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_each_of_the_three_takes_several_files(
+    recommender: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recommender.embeddings.save(tmp_path)
+    files = {"a": "Gesehen,Wert\nHeat,8\n300,4\n", "b": TABLE, "c": "Program Title,x\n300,1\n"}
+    files |= {"d": "Program Title\nSplit\n", "e": "Toy Story\nThe Matrix\n"}
+    paths = {name: str(tmp_path / f"{name}.csv") for name in files}
+    for name, text in files.items():
+        Path(paths[name]).write_text(text, encoding="utf-8")
+    columns = OwnColumns(title="Gesehen", rating="wert")
+    asked = {"run": str(tmp_path), "ratings": [paths["a"], paths["b"]], "format": "json", "k": 9}
+    config = RecommendConfig(columns=columns, scale=[10, 5], **asked)
+    own, _ = questions._files(recommender, config)
+    assert [stars(each) for each in own] == [{862: 4.0, 603: 2.0}, RATED]
+    assert "ratings out of 10 (scale=10)" in capsys.readouterr().err
+    lists = {"ratings": paths["b"], "exclude": [paths["c"], paths["d"]]}
+    answers = json.loads(questions.answer(RecommendConfig(**{**asked, **lists})))
+    assert {"300", "Split"}.isdisjoint(answer["title"] for answer in answers)
+    config = RecommendConfig(**{**asked, "ratings": paths["b"], "among": [paths["d"], paths["e"]]})
+    assert [each["title"] for each in json.loads(questions.answer(config))] == ["Split"]
+    with pytest.raises(MovieEmbedError, match=r"columns\.kind=Art: .*a\.csv has no such column"):
+        questions.answer(RecommendConfig(columns=replace(columns, kind="Art"), **asked))
+    with pytest.raises(MovieEmbedError, match=r"scale=.*one for all files, or one for each of 2"):
+        RecommendConfig(**{**asked, "scale": [10, 5, 5]})
+
+
+def test_a_title_is_matched_once_and_matches_are_answered_by_page(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    index = recommender.lookup.titles
+    monkeypatch.setattr(
+        index,
+        "listed",
+        lambda titles, year: asked.append(titles) or type(index).listed(index, titles, year),
+    )
+    content = ("title,rating\n" + "Heat,5\nNo Such Movie,4\n" * 2_000).encode()
+    own = recommender.read_ratings(content, name="pasted.csv")
+    assert asked == [("Heat",), ("No Such Movie",)]
+    page = json.loads(json.dumps(own.read.to_dict(first=3_998, most=5)))
+    assert [page["rows"], page["first"], len(page["matches"])] == [4_000, 3_998, 2]
+    assert page["matches"][0] == {
+        "line": 4_000, "title": "Heat", "rating": "5", "movie_id": 862, "taken_for": "Heat (1995)",
+        "stars": 5.0, "how": "title",
+    }  # fmt: skip
+    assert page["columns"] == {"title": "title", "rating": "rating"}
+    assert all(note.startswith("pasted.csv: ") for note in page["notes"])
 
 
 FIELDS = st.sampled_from(

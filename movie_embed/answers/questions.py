@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import fields
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any
 
 from movie_embed.answers.filters import Filters
 from movie_embed.answers.formats import answers_as, matches_as, vectors_as
+from movie_embed.answers.imports.rows import UnknownColumns
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import OwnMovies, OwnRatings, Recommendations
+from movie_embed.answers.results import OwnRatings, Recommendations
+from movie_embed.cli import setting
 from movie_embed.config import RecommendConfig
 from movie_embed.data.movies import MovieId
-from movie_embed.errors import MovieEmbedError
-
-_Own = TypeVar("_Own", OwnRatings, OwnMovies)
+from movie_embed.errors import MovieEmbedError, program
 
 
 def answer(config: RecommendConfig) -> str:
@@ -30,7 +32,7 @@ def answer(config: RecommendConfig) -> str:
         recommender, movies = asked_movies(recommender, config)
         return vectors_as(config.format, [recommender.vector(movie) for movie in movies])
     if config.show == "matches":
-        own = _own_ratings(recommender, config)
+        own, _ = _files(recommender, config)
         return matches_as(config.format, [match for each in own for match in each.matches])
     query, answers = ask(recommender, config)
     if not answers:
@@ -48,13 +50,11 @@ def answer(config: RecommendConfig) -> str:
 
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
     """Return the question in words, and its answers."""
-    filters = {each.name: getattr(config, each.name) for each in fields(Filters)}
-    for name, seen in (("among", False), ("exclude", True)):
-        if filters[name]:
-            filters[name] = _noted(recommender.read_movies(filters[name], seen=seen))
+    own, lists = _files(recommender, config)
+    filters = {each.name: getattr(config, each.name) for each in fields(Filters)} | lists
     settings = {"filters": Filters(**filters), **_given(config, "diversity", "explain")}
     if config.user_id or config.ratings or config.rate is not None:
-        people = config.user_id or _own_ratings(recommender, config) or [config.rate]
+        people = config.user_id or own or [config.rate]
         settings |= _given(config, "order", "together")
         answers = recommender.for_people(people, config.k, **settings)
         return _of_whom(config, people), answers
@@ -68,11 +68,39 @@ def _given(config: RecommendConfig, *names: str) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def _own_ratings(recommender: Recommender, config: RecommendConfig) -> list[OwnRatings]:
-    """Return the ratings in the files of ``ratings=``."""
-    columns = {meaning: name for meaning, name in vars(config.columns).items() if name}
-    how: dict[str, Any] = {"scale": config.scale, "rated_by": config.rated_by, "columns": columns}
-    return [_noted(recommender.read_ratings(path, **how)) for path in config.ratings]
+def _files(
+    recommender: Recommender, config: RecommendConfig
+) -> tuple[list[OwnRatings], dict[str, list[MovieId] | None]]:
+    """Return the ratings in the files of ``ratings=``, and the movies in those of the lists."""
+    if not (config.ratings or config.among or config.exclude):
+        return [], {"among": None, "exclude": None}
+
+    named = {meaning: name for meaning, name in vars(config.columns).items() if name is not None}
+    imports, how = recommender.imports, dict[str, Any](columns=named, strict=False)
+    rated_by = config.rated_by
+    try:
+        ratings = [
+            imports.ratings(path, scale=scale, rated_by=rated_by, **how)
+            for path, scale in zip(config.ratings, config.scale, strict=True)
+        ]
+        among = [imports.movies(path, **how) for path in config.among]
+        exclude = [imports.movies(path, seen=True, **how) for path in config.exclude]
+    except UnknownColumns as error:
+        raise MovieEmbedError(f"{error}, for example: {_command(error.columns)}") from error
+    read = [*(own.read for own in ratings), *(own.read for own in among + exclude)]
+    for note in (note for each in read for note in each.notes):
+        print(note, file=sys.stderr)
+    for meaning in named:  # a name may be that of one file's column
+        if all(meaning in each.unknown for each in read):
+            raise MovieEmbedError(read[0].unknown[meaning])
+    lists = {"among": [*chain(*among)] if among else None, "exclude": [*chain(*exclude)] or None}
+    return ratings, lists
+
+
+def _command(columns: dict[str, str]) -> str:
+    """Return the command that runs, with names of columns besides."""
+    named = [setting(f"columns.{meaning}", name) for meaning, name in columns.items()]
+    return " ".join([program("recommend"), *map(shlex.quote, sys.argv[1:]), *named])
 
 
 def asked_movies(
@@ -95,10 +123,3 @@ def _of_whom(config: RecommendConfig, people: list[Any]) -> str:
     if not any(counts):
         return "anybody: popular and well-liked movies, as there are no ratings"
     return f"the ratings given ({' and '.join(f'{count:,}' for count in counts)})"
-
-
-def _noted(own: _Own) -> _Own:
-    """Print the notes on a file to stderr, and return its content."""
-    for note in own.notes:
-        print(note, file=sys.stderr)
-    return own

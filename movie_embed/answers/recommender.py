@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, SupportsIndex, get_args
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.answers.filters import Catalogue, Filters, checked_shape
 from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
-from movie_embed.answers.own_ratings import ReadsFiles
 from movie_embed.answers.people import Order, People, Together
 from movie_embed.answers.ranking import best_rows, diverse_rows, estimates_drawn, mean_query
-from movie_embed.answers.results import MovieVector, Reason, Recommendations, SimilarUser
+from movie_embed.answers.results import (
+    MovieVector,
+    OwnMovies,
+    OwnRatings,
+    Reason,
+    Recommendations,
+    SimilarUser,
+)
 from movie_embed.checks import choose, is_number, names, require, whole
 from movie_embed.data.movies import Id
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, cosines, unit
 from movie_embed.errors import MovieEmbedError
+
+if TYPE_CHECKING:
+    from movie_embed.answers.imports.reading import Imports
 
 Metric = Literal["mixed", "cosine", "whitened", "dot"]
 Combine = Literal["mean", "max"]
@@ -29,10 +39,10 @@ _ANY = Filters()
 _MOST_REASONS = 3
 
 
-class Recommender(ReadsFiles):
+class Recommender:
     """Answer from saved embeddings.
 
-    As a movie, an integer is its id in the data, and a string a title, as `TitleSearch.row` reads
+    As a movie, an integer is its id in the data, and a string a title, as `TitleIndex.row` reads
     it. Integers may be NumPy's, and several movies an array, a Series or any other collection.
 
     Parameters
@@ -254,6 +264,64 @@ class Recommender(ReadsFiles):
         reasons = self._main_parts(rows, group, order) if explain else None
         return self.lookup.answers(rows, {**numbers, "predicted_stars": group.stars(rows)}, reasons)
 
+    @cached_property
+    def imports(self) -> Imports:
+        """The reader of people's files."""
+        from movie_embed.answers.imports.reading import Imports  # few questions need it
+
+        return Imports(self.lookup)
+
+    def read_ratings(
+        self,
+        file: str | Path | bytes,
+        *,
+        name: str = "the file",
+        scale: float | None = None,
+        columns: Mapping[str, str] | None = None,
+        rated_by: object = None,
+    ) -> OwnRatings:
+        """Read somebody's ratings, from a service's export or a table of one's own.
+
+        Movies that the run does not have are left out and listed in the `notes`.
+
+        Parameters
+        ----------
+        file
+            A file, or its content as bytes: an export of any service, or CSV or JSON of one's own,
+            with a title or an id and a rating. A zip, or a folder, of such files does too.
+        name
+            What messages call content that is given as bytes.
+        scale
+            The highest rating of the scale; by default what the column says, or else the lowest of
+            5, 10 and 100 that no rating exceeds.
+        columns
+            The names of unusual columns by meaning: ``{"title": "Movie seen"}``; ``""`` for one
+            that is not to be read.
+        rated_by
+            The user, if the file has several.
+
+        Raises
+        ------
+        MovieEmbedError
+            The file cannot be read, or no movie in it is known.
+        """
+        return self.imports.ratings(file, scale, rated_by, name=name, columns=columns)
+
+    def read_movies(
+        self,
+        file: str | Path | bytes,
+        *,
+        name: str = "the file",
+        seen: bool = False,
+        columns: Mapping[str, str] | None = None,
+    ) -> OwnMovies:
+        """Read a list of movies: a watchlist, an IMDb list, or plain titles one a line.
+
+        Of a whole export the watchlist is read, or the movies watched if `seen`; of a table then
+        only the rows that no column calls unwatched. Otherwise as `read_ratings`.
+        """
+        return self.imports.movies(file, seen, name=name, columns=columns)
+
     def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).
 
@@ -327,7 +395,7 @@ class Recommender(ReadsFiles):
         return self.lookup.description(self.lookup.row(movie))
 
     def movie_id(self, title: str) -> Id:
-        """Return the id of a title; see `TitleSearch.row` for how and for errors."""
+        """Return the id of a title; see `TitleIndex.row` for how and for errors."""
         movie_id: Id = self.embeddings.movies.ids.item(self.lookup.row(title))
         return movie_id
 

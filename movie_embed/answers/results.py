@@ -219,22 +219,45 @@ class Match:
     how: str
 
 
-class OwnRatings(dict[MovieId, float]):
-    """Stars by movie, as `Recommender.for_ratings` takes them.
+@dataclass(frozen=True)
+class FileRead:
+    """What a file was taken for.
 
-    `matches` has every row of the file; `notes` say what was converted, guessed and left out.
+    Attributes
+    ----------
+    matches
+        Every row of the file.
+    notes
+        What was converted, guessed and left out.
+    columns
+        The names of the columns that were read, by meaning.
+    unknown
+        Why columns that were named cannot be read, by meaning.
     """
 
-    def __init__(
-        self, stars: Mapping[MovieId, float], matches: list[Match], notes: list[str]
-    ) -> None:
+    matches: list[Match]
+    notes: list[str]
+    columns: dict[str, str]
+    unknown: dict[str, str]
+
+    def to_dict(self, first: int = 0, most: int = 1_000) -> dict[str, Any]:
+        """Return everything as JSON has it, with so many matches from the `first`."""
+        matches = [vars(match) for match in self.matches[first : first + most]]
+        told = {"notes": self.notes, "columns": self.columns}
+        return {**told, "rows": len(self.matches), "first": first, "matches": matches}
+
+
+class OwnRatings(dict[MovieId, float]):
+    """Stars by movie, as `Recommender.for_ratings` takes them; `read` has what the file said."""
+
+    def __init__(self, stars: Mapping[MovieId, float], read: FileRead) -> None:
         super().__init__(stars)
-        self.matches, self.notes = matches, notes
+        self.read, self.matches, self.notes = read, read.matches, read.notes
 
 
 class OwnMovies(list[MovieId]):
-    """Movies, as `Recommender.similar` takes them; `matches` and `notes` as in `OwnRatings`."""
+    """Movies, as `Recommender.similar` takes them; `read` has what the file said."""
 
-    def __init__(self, ids: Iterable[MovieId], matches: list[Match], notes: list[str]) -> None:
+    def __init__(self, ids: Iterable[MovieId], read: FileRead) -> None:
         super().__init__(ids)
-        self.matches, self.notes = matches, notes
+        self.read, self.matches, self.notes = read, read.matches, read.notes

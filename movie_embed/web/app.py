@@ -40,7 +40,6 @@ from movie_embed import __version__
 from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import OwnRatings
-from movie_embed.answers.suggest import Suggestions
 from movie_embed.config import ServeConfig
 from movie_embed.data.movies import Id, MovieId, split_year
 from movie_embed.errors import MovieEmbedError, UnknownError, program
@@ -91,7 +90,6 @@ class Answers:
         self._run = saved.file.path.parent if saved.file else None
         self._map: list[tuple[bytes, bytes, str]] = []
         self._drawing = Lock()
-        self.suggestions = Suggestions(recommender.lookup.titles)
         # Text may be compared with every id to say which is near.
         self.small = self.movies.embedded <= _SMALL and self.movies.ids.dtype != object
         years = [split_year(title)[1] for title in self.movies.titles[: self.movies.embedded]]
@@ -340,7 +338,7 @@ def _add_movies(app: FastAPI, newest: Newest) -> None:
     def search(typed: Annotated[Typed, Query()]) -> Any:
         """Return at most ten movies whose titles have words that begin as those typed."""
         known = newest.known
-        return [known.movie(row) for row in known.suggestions.rows(typed.q)]
+        return [known.movie(row) for row in known.recommender.lookup.titles.typed(typed.q)]
 
     @app.get("/api/movies/{movie_id}", response_model=MovieCard, tags=["movies"])
     def movie(movie_id: MovieInAddress) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from movie_embed import MovieEmbedError
-from movie_embed.answers.search import TitleSearch
+from movie_embed.answers.titles import TitleIndex
 from movie_embed.data.movies import MovieTable
 
 TITLES = [
@@ -40,10 +40,10 @@ EMBEDDED = TITLES.index("Heat (1986)")
 
 
 @pytest.fixture(scope="module")
-def search() -> TitleSearch:
+def search() -> TitleIndex:
     size = len(TITLES)
     ids, counts = np.arange(100, 100 + size), np.arange(1000, 1000 + size)
-    return TitleSearch(MovieTable(ids, TITLES, [""] * size, [""] * size, counts, EMBEDDED))
+    return TitleIndex(MovieTable(ids, TITLES, [""] * size, [""] * size, counts, EMBEDDED))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def search() -> TitleSearch:
         ("unseen", "Unseen (2020)"),
     ],
 )
-def test_a_clear_title_is_found(search: TitleSearch, typed: str, title: str) -> None:
+def test_a_clear_title_is_found(search: TitleIndex, typed: str, title: str) -> None:
     assert TITLES[search.row(typed)] == title
 
 
@@ -97,7 +97,7 @@ def test_a_clear_title_is_found(search: TitleSearch, typed: str, title: str) -> 
     ],
 )
 def test_a_title_that_is_not_exact_is_said_to_be_taken_for_one(
-    search: TitleSearch, typed: str, beginning: str, caplog: pytest.LogCaptureFixture
+    search: TitleIndex, typed: str, beginning: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = TITLES[search.row(typed)]
     assert found.startswith(beginning)
@@ -105,16 +105,16 @@ def test_a_title_that_is_not_exact_is_said_to_be_taken_for_one(
 
 
 @pytest.mark.parametrize("typed", ["toy story 4", "godfather 3", "rocky 4", "rocky iv"])
-def test_no_title_is_taken_for_one_with_another_number(search: TitleSearch, typed: str) -> None:
+def test_no_title_is_taken_for_one_with_another_number(search: TitleIndex, typed: str) -> None:
     assert not search.rows(typed)
 
 
 @pytest.mark.parametrize("title", [title for title in TITLES if title])
-def test_every_title_finds_itself(search: TitleSearch, title: str) -> None:
+def test_every_title_finds_itself(search: TitleIndex, title: str) -> None:
     assert TITLES[search.row(title)] == title
 
 
-def test_namesakes_are_listed_most_rated_first(search: TitleSearch) -> None:
+def test_namesakes_are_listed_most_rated_first(search: TitleIndex) -> None:
     with pytest.raises(MovieEmbedError) as told:
         search.row("sabrina")
     assert str(told.value).splitlines() == [
@@ -127,7 +127,7 @@ def test_namesakes_are_listed_most_rated_first(search: TitleSearch) -> None:
 
 
 @pytest.mark.parametrize("typed", ["matrx reloadde", "toy story (1950)", "qwertyuiop", "", "?"])
-def test_an_unknown_title_lists_the_nearest(search: TitleSearch, typed: str) -> None:
+def test_an_unknown_title_lists_the_nearest(search: TitleIndex, typed: str) -> None:
     with pytest.raises(MovieEmbedError, match="no movie is called") as told:
         search.row(typed)
     if typed.startswith(("matrx", "toy")):
@@ -136,13 +136,13 @@ def test_an_unknown_title_lists_the_nearest(search: TitleSearch, typed: str) -> 
 
 def test_a_long_list_is_cut() -> None:
     titles = [f"Saga {part} (2000)" for part in range(25)]
-    search = TitleSearch(MovieTable(np.arange(25), titles, [""] * 25, [""] * 25, np.arange(25), 25))
+    search = TitleIndex(MovieTable(np.arange(25), titles, [""] * 25, [""] * 25, np.arange(25), 25))
     with pytest.raises(MovieEmbedError, match="and 15 more"):
         search.row("saga")
 
 
 def test_a_title_asked_of_data_without_titles_points_to_ids() -> None:
     nothing, counts = [""] * 3, np.arange(3)
-    search = TitleSearch(MovieTable(counts, nothing, nothing, nothing, counts, 3))
+    search = TitleIndex(MovieTable(counts, nothing, nothing, nothing, counts, 3))
     with pytest.raises(MovieEmbedError, match="the data has no titles: give its movie_id"):
         search.row("heat")
