@@ -1,19 +1,17 @@
-"""How fast ratings are read, and how fast training is when they do not fit in memory.
+"""How fast ratings are read, and how much memory many of them take.
 
     python benchmarks/data_speed.py read [--rounds 3]
-    python benchmarks/data_speed.py stream [--ratings 100000000] [--folder FOLDER] [--steps N]
+    python benchmarks/data_speed.py large [--ratings 100000000] [--folder FOLDER]
 
 `read`: a file in the layout and size of MovieLens 20M's, of random ratings: 20,000,263 rows of
 138,493 users; 1,012 of its movies have 5,000 ratings or more, as 1,005 do there. PyArrow parses
 three typed columns and NumPy drops movies under 5,000 ratings. Our first start also checks every
-row, indexes users and movies densely, sorts, packs, and writes the cache; our second start reads
-it. Each is a process of its own; the fastest of all rounds counts. Imports are not timed.
+row, indexes users and movies densely, puts ratings in order, and writes the cache; our second
+start reads it. Each is a process of its own; the fastest of all rounds counts. Imports are not
+timed.
 
-`stream`: `train.py` trains on simulated shards, streamed and in memory, after `load_triples` has
-filled the cache. `ulimit -d` holds the streamed run to 2 GB plus the model: its tables, their
-gradients and Adam's two moments. Preparation is held by DuckDB's memory limit only, since DuckDB
-reserves more than it uses. FOLDER needs some 30 bytes a rating for a while. Where an epoch in
-memory takes long, N of its steps give the rate.
+`large`: `load_ratings` reads simulated shards into the cache, and `train.py` trains on them for an
+epoch. FOLDER needs some 30 bytes a rating for a while.
 
 The shards have 480,189 users and 17,770 movies (the Netflix Prize's) per 100 million ratings; more
 ratings mean more users. Like a log, a shard holds a stretch of time, hence any users; some users
@@ -37,9 +35,8 @@ import pyarrow.parquet as pq
 from harness import DOCS, command_line, run_child, write_table
 
 ROWS, USERS, MOVIES, MIN_RATINGS = 20_000_263, 138_493, 26_744, 5_000
-USERS_PER_100M, STREAMED_MOVIES, TASTES, SHARD = 480_189, 17_770, 8, 2**21
+USERS_PER_100M, LARGE_MOVIES, TASTES, SHARD = 480_189, 17_770, 8, 2**21
 DIM, STATES = 50, 4  # a table, its gradient and two moments
-ALLOWED = 2 * 10**9
 PARSE = """
 import json, sys, time
 import numpy as np
@@ -52,18 +49,18 @@ options = csv.ConvertOptions(column_types=types, include_columns=list(types))
 table = csv.read_csv(sys.argv[1] + "/ratings.csv", convert_options=options)
 users, movies, stars = (table[name].to_numpy() for name in types)
 kept = (np.bincount(movies) >= int(sys.argv[3]))[movies]
-triples = users[kept], movies[kept], stars[kept]
-print(json.dumps([time.perf_counter() - started, len(triples[0])]))
+ratings = users[kept], movies[kept], stars[kept]
+print(json.dumps([time.perf_counter() - started, len(ratings[0])]))
 """
 LOAD = """
 import json, sys, time
 import pandas
 from movie_embed.config import DataConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 started = time.perf_counter()
 path, cache, least = sys.argv[1:]
-triples = load_triples(DataConfig("files", path, cache_dir=cache, min_ratings=int(least)))
-print(json.dumps([time.perf_counter() - started, len(triples)]))
+data = load_ratings(DataConfig("files", path, cache_dir=cache, min_ratings=int(least)))
+print(json.dumps([time.perf_counter() - started, data.counts.ratings]))
 """
 CONTENDERS = {"PyArrow and NumPy": PARSE, "first start": LOAD, "second start": LOAD}
 
@@ -122,12 +119,12 @@ def simulate_shards(folder: Path, ratings: int) -> None:
     users = max(USERS_PER_100M * ratings // 10**8, 1)
     rng = np.random.default_rng(2020)
     tastes = rng.standard_normal((users, TASTES), dtype=np.float32)
-    traits = rng.standard_normal((STREAMED_MOVIES, TASTES), dtype=np.float32)
+    traits = rng.standard_normal((LARGE_MOVIES, TASTES), dtype=np.float32)
     for shard, start in enumerate(range(0, ratings, SHARD)):
         rows = min(SHARD, ratings - start)
         # Squares make a few users and movies far more active and popular than most.
         rater = (users * rng.random(rows, dtype=np.float32) ** 2).astype(np.int32)
-        rated = (STREAMED_MOVIES * rng.random(rows, dtype=np.float32) ** 2).astype(np.int32)
+        rated = (LARGE_MOVIES * rng.random(rows, dtype=np.float32) ** 2).astype(np.int32)
         score = np.einsum("ij,ij->i", tastes[rater], traits[rated]) / np.float32(TASTES**0.5)
         score += rng.standard_normal(rows, dtype=np.float32) / 2
         columns = {
@@ -139,48 +136,33 @@ def simulate_shards(folder: Path, ratings: int) -> None:
         pq.write_table(pa.table(columns), folder / f"part-{shard:05}.parquet")
 
 
-def timed(limit: int | None, *command: str | Path) -> tuple[str, str]:
-    """Run Python with at most so many bytes of data; return seconds and MB."""
-    held = ["bash", "-c", f'ulimit -d {limit // 1024} && exec "$@"', "bash"] if limit else []
-    started = time.perf_counter()
-    _, memory = run_child([*held, sys.executable, *command])
-    cells = f"{time.perf_counter() - started:,.0f}", f"{memory:,.0f}"
-    print(*cells, command[-1], flush=True)
-    return cells
-
-
-def stream(ratings: int = 100_000_000, folder: Path | None = None, steps: int = 0) -> None:
-    """Train on more ratings than may be in memory, and on the same in memory."""
-    model = (USERS_PER_100M * ratings // 10**8 + STREAMED_MOVIES) * (DIM + 1) * 4 * STATES
+def large(ratings: int = 100_000_000, folder: Path | None = None) -> None:
+    """Read and train on many ratings, and tell the memory."""
+    model = (USERS_PER_100M * ratings // 10**8 + LARGE_MOVIES) * (DIM + 1) * 4 * STATES
+    rows = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
         shards, cache, run = (Path(name, part) for part in ("shards", "cache", "run"))
         simulate_shards(shards, ratings)
-        on_disk = sum(path.stat().st_size for path in shards.iterdir())
-        prepared = timed(None, "-c", LOAD, shards, cache, "1")
         train = f"train.py data=files data.path={shards} data.cache_dir={cache} model.dim={DIM} "
         train += f"trainer.max_epochs=1 overwrite=true hydra.run.dir={run}"
-        whole = [f"data.window={ratings}", "save.users=false"]
-        whole += [f"trainer.limit_train_batches={steps}"] if steps else []
-        label = f"in memory, {steps} steps" if steps else "in memory"
-        found = {}
-        for way, limit, more in (("streamed", ALLOWED + model, []), (label, None, whole)):
-            cells = timed(limit, *train.split(), *more)
-            found[way] = cells, json.loads((run / "metrics.json").read_text())
-    counts, fastest = found["streamed"][1], found[label][1]["ratings_per_second"]
-    rows = [("preparation, once", *prepared, "", "", "")]
-    for way, (cells, metrics) in found.items():
-        rate = metrics["ratings_per_second"]
-        speed = f"{rate / 1e6:.2f} M", f"{fastest / rate:.2f}", f"{metrics['val_rmse']:.4f}"
-        rows.append((way, *cells, *speed))
-    heading = ("", "seconds, all", "peak RSS, MB", "ratings/s", "times slower", "validation RMSE")
+        commands = {"read, once": ("-c", LOAD, shards, cache, "1"), "train": train.split()}
+        for label, command in commands.items():
+            started = time.perf_counter()
+            _, memory = run_child([sys.executable, *command])
+            rows.append([label, f"{time.perf_counter() - started:,.0f}", f"{memory:,.0f}", "", ""])
+            print(*rows[-1], flush=True)
+        metrics = json.loads((run / "metrics.json").read_text())
+        on_disk = sum(path.stat().st_size for path in shards.iterdir())
+    rows[-1][3:] = f"{metrics['ratings_per_second'] / 1e6:.2f} M", f"{metrics['val_rmse']:.4f}"
+    heading = ("", "seconds, all", "peak RSS, MB", "ratings/s", "validation RMSE")
     text = (
         f"{ratings:,} ratings in {on_disk / 1e6:,.0f} MB of shards, "
-        f"{counts['ratings']:,} without those given again later; {counts['users']:,} users, "
-        f"{counts['movies']:,} movies. Streaming may take {ALLOWED / 1e6:,.0f} MB, and "
-        f"{model / 1e6:,.0f} MB for the model"
+        f"{metrics['ratings']:,} without those given again later; {metrics['users']:,} users, "
+        f"{metrics['movies']:,} movies; {model / 1e6:,.0f} MB are the model's tables, gradients "
+        "and Adam's moments"
     )
-    write_table(f"streaming_{ratings // 10**6}", text, heading, rows, path=DOCS / "scaling.md")
+    write_table(f"large_{ratings // 10**6}", text, heading, rows, path=DOCS / "scaling.md")
 
 
 if __name__ == "__main__":
-    command_line(__doc__, read, stream)
+    command_line(__doc__, read, large)

@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not
 
 from movie_embed.cli import read_settings
 from movie_embed.config import TrainConfig, register_schemas
-from movie_embed.data.triples import Triples
+from movie_embed.data.ratings import Columns, DataSet
+from movie_embed.data.splits import TRAIN, UNUSED, VAL, split
+from movie_embed.training.datamodule import Packed
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -157,13 +159,20 @@ def run_peer(name: str, script: str, folder: Path, *arguments: str | Path) -> di
     return result | {"memory": memory}
 
 
-def export(triples: Triples, train: Sequence[Any], val: Sequence[Any], path: Path) -> Path:
+def split_columns(data: DataSet, fraction: float, seed: int) -> tuple[Columns, Columns]:
+    """Return training ratings in the order in which ours are stored, and those held out."""
+    parts = split(data, fraction, seed)
+    train = Packed(data, parts == TRAIN, parts != UNUSED, seed)
+    return train.unpack(train.array), data.ratings.columns(parts == VAL)
+
+
+def export(data: DataSet, train: Sequence[Any], val: Sequence[Any], path: Path) -> Path:
     """Write users, movies and stars of both splits where a peer can read them."""
     columns: dict[str, Any] = {}
-    for split, part in (("train", train), ("val", val)):
-        names = (f"{split}_{name}" for name in ("users", "movies", "stars"))
+    for prefix, part in (("train", train), ("val", val)):
+        names = (f"{prefix}_{name}" for name in ("users", "movies", "stars"))
         columns |= dict(zip(names, part, strict=True))
-    (low, high), counts = triples.rating_range, triples.counts
+    (low, high), counts = data.rating_range, data.counts
     np.savez(path, **columns, users=counts.users, movies=counts.movies, low=low, high=high)
     return path
 

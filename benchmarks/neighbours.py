@@ -45,9 +45,10 @@ from sequels import genre_precision, sequel_pairs, sequel_recall
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.config import DataConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.data.movies import MovieTable
-from movie_embed.data.triples import Triples
+from movie_embed.data.ratings import DataSet
+from movie_embed.data.splits import TRAIN
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, unit
 from movie_embed.evaluation import coverage, top_rows
@@ -117,10 +118,10 @@ def measures(movies: MovieTable, similarities: NDArray[np.float32]) -> tuple[flo
     return sequel_recall(neighbours, pairs), precision, coverage(top, len(top))
 
 
-def co_rating_vectors(triples: Triples) -> NDArray[np.float32]:
+def co_rating_vectors(data: DataSet) -> NDArray[np.float32]:
     """Return each movie's column of ratings, 0 where a user gave none."""
-    users, movies, stars = triples.unpack(triples.packed)
-    columns = np.zeros((triples.counts.movies, triples.counts.users), dtype=np.float32)
+    users, movies, stars = data.ratings.columns(data.trained)
+    columns = np.zeros((data.counts.movies, data.counts.users), dtype=np.float32)
     columns[movies, users] = stars
     return columns
 
@@ -144,9 +145,9 @@ def measured(*settings: str) -> dict[str, tuple[float, ...]]:
 def worth(source: Path, min_ratings: int = 300, seeds: int = 5) -> None:
     """Train the experiments and measure their neighbours."""
     path = str(source.resolve())
-    triples = load_triples(DataConfig("files", path=path, min_ratings=min_ratings))
-    columns = unit(co_rating_vectors(triples))
-    raw = measures(triples.movies, columns @ columns.T)
+    data = load_ratings(DataConfig("files", path=path, min_ratings=min_ratings))
+    columns = unit(co_rating_vectors(data))
+    raw = measures(data.movies, columns @ columns.T)
     rows = [("raw co-ratings", "cosine", "", *(f"{value:.3f}" for value in raw))]
     where = ["data=files", f"data.path={path}", f"data.min_ratings={min_ratings}", HELD_OUT]
     for label, chosen in EXPERIMENTS.items():
@@ -156,8 +157,8 @@ def worth(source: Path, min_ratings: int = 300, seeds: int = 5) -> None:
             rows.append((label, metric, *(spread(column, 3) for column in part.T)))
             print(rows[-1], flush=True)
     heading = ("", "metric", "val. RMSE", "sequel recall@10", "genre precision@10", "coverage")
-    pairs = len(sequel_pairs(triples.movies.titles[: triples.counts.movies]))
-    note = f"{triples.counts.movies:,} movies, {pairs:,} ordered pairs of sequels; mean and "
+    pairs = len(sequel_pairs(data.movies.titles[: data.counts.movies]))
+    note = f"{data.counts.movies:,} movies, {pairs:,} ordered pairs of sequels; mean and "
     note += f"standard deviation over {seeds} seeds"
     write_table(f"neighbours_{source.name}", note, heading, rows)
 
@@ -240,15 +241,15 @@ def changes() -> dict[str, tuple[list[str], dict[str, type]]]:
     class Shuffled(Batches):
         def set_epoch(self, epoch: int) -> None:
             super().set_epoch(epoch)
-            self.packed = np.random.default_rng([self.seed, epoch]).permutation(self.packed)
+            np.random.default_rng([self.seed, epoch]).shuffle(self.packed.array)
 
     class OneOrder(RatingsDataModule):
         def train_dataloader(self) -> Batches:
-            return Still(self.triples, self.train, self.batch_size, (self.seed, 0))
+            return Still(self.packed(TRAIN), self.batch_size, (self.seed, 0))
 
     class FullShuffle(RatingsDataModule):
         def train_dataloader(self) -> Batches:
-            return Shuffled(self.triples, self.train, self.batch_size, (self.seed, 0))
+            return Shuffled(self.packed(TRAIN), self.batch_size, (self.seed, 0))
 
     sizes = {f"batches of {n:,}": [f"data.batch_size={n}"] for n in (8_192, 4_096, 1_024)}
     pulls = {f"`model.l2={l2}`": [f"model.l2={l2}"] for l2 in ("1e-7", "1e-5", "1e-4")}

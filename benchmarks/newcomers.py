@@ -31,8 +31,9 @@ from sequels import genre_precision, sequel_pairs, sequel_recall
 from movie_embed.answers.filters import Catalogue
 from movie_embed.cli import read_settings
 from movie_embed.config import TrainConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.data.movies import MovieTable
+from movie_embed.data.splits import TRAIN, VAL, split
 from movie_embed.embeddings.content import ContentMap, estimate_rare
 from movie_embed.embeddings.fold_in import fold_in, predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
@@ -54,15 +55,12 @@ SEED, K = 0, 10
 def users(run: Path) -> None:
     """Predict somebody new, by number of ratings given."""
     config = read_settings(OmegaConf.merge(TrainConfig, OmegaConf.load(run / "config.yaml")))
-    triples = load_triples(config.data)
-    splits = triples.split(config.data.val_fraction, config.seed)
-    train, held_out = (
-        [column[np.argsort(columns[0], kind="stable")] for column in columns]
-        for columns in map(triples.unpack, splits)
-    )
+    data = load_ratings(config.data)
+    parts = split(data, config.data.val_fraction, config.seed)
+    train, held_out = (data.ratings.columns(parts == part) for part in (TRAIN, VAL))
     saved = SavedEmbeddings.load(run)
     known = Spaces(saved).users
-    if not np.array_equal(triples.movies.ids, saved.movies.ids):
+    if not np.array_equal(data.movies.ids, saved.movies.ids):
         raise SystemExit("some movies were met only in validation: raise data.min_ratings")
     means = np.bincount(train[1], train[2]) / np.bincount(train[1])
     trained = np.column_stack([known.vectors, known.biases])

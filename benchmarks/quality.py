@@ -43,6 +43,7 @@ from harness import (
     curve,
     export,
     run_peer,
+    split_columns,
     spread,
     trained,
     trained_as_changed,
@@ -52,7 +53,7 @@ from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
 from movie_embed.data import demo
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.evaluation import errors
 
 EXPERIMENTS = ("paper", "fast", "best")
@@ -79,22 +80,22 @@ Mask = NDArray[np.bool_]
 
 def beside(source: Path, peers: Path = Path(".peers"), seeds: int = 5) -> None:
     """Reach the best error on ML-1M, with other libraries beside."""
-    triples = load_triples(DataConfig("ml-1m", str(source), rating_range=[1, 5], min_ratings=1))
+    rated = load_ratings(DataConfig("ml-1m", str(source), rating_range=[1, 5], min_ratings=1))
     outcomes: dict[str, list[tuple[float, float]]] = defaultdict(list)
     reached: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         for seed in range(seeds):
-            train, val = triples.split(HELD_OUT, seed)
-            data = export(triples, *map(triples.unpack, (train, val)), Path(name, "data.npz"))
+            train, val = split_columns(rated, HELD_OUT, seed)
+            data = export(rated, train, val, Path(name, "data.npz"))
             curves: dict[str, Curve] = {}
             for chosen in EXPERIMENTS:
                 run = Path(name, f"{chosen}-{seed}")
                 curves[f"movie_embed, experiment={chosen}"] = of_ours(chosen, source, seed, run)
-            stars = triples.unpack(val)[2]
+            stars = val[2]
             for label, (environment, script) in PEERS.items():
                 found = run_peer(environment, script, peers, data, str(seed))
                 predicted = np.fromfile(data.with_suffix(".predicted"), np.float32)
-                predicted = np.clip(predicted.reshape(-1, len(stars)), *triples.rating_range)
+                predicted = np.clip(predicted.reshape(-1, len(stars)), *rated.rating_range)
                 rmses = [errors([(row, stars)]).rmse for row in predicted]
                 curves[label] = list(zip(rmses, found["seconds"], strict=True))
             near = min(curves[KERAS])[0] + NEAR
@@ -125,7 +126,7 @@ def folds(ml_100k: Path, ml_1m: Path) -> None:
     """Train on scikit-surprise's folds."""
     rows = []
     for name, source in (("ml-100k", ml_100k), ("ml-1m", ml_1m)):
-        held_out = folds_of_triples(source)
+        held_out = folds_of(source)
         where = [f"data={name}", f"data.path={source.resolve()}", "data.min_ratings=1"]
         where += ["data.val_fraction=0.2", "save.epoch=last"]
         for experiment in EXPERIMENTS:
@@ -170,21 +171,21 @@ def tested(test: Mask, settings: list[str], seed: int) -> float:
 
 
 def split_as(train: Mask, val: Mask) -> type:
-    """Return a data module of chosen packed ratings in place of a random split."""
+    """Return a data module of chosen ratings in place of a random split."""
+    from movie_embed.data.splits import TRAIN, UNUSED, VAL
     from movie_embed.training.datamodule import RatingsDataModule
 
     class Split(RatingsDataModule):
         def setup(self, stage: str | None = None) -> None:
             super().setup(stage)
-            packed = self.triples.packed
-            self.train = np.random.default_rng(self.seed).permutation(packed[train])
-            self.val = packed[val]
+            self.parts = np.full(len(train), UNUSED, np.uint8)
+            self.parts[train], self.parts[val] = TRAIN, VAL
 
     return Split
 
 
 def file_order(source: Path) -> NDArray[np.int64]:
-    """Return each packed rating's row in the file: they are sorted by user, then movie."""
+    """Return each rating's row in the file: they are sorted by user, then movie."""
     separators = {"u.data": "\t", "ratings.csv": ",", "ratings.dat": "::"}
     name = next(name for name in separators if (source / name).exists())
     with (source / name).open() as file:
@@ -193,8 +194,8 @@ def file_order(source: Path) -> NDArray[np.int64]:
     return np.lexsort((movies, users))
 
 
-def folds_of_triples(source: Path) -> NDArray[np.int64]:
-    """Return in which fold each packed rating is held out."""
+def folds_of(source: Path) -> NDArray[np.int64]:
+    """Return in which fold each rating is held out."""
     rows = file_order(source)
     order = np.arange(len(rows))
     np.random.RandomState(0).shuffle(order)

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from movie_embed import Recommender, evaluation
 from movie_embed.config import DataConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 
 SHARE, K, TUNED_USERS, GIVEN = 0.1, 50, 1_000, (1, 5, 20)
 SIZES = (0, 1_000, 2_000, 4_000, 8_000)
@@ -83,7 +83,7 @@ def unseen_users(
 class Task(NamedTuple):
     """What everybody learns from and is asked; people are numbered by kind, then by user."""
 
-    triples: Any
+    data: Any
     train: Columns
     given: Columns = ()
     wanted: Columns = ()
@@ -92,7 +92,7 @@ class Task(NamedTuple):
         """Ask for users of each kind by what they give, if they like something among the rest."""
         users, movies, stars = self.train
         known = np.isin(movies, movies[train])
-        liked = stars >= evaluation.relevant_stars(self.triples.rating_range)
+        liked = stars >= evaluation.relevant_stars(self.data.rating_range)
         parts: tuple[list[Any], ...] = ([], [])
         for kind, given in enumerate(kinds):
             people = np.intersect1d(users[given & known], users[liked & ~given])
@@ -101,9 +101,9 @@ class Task(NamedTuple):
                 part.append(np.flatnonzero(mine & theirs) + kind * len(users))
         asked = []
         for kind, rows in (np.divmod(np.concatenate(part), len(users)) for part in parts):
-            people = users[rows] + kind * self.triples.counts.users
+            people = users[rows] + kind * self.data.counts.users
             asked.append((people, movies[rows], stars[rows]))
-        return Task(self.triples, tuple(column[train] for column in self.train), *asked)
+        return Task(self.data, tuple(column[train] for column in self.train), *asked)
 
     def held_out_ratings(self, seed: int, most: int = 10**9) -> Task:
         """Hold out a share of the ratings."""
@@ -123,14 +123,14 @@ class Task(NamedTuple):
     @property
     def popularity(self) -> NDArray[np.intp]:
         """Training ratings of each movie."""
-        return np.bincount(self.train[1], minlength=self.triples.counts.movies)
+        return np.bincount(self.train[1], minlength=self.data.counts.movies)
 
     def figures(self, scores: NDArray[Any]) -> list[dict[str, float]]:
         """Measure scores of shape (people, movies) or (movies,), each kind of person apart."""
         people, counts = np.unique(self.given[0]), self.popularity
         scores = np.broadcast_to(np.where(counts, scores, -np.inf), (len(people), len(counts)))
         rank = lambda some: scores[np.searchsorted(people, some)]  # noqa: E731
-        size, kinds = int(people[-1]) + 1, self.wanted[0] // self.triples.counts.users
+        size, kinds = int(people[-1]) + 1, self.wanted[0] // self.data.counts.users
         known, figures = evaluation.MovieLists.of(*self.given[:2], size), []
         for kind in range(kinds.max() + 1):
             wanted = (column[kinds == kind] for column in self.wanted[:2])
@@ -142,8 +142,8 @@ class Task(NamedTuple):
 def lists(folder: Path, min_ratings: int = 1, seeds: int = 3, peers: Path = Path(".peers")) -> None:
     """Rank with everybody by each protocol and write the tables."""
     name = folder.name if folder.name in ("ml-100k", "ml-1m") else "files"
-    triples = load_triples(DataConfig(name, str(folder.resolve()), min_ratings=min_ratings))
-    whole, counts = Task(triples, triples.unpack(triples.packed)), triples.counts
+    data = load_ratings(DataConfig(name, str(folder.resolve()), min_ratings=min_ratings))
+    whole, counts = Task(data, data.ratings.columns(data.trained)), data.counts
     protocols: dict[str, Any] = {"Held-out ratings": whole.held_out_ratings}
     protocols["Held-out users"] = whole.held_out_users
     if (file := folder / "u.data").exists():
@@ -209,7 +209,7 @@ def tuned(task: Task, peers: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def ranked(task: Task, seed: int, chosen: Any, peers: Path) -> Iterator[tuple[str, Outcome]]:
     """Yield each contender's name and outcome."""
-    counts = task.triples.counts
+    counts = task.data.counts
     biases = evaluation.fit_biases(lambda: [task.train], counts.users, counts.movies)
     yield "popularity", (task.figures(task.popularity), 0, 0)
     yield "bias only", (task.figures(biases.movies), 0, 0)
@@ -228,14 +228,14 @@ def of_ours(task: Task, seed: int, label: str) -> Iterator[tuple[str, Outcome]]:
         begun, file = time.perf_counter(), Path(folder, "ratings.csv")
         names = {"header": "userId,movieId,rating", "comments": ""}
         np.savetxt(file, np.column_stack(task.train), "%d,%d,%.1f", **names)
-        scale = "data.rating_range=[{},{}]".format(*task.triples.rating_range)
+        scale = "data.rating_range=[{},{}]".format(*task.data.rating_range)
         settings = ["data=files", f"data.path={file}", f"data.cache_dir={folder}", scale]
         settings += [f"seed={seed}", *([label] if "=" in label else [])]
         memory = trained(Path(folder, "run"), *settings)["memory"]
         recommender, learned = Recommender.load(Path(folder, "run")), time.perf_counter() - begun
         for order in ORDERS[label]:
             begun = time.perf_counter()
-            scores = np.full((len(rows), task.triples.counts.movies), -np.inf, np.float32)
+            scores = np.full((len(rows), task.data.counts.movies), -np.inf, np.float32)
             for mine, each in zip(rows, scores, strict=True):
                 ratings = dict(zip(movies[mine].tolist(), stars[mine].tolist(), strict=True))
                 answers = recommender.for_ratings(ratings, K, order=order)
@@ -248,12 +248,12 @@ def of_peer(task: Task, seed: int, peers: Path, home: str, model: str, given: An
     """Run a peer in its environment, with the settings given."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        file = export(task.triples, task.train, task.given, Path(folder, "data.npz"))
+        file = export(task.data, task.train, task.given, Path(folder, "data.npz"))
         arguments = (file, model, json.dumps(given), str(seed))
         memory = run_peer(home, "ranked.py", peers, *arguments)["memory"]
         scores = np.fromfile(file.with_suffix(".predicted"), np.float32)
         seconds = time.perf_counter() - begun
-    return task.figures(scores.reshape(-1, task.triples.counts.movies)), seconds, memory
+    return task.figures(scores.reshape(-1, task.data.counts.movies)), seconds, memory
 
 
 def row_of(label: str, outcomes: list[Outcome]) -> list[str]:

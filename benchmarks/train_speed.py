@@ -22,6 +22,7 @@ from harness import (
     command_line,
     export,
     run_peer,
+    split_columns,
     table,
     trained,
     write_section,
@@ -29,7 +30,7 @@ from harness import (
 )
 
 from movie_embed.config import DataConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 
 USERS, EPOCHS = 138_476, 3
 BATCHES, SHOWN = (32_768, 65_536, 262_144), 65_536
@@ -57,10 +58,8 @@ def measure(peers: Path = Path(".peers"), rounds: int = 2) -> None:
     """Run all contenders and write the tables."""
     runs: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
-        triples = load_triples(DataConfig(users=USERS, min_ratings=50))
-        data = export(
-            triples, *map(triples.unpack, triples.split(0.05, seed=0)), Path(name, "data.npz")
-        )
+        rated = load_ratings(DataConfig(users=USERS, min_ratings=50))
+        data = export(rated, *split_columns(rated, 0.05, seed=0), Path(name, "data.npz"))
         for _ in range(rounds):
             for label, size, result in contenders(Path(name), data, peers):
                 print(label, size, result["ratings_per_second"], flush=True)

@@ -21,7 +21,6 @@ from movie_embed.evaluation import METRICS
 
 LATEST = Path("outputs/latest")  # a file that names the newest finished run
 
-WINDOW = 2**25  # more than the largest MovieLens release
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 _MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
 _OF_MOVIES = {"combine", "metric", "weights", "not_like"}  # settings of these questions alone
@@ -102,7 +101,6 @@ class DataConfig(Checked, section="data."):
     ] = 0.05
     batch_size: OptionalCount = None
     min_steps: Count = 200
-    window: Count = WINDOW
     users: Annotated[int | None, at_least(2)] = None
 
     def __post_init__(self) -> None:

@@ -46,8 +46,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not
 
 from movie_embed.config import DataConfig
 from movie_embed.data.demo import MODEL_FILE, RATING_RANGE
-from movie_embed.data.loading import load_triples
-from movie_embed.data.triples import Triples
+from movie_embed.data.loading import load_ratings
+from movie_embed.data.ratings import DataSet
+from movie_embed.data.splits import split
 from movie_embed.storage import write_columns
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -72,11 +73,11 @@ def main() -> None:
     parser.add_argument("path", type=Path, help="a MovieLens folder or zip in half stars")
     every = ratings_of(str(parser.parse_args().path), min_ratings=1)
     counts = np.sort(every.movies.rating_counts)[::-1]
-    triples = ratings_of(str(parser.parse_args().path), min_ratings=int(counts[MOVIES - 1]))
-    stars = triples.unpack(triples.packed)[2]
-    biases, factors = fit_stars(triples, train(triples))
-    popularity, activity = fit_exposure(triples)
-    table = triples.movies
+    data = ratings_of(str(parser.parse_args().path), min_ratings=int(counts[MOVIES - 1]))
+    stars = data.ratings.columns(data.trained)[2]
+    biases, factors = fit_stars(data, train(data))
+    popularity, activity = fit_exposure(data)
+    table = data.movies
     write_columns(
         MODEL_FILE,
         "demo model",
@@ -98,21 +99,20 @@ def main() -> None:
     print(f"{MODEL_FILE}: {MODEL_FILE.stat().st_size:,} bytes")
 
 
-def ratings_of(path: str, min_ratings: int) -> Triples:
+def ratings_of(path: str, min_ratings: int) -> DataSet:
     """Return the ratings of movies with so many, and the movies' titles."""
     scale = list(RATING_RANGE)
-    return load_triples(
+    return load_ratings(
         DataConfig(name="files", path=path, rating_range=scale, min_ratings=min_ratings)
     )
 
 
-def train(triples: Triples) -> MovieEmbedding:
+def train(data: DataSet) -> MovieEmbedding:
     """Train the paper's model on all ratings."""
-    data = RatingsDataModule(DataConfig(name="files", path=".", val_fraction=0), seed=0)
-    data.triples = triples
-    data.train, data.val = triples.split(0, seed=0)
-    counts = triples.counts
-    module = RatingRegression(counts.users, counts.movies, DIM, RATING_RANGE, 1e-3, L2, seed=0)
+    module = RatingsDataModule(DataConfig(name="files", path=".", val_fraction=0), seed=0)
+    module.data_set, module.parts = data, split(data, 0, seed=0)
+    counts = data.counts
+    model = RatingRegression(counts.users, counts.movies, DIM, RATING_RANGE, 1e-3, L2, seed=0)
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=EPOCHS,
@@ -120,27 +120,27 @@ def train(triples: Triples) -> MovieEmbedding:
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=data)
-    return module.model
+    trainer.fit(model, datamodule=module)
+    return model.model
 
 
-def fit_stars(triples: Triples, model: MovieEmbedding) -> tuple[Floats, Floats]:
+def fit_stars(data: DataSet, model: MovieEmbedding) -> tuple[Floats, Floats]:
     """Return movie biases, and movie factors for users who are standard normal."""
     factors = model.movie_vectors.detach().double().numpy()
     factors *= TASTE_SPREAD / np.sqrt(np.mean(np.sum(factors**2, axis=1)))
     factors = np.column_stack([factors, np.full(len(factors), BIAS_SPREAD)])
-    _, movies, stars = triples.unpack(triples.packed)
+    _, movies, stars = data.ratings.columns(data.trained)
     low, high = RATING_RANGE
     share = (np.bincount(movies, stars) / np.bincount(movies) - low) / (high - low)
     biases = np.log(share / (1 - share)) * np.sqrt(1 + np.pi / 8 * np.sum(factors**2, axis=1))
     return biases, factors
 
 
-def fit_exposure(triples: Triples) -> tuple[Floats, Floats]:
+def fit_exposure(data: DataSet) -> tuple[Floats, Floats]:
     """Return popularities, which sum to 1, and activities that reproduce all rating counts."""
-    users, movies, _ = triples.unpack(triples.packed)
+    users, movies, _ = data.ratings.columns(data.trained)
     user_counts, movie_counts = np.bincount(users), np.bincount(movies)
-    popularity, activity = movie_counts / len(triples), user_counts.astype(np.float64)
+    popularity, activity = movie_counts / data.counts.ratings, user_counts.astype(np.float64)
     for _ in range(SWEEPS):
         expected = -np.expm1(-np.outer(activity, popularity))
         popularity *= movie_counts / expected.sum(axis=0)

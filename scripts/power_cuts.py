@@ -60,7 +60,7 @@ STARTS = {
     "longer": "resume=run trainer.max_epochs=5",
 }
 SIGNALS = (*[signal.SIGKILL] * 4, signal.SIGINT, signal.SIGTERM)
-KINDS = {"columns": "triples", "embeddings": "embeddings", "map": "map"}
+KINDS = {"ratings": "ratings", "embeddings": "embeddings", "map": "map"}
 TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 

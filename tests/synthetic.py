@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.data.loading import load_triples
-from movie_embed.data.ratings import sorted_ratings
+from movie_embed.data.loading import load_ratings
+from movie_embed.data.ratings import DataSet, numbered
+from movie_embed.data.reader import read_ratings
 from movie_embed.data.tables import GENRE_FLAGS, given_table
 from movie_embed.data.titles import Movie
-from movie_embed.data.triples import Triples, filtered
 from movie_embed.data.values import BadRows
 from movie_embed.errors import MovieEmbedError
 
@@ -117,10 +117,10 @@ def files_config(path: Path, cache: Path, **changes: object) -> DataConfig:
 
 def load(
     path: Path, scale: tuple[float, float] | None = HALVES, skip: bool = False, **columns: str
-) -> Triples:
+) -> DataSet:
     """Read all ratings, titles and tags under a path."""
     with tempfile.TemporaryDirectory() as cache:
-        return load_triples(
+        return load_ratings(
             DataConfig(
                 name="files",
                 path=str(path),
@@ -142,35 +142,38 @@ def refusal(path: Path, scale: tuple[float, float] | None = HALVES, **columns: s
     return str(caught.value)
 
 
-def pack(
+def rated(
     *columns: NDArray[Any],
     movies: dict[Any, Movie] | None = None,
     min_ratings: int = 1,
     scale: tuple[float, float] = HALVES,
-) -> Triples:
-    """Make triples of columns of ratings."""
+) -> DataSet:
+    """Make a data set of columns of ratings."""
     frame = pd.DataFrame(dict(zip(("user", "movie", "rating"), columns, strict=True)))
     table = given_table("frame", frame, DataConfig())
     with tempfile.TemporaryDirectory() as scratch:
-        read = sorted_ratings(table, DataConfig(), None, BadRows(), Path(scratch))
-    return filtered(read, (movies or {}, {}), min_ratings, scale)
+        read = read_ratings(table, DataConfig(), None, BadRows(), Path(scratch))
+    ratings, table_of, before = numbered(
+        read.ratings, read.movie_ids, (movies or {}, {}), min_ratings
+    )
+    return DataSet(ratings, table_of, scale, before, int(read.rows.sum()) - before.ratings)
 
 
-def rows_of(triples: Triples) -> list[tuple[Any, Any, float]]:
+def rows_of(data: DataSet) -> list[tuple[Any, Any, float]]:
     """Return ratings as plain rows, by user, then movie."""
-    users, movies, stars = triples.unpack(triples.packed)
-    columns = triples.user_ids[users], triples.movies.ids[movies], stars
+    users, movies, stars = data.ratings.columns(data.trained)
+    columns = data.ratings.user_ids[users], data.movies.ids[movies], stars
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def movies_of(triples: Triples) -> dict[Any, Movie]:
+def movies_of(data: DataSet) -> dict[Any, Movie]:
     """Return title and genres by id, of the movies that have a title."""
-    table = triples.movies
+    table = data.movies
     named = zip(table.ids.tolist(), table.titles, table.genres, strict=True)
     return {movie_id: Movie(title, genres) for movie_id, title, genres in named if title}
 
 
-def tags_of(triples: Triples) -> dict[Any, str]:
+def tags_of(data: DataSet) -> dict[Any, str]:
     """Return tags by movie id, of the movies that have any."""
-    tagged = zip(triples.movies.ids.tolist(), triples.movies.tags, strict=True)
+    tagged = zip(data.movies.ids.tolist(), data.movies.tags, strict=True)
     return {movie_id: tags for movie_id, tags in tagged if tags}

@@ -34,7 +34,7 @@ from synthetic import (
 )
 
 from movie_embed.config import DataConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.errors import MovieEmbedError
 
 EXPECTED = [row[:3] for row in ROWS]
@@ -145,13 +145,13 @@ def test_skipping_has_a_cache_of_its_own_that_knows_how_many(
     data_set(folder, ratings_csv() + b"9,10\n" + b"1,10,0.5,2000000000\n")
     skip = files_config(folder, tmp_path / "cache", on_bad_rows="skip")
     for _ in range(2):
-        triples = load_triples(skip)
-        assert (triples.bad_rows, triples.duplicates, len(triples)) == (1, 1, len(ROWS))
+        triples = load_ratings(skip)
+        assert (triples.bad_rows, triples.duplicates, len(triples.ratings)) == (1, 1, len(ROWS))
     assert caplog.text.count("1 bad row left out") == 1
     for _ in range(2):
         with pytest.raises(MovieEmbedError, match="line 7: expected 4 fields, got 2"):
-            load_triples(files_config(folder, tmp_path / "cache"))
-    assert len(list((tmp_path / "cache" / "triples").glob("files-*/"))) == 1
+            load_ratings(files_config(folder, tmp_path / "cache"))
+    assert len(list((tmp_path / "cache" / "ratings").glob("files-*/"))) == 1
     with pytest.raises(MovieEmbedError, match=r"data\.on_bad_rows=warn: must be one of fail, skip"):
         DataConfig(on_bad_rows="warn")
 

@@ -18,7 +18,7 @@ from synthetic import ROWS, files_config, write_folder
 
 from movie_embed import MovieEmbedError
 from movie_embed.config import EXPORT_FORMATS, DataConfig, SaveConfig, TrainConfig, TrainerConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.embeddings.export import export
 from movie_embed.storage import write_text
 from movie_embed.training import scores
@@ -78,11 +78,11 @@ def test_without_room_for_the_cache_training_goes_on(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with room_for(100):
-        assert len(load_triples(files_config(folder, tmp_path / "cache"))) == len(ROWS)
+        assert load_ratings(files_config(folder, tmp_path / "cache")).counts.ratings == len(ROWS)
     (line,) = caplog.messages
     assert "File too large" in line
     assert line.endswith("going on without")
-    assert not list((tmp_path / "cache" / "triples").glob("*.[st]*"))
+    assert not list((tmp_path / "cache" / "ratings").glob("*.[st]*"))
 
 
 def test_without_room_for_compiled_loops_training_goes_on(
@@ -125,13 +125,13 @@ def test_a_full_disk_during_training_keeps_the_previous_run(
 
 def test_what_a_killed_process_began_is_removed(folder: Path, tmp_path: Path) -> None:
     config = files_config(folder, tmp_path / "cache")
-    load_triples(config)
-    (cached,) = (tmp_path / "cache" / "triples").glob("files-*/")
+    load_ratings(config)
+    (cached,) = (tmp_path / "cache" / "ratings").glob("files-*/")
     shutil.rmtree(cached)
     begun, other = cached.with_name(f".{cached.name}.tmp"), cached.with_name(".another.tmp")
     for path in (begun, other):
-        write_folder(path, {"packed": b"half"})
-    load_triples(config)
+        write_folder(path, {"ratings.safetensors": b"half"})
+    load_ratings(config)
     assert cached.exists()
     assert not begun.exists()
     assert other.exists()  # perhaps being written now: another cache has another lock

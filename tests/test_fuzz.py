@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import load, movies_csv, ratings_bare, ratings_csv, ratings_kaggle, rows_of
 
-from movie_embed.data.triples import Triples
+from movie_embed.data.ratings import DataSet
 from movie_embed.errors import MovieEmbedError
 
 ROWS = [(u, m, s / 2, 10**9 + u) for u in range(1, 9) for m, s in ((10, u), (20, 9), (30, 1))]
@@ -110,7 +110,7 @@ def says(content: bytes, separator: str) -> dict[int, tuple[Any, ...] | None]:
     return {n: None if None in read.get(n, (None,)) else read[n] for n in split}
 
 
-def read(folder: Path, skip: bool) -> tuple[str, Triples | None]:
+def read(folder: Path, skip: bool) -> tuple[str, DataSet | None]:
     """Return the refusal, or ``""``, and what was read."""
     try:
         return "", load(folder, skip=skip)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import movie_embed
 from movie_embed import MovieEmbedError
 from movie_embed.config import DataConfig, ModelConfig, OptimizerConfig, SaveConfig
+from movie_embed.data.splits import TRAIN, VAL, split
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.regression import RatingRegression
 
@@ -90,7 +91,7 @@ def test_a_module_validates_tests_and_predicts_from_its_checkpoint(
     predicted = trainer_of().predict(module, datamodule=data)
     assert predicted is not None
     stars = torch.cat(predicted).numpy()  # type: ignore[arg-type]
-    users, movies, expected = data.triples.unpack(data.val)
+    users, movies, expected = data.data_set.ratings.columns(data.chosen(VAL))
     assert np.sqrt(np.mean((stars - expected) ** 2)) == pytest.approx(fitted, rel=1e-6)
     assert np.mean(np.abs(stars - expected)) == pytest.approx(tested["test_mae"], rel=1e-6)
     pairs = TensorDataset(
@@ -139,8 +140,8 @@ def test_a_plain_data_loader_trains_and_validates(board: Path) -> None:
     data = data_of(board)
     module = module_of(data, "constant")
     train, val = (
-        TensorDataset(*map(torch.from_numpy, data.triples.unpack(packed)))
-        for packed in (data.train, data.val)
+        TensorDataset(*map(torch.from_numpy, data.data_set.ratings.columns(data.chosen(part))))
+        for part in (TRAIN, VAL)
     )
     trainer = trainer_of()
     trainer.fit(module, DataLoader(train, 256, shuffle=True), DataLoader(val, 1_000))
@@ -203,7 +204,7 @@ class Halved(RatingsDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
-        self.train, self.val = self.triples.split(0.5, seed=9)
+        self.parts = split(self.data_set, 0.5, seed=9)
 
 
 def test_train_takes_a_users_own_data_module_and_callbacks(board: Path, tmp_path: Path) -> None:
@@ -213,6 +214,6 @@ def test_train_takes_a_users_own_data_module_and_callbacks(board: Path, tmp_path
     config = replace(config, data=DataConfig())  # the module's own are taken
     movie_embed.train(config, tmp_path / "run", data=data, module=module, callbacks=[first])
     assert len(first.seen) == 1
-    assert 0.4 < len(data.val) / len(data.triples) < 0.6
+    assert 0.4 < data.val_size / data.data_set.counts.ratings < 0.6
     assert not movie_embed.Recommender.load(tmp_path / "run").embeddings.biases.any()
     assert "name: files" in (tmp_path / "run" / "config.yaml").read_text()

@@ -27,7 +27,7 @@ from filelock import FileLock
 from movie_embed.config import DataConfig
 from movie_embed.data import movielens
 from movie_embed.data.datasets import DATA_SETS, DataSet
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.errors import MovieEmbedError
 
@@ -226,7 +226,7 @@ def test_an_offline_user_is_told_what_to_fetch_and_where_to_put_it(
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, forbid)
     with pytest.raises(MovieEmbedError) as caught:
-        load_triples(DataConfig("ml-1m", cache_dir=str(tmp_path), download=False))
+        load_ratings(DataConfig("ml-1m", cache_dir=str(tmp_path), download=False))
     assert not list(tmp_path.iterdir())
     archive = tmp_path / "ml-1m.zip"
     assert str(caught.value) == (

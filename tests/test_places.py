@@ -122,7 +122,7 @@ def test_two_trainings_and_a_question_at_once_write_only_where_they_may(
         assert run.returncode == 0, errors
     first = SavedEmbeddings.load(work / "a")
     assert (work / "a" / FILE_NAME).read_bytes() == (work / "b" / FILE_NAME).read_bytes()
-    assert len([*(home / ".cache" / "movie_embed" / "triples").glob("demo-*/")]) == 1
+    assert len([*(home / ".cache" / "movie_embed" / "ratings").glob("demo-*/")]) == 1
     latest = (work / "outputs" / "latest").read_text().strip()
     assert Path(latest) in (work / "a", work / "b")
     assert Recommender.load(latest).similar(int(first.movies.ids[0]), k=3)

@@ -37,7 +37,7 @@ from synthetic import (
     write_zip,
 )
 
-from movie_embed.data import ratings
+from movie_embed.data import reader
 from movie_embed.data.titles import Movie
 from movie_embed.errors import MovieEmbedError
 
@@ -81,22 +81,22 @@ def test_every_layout_in_every_place(layout: str, place: str, tmp_path: Path) ->
     path = tmp_path / "data.zip"
     path = write_zip(path, members) if "zip" in place else write_folder(tmp_path, members)
     before = sorted(tmp_path.rglob("*"))
-    triples = load(path.parent if "zip in" in place else path)
+    data = load(path.parent if "zip in" in place else path)
     genres = {**MOVIES, 40: Movie("Never Rated", "unknown")} if "100k" in layout else MOVIES
-    assert rows_of(triples) == EXPECTED
-    assert movies_of(triples) == genres
+    assert rows_of(data) == EXPECTED
+    assert movies_of(data) == genres
     odd = 'dark, "odd" :: and more' if layout == "10m" else 'dark, "odd" and more'
     tagged = any("tag" in name for name in members)
     tags = {10: "a b|space opera", 20: odd, 40: "caf\u00e9"} if tagged else {}
-    assert tags_of(triples) == tags
+    assert tags_of(data) == tags
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_file_may_be_named_itself(tmp_path: Path) -> None:
     own = data_set(tmp_path)
     (own / "ratings.csv").rename(own / "mine 2024.CSV")
-    triples = load(own / "mine 2024.CSV")
-    assert (rows_of(triples), movies_of(triples)) == (EXPECTED, MOVIES)
+    data = load(own / "mine 2024.CSV")
+    assert (rows_of(data), movies_of(data)) == (EXPECTED, MOVIES)
 
 
 CSV = ratings_csv()
@@ -155,11 +155,11 @@ READ: dict[str, bytes | dict[str, bytes]] = {
 def test_tables_that_need_no_setting(name: str, tmp_path: Path) -> None:
     files = READ[name]
     files = files if isinstance(files, dict) else {"ratings.csv": files}
-    triples = load(write_folder(tmp_path / "it's [a] *folder*", files), None)
-    assert rows_of(triples) == EXPECTED
-    assert triples.notes[0].startswith("read: ")
-    assert ("has no header" in str(triples.notes)) == ("no header" in name)
-    assert "no table of titles" in str(triples.notes)
+    data = load(write_folder(tmp_path / "it's [a] *folder*", files), None)
+    assert rows_of(data) == EXPECTED
+    assert data.notes[0].startswith("read: ")
+    assert ("has no header" in str(data.notes)) == ("no header" in name)
+    assert "no table of titles" in str(data.notes)
 
 
 @pytest.mark.parametrize("kind", ["zstd", "hive", "text ids", "decimal", "float ids", "dictionary"])
@@ -191,8 +191,8 @@ def test_own_columns_beside_usual_titles(name: str, tmp_path: Path) -> None:
         tmp_path / name
     )
     write_folder(tmp_path, {"movies.csv": movies_csv()})
-    triples = load(tmp_path / name, **OWN)
-    assert (rows_of(triples), movies_of(triples)) == (EXPECTED, MOVIES)
+    data = load(tmp_path / name, **OWN)
+    assert (rows_of(data), movies_of(data)) == (EXPECTED, MOVIES)
 
 
 TIMES: dict[str, Any] = {
@@ -209,9 +209,9 @@ TIMES: dict[str, Any] = {
 def test_the_latest_rating_is_kept_by_timestamps_of_every_kind(kind: str, tmp_path: Path) -> None:
     table = {"who": [1] * 3, "what": [1] * 3, "stars": [1.0, 2.0, 3.0], "when": TIMES[kind]}
     pq.write_table(pa.table(table), tmp_path / "log.parquet")
-    triples = load(tmp_path / "log.parquet", **OWN)
-    assert rows_of(triples) == [(1, 1, 1.0)]
-    assert triples.duplicates == 2
+    data = load(tmp_path / "log.parquet", **OWN)
+    assert rows_of(data) == [(1, 1, 1.0)]
+    assert data.duplicates == 2
 
 
 @pytest.mark.parametrize("name", ["ratings.csv", "rating.csv", "ratings.dat"])
@@ -221,9 +221,9 @@ def test_the_latest_of_repeated_ratings_counts(name: str, tmp_path: Path) -> Non
         (1, 10, 1.0, 50), (2, 10, 2.0, 30), (1, 10, 3.0, 59), (1, 10, 4.0, 55), (2, 10, 5.0, 30),
         (1, 20, 0.5, 1),
     ]  # fmt: skip
-    triples = load(write_folder(tmp_path, {name: write[name](rows)}))
-    assert rows_of(triples) == [(1, 10, 3.0), (1, 20, 0.5), (2, 10, 5.0)]
-    assert (triples.duplicates, triples.before.ratings) == (3, 3)
+    data = load(write_folder(tmp_path, {name: write[name](rows)}))
+    assert rows_of(data) == [(1, 10, 3.0), (1, 20, 0.5), (2, 10, 5.0)]
+    assert (data.duplicates, data.before.ratings) == (3, 3)
     write_folder(tmp_path, {name: ratings_csv(rows, timestamps=False)})
     if name == "ratings.csv":
         assert rows_of(load(tmp_path)) == [(1, 10, 4.0), (1, 20, 0.5), (2, 10, 5.0)]
@@ -250,10 +250,10 @@ def test_one_pass_reads_what_two_passes_read(
 
     def outcome() -> object:
         try:
-            triples = load(tmp_path, skip=skip)
+            data = load(tmp_path, skip=skip)
         except MovieEmbedError as error:
             return str(error)
-        return rows_of(triples), triples.levels.tolist(), triples.before, triples.bad_rows
+        return rows_of(data), data.ratings.levels.tolist(), data.before, data.bad_rows
 
     ran = []
 
@@ -261,12 +261,12 @@ def test_one_pass_reads_what_two_passes_read(
         ran.append(found := real(*arguments))
         return found
 
-    real = ratings._Reader.plain
-    monkeypatch.setattr(ratings, "_SAMPLE", 2)  # the odd row is not among the rows looked at first
-    monkeypatch.setattr(ratings._Reader, "plain", plain)
+    real = reader._read_plain
+    monkeypatch.setattr(reader, "_SAMPLE", 2)  # the odd row is not among the rows looked at first
+    monkeypatch.setattr(reader, "_read_plain", plain)
     in_one = outcome()
     assert (ran[0] is not None) == (odd in ('"7","10","4.0"', "4194303,10,4.0", ""))
-    monkeypatch.setattr(ratings._Reader, "plain", lambda *_: None)
+    monkeypatch.setattr(reader, "_read_plain", lambda *_: None)
     assert in_one == outcome()
 
 
@@ -320,8 +320,8 @@ REAL = {
 @pytest.mark.shared
 @pytest.mark.parametrize("name", REAL)
 def test_real_releases(name: str, shared: Path) -> None:
-    triples = load(shared / name, (1.0, 5.0) if name in ("ml-1m", "ml-100k") else HALVES)
-    assert (len(triples), len(triples.user_ids), triples.counts.movies) == REAL[name]
-    movies = movies_of(triples)
-    assert set(triples.movies.ids[: triples.movies.embedded].tolist()) <= movies.keys()
+    data = load(shared / name, (1.0, 5.0) if name in ("ml-1m", "ml-100k") else HALVES)
+    assert (len(data.ratings), len(data.ratings.user_ids), data.counts.movies) == REAL[name]
+    movies = movies_of(data)
+    assert set(data.movies.ids[: data.movies.embedded].tolist()) <= movies.keys()
     assert movies[1].title == "Toy Story (1995)"

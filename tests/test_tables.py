@@ -24,7 +24,7 @@ from synthetic import (
 
 from movie_embed.answers.recommender import Recommender
 from movie_embed.config import ColumnNames, DataConfig
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
 from movie_embed.data.movies import MovieId
 from movie_embed.data.tables import look_at
 from movie_embed.embeddings.saved import SavedEmbeddings
@@ -86,7 +86,7 @@ def test_text_among_numbers_is_a_bad_row_unless_ids_are_text(tmp_path: Path) -> 
     with pytest.raises(MovieEmbedError, match="line 6: user id 'cy' is not a whole number"):
         load(tmp_path)
     config = files_config(tmp_path, tmp_path / "cache", text_ids=True)
-    assert [row[0] for row in rows_of(load_triples(config))] == ["1", "1", "7", "7", "cy"]
+    assert [row[0] for row in rows_of(load_ratings(config))] == ["1", "1", "7", "7", "cy"]
 
 
 GENRES = {
@@ -135,7 +135,7 @@ def test_numbers_elsewhere_come_from_links_and_are_kept(tmp_path: Path) -> None:
         tmp_path / "data", {"ratings.csv": table(), "movies.csv": TITLES, "links.csv": links}
     )
     config = files_config(folder, tmp_path / "cache")
-    for triples in (load_triples(config), load_triples(config)):  # read, then from the cache
+    for triples in (load_ratings(config), load_ratings(config)):  # read, then from the cache
         assert triples.movies.links is not None
         assert triples.movies.links[triples.movies.row_of(10)].tolist() == [114709, 862]
         assert triples.movies.links.sum() == 114709 + 862
@@ -175,21 +175,21 @@ def test_a_query_reads_what_no_layout_does(tmp_path: Path) -> None:
         "(VALUES (1, 'a', 4), (2, 'a', 2.5), (2, 'b', 1)) t(u, m, s)",
         min_ratings=1,
     )
-    assert rows_of(load_triples(config)) == [(1, "a", 4.0), (2, "a", 2.5), (2, "b", 1.0)]
+    assert rows_of(load_ratings(config)) == [(1, "a", 4.0), (2, "a", 2.5), (2, "b", 1.0)]
     with pytest.raises(MovieEmbedError, match=r"data\.query cannot be read: Parser Error"):
-        load_triples(DataConfig(name="files", query="SELEC 1"))
+        load_ratings(DataConfig(name="files", query="SELEC 1"))
     with pytest.raises(MovieEmbedError, match=r"data\.query: no column 'user', it has x"):
-        load_triples(DataConfig(name="files", query="SELECT 1 AS x"))
+        load_ratings(DataConfig(name="files", query="SELECT 1 AS x"))
 
 
 def test_a_table_in_memory_is_read_like_a_file(tmp_path: Path) -> None:
     frame = pd.DataFrame(RATINGS, columns=["userId", "movieId", "rating", "timestamp"])
     arrow = duckdb.connect().from_df(frame).to_arrow_table()
     for given in (frame, arrow):
-        assert rows_of(load_triples(DataConfig(name="files", min_ratings=1), given)) == EXPECTED
+        assert rows_of(load_ratings(DataConfig(name="files", min_ratings=1), given)) == EXPECTED
     renamed = frame.rename(columns={"rating": "liking"})
     config = DataConfig(name="files", min_ratings=1, columns=ColumnNames(rating="liking"))
-    assert rows_of(load_triples(config, renamed)) == EXPECTED
+    assert rows_of(load_ratings(config, renamed)) == EXPECTED
 
 
 MERGED = pd.DataFrame(
@@ -211,7 +211,7 @@ def test_titles_may_stand_with_the_ratings(kind: str, tmp_path: Path) -> None:
         config = DataConfig("files", query=f"SELECT * FROM '{tmp_path}/r.csv'", min_ratings=1)
     if kind == "frame":
         config = DataConfig("files", min_ratings=1)
-    triples = load_triples(config, MERGED if kind == "frame" else None)
+    triples = load_ratings(config, MERGED if kind == "frame" else None)
     assert rows_of(triples) == EXPECTED
     assert movies_of(triples)[10][:2] == ("Toy Story (1995)", "Drama|War")
     assert movies_of(triples)[20].title == ("H\u00eat" if kind == "cp1252" else "Heat")
@@ -223,9 +223,9 @@ def test_headings_of_reviews_are_no_titles() -> None:
     reviews = MERGED.assign(
         title=[f"review {n}" for n in range(len(MERGED))], movieId=10, userId=range(5)
     )
-    assert movies_of(load_triples(DataConfig("files", min_ratings=1), reviews)) == {}
+    assert movies_of(load_ratings(DataConfig("files", min_ratings=1), reviews)) == {}
     chosen = DataConfig("files", min_ratings=1, columns=ColumnNames(title="title"))
-    assert movies_of(load_triples(chosen, reviews))[10].title == "review 4"
+    assert movies_of(load_ratings(chosen, reviews))[10].title == "review 4"
 
 
 @pytest.mark.parametrize("place", ["", "movie_titles.csv", "x.zip"])
@@ -235,7 +235,7 @@ def test_a_query_may_have_titles_beside_it(place: str, tmp_path: Path) -> None:
     write_zip(tmp_path / "x.zip", {"download/movie_titles.csv": titles})
     query = "SELECT 1 AS user, 10 AS movie, 4 AS rating UNION ALL SELECT 2, 20, 5"
     config = DataConfig("files", query=query, path=str(tmp_path / place), min_ratings=1)
-    movies = movies_of(load_triples(config))
+    movies = movies_of(load_ratings(config))
     assert {i: m.title for i, m in movies.items()} == {
         10: "Toy Story (1995)",
         20: "Caf\u00e9, the Sequel",
@@ -272,7 +272,7 @@ def test_settings_beside_data_that_they_do_not_concern() -> None:
         ),
     ):
         with pytest.raises(MovieEmbedError, match=re.escape(told)):
-            load_triples(DataConfig("files", query=query, **settings))
+            load_ratings(DataConfig("files", query=query, **settings))
     columns = ColumnNames(user="u")
     for settings in ({"delimiter": ";"}, {"columns": columns}, {"rating_range": [1, 5]}):
         with pytest.raises(MovieEmbedError, match="left out with data=demo"):
@@ -320,7 +320,7 @@ def test_a_separator_gives_most_lines_one_number_of_fields(text: str, tmp_path: 
 def test_the_engine_stays_off_the_network(tmp_path: Path) -> None:
     config = DataConfig(name="files", query="SELECT * FROM read_csv('https://127.0.0.1:1/x.csv')")
     with pytest.raises(MovieEmbedError, match=r"data\.query cannot be read"):
-        load_triples(config)
+        load_ratings(config)
 
 
 QUERIES = dict(re.findall(r"```sql\n-- (\w+)\.sql\n(.*?)```", DOCS.read_text(), re.DOTALL))
@@ -348,4 +348,4 @@ def test_the_queries_of_the_docs(
     write_folder(tmp_path, {file: content.encode(), f"{name}.sql": QUERIES[name].encode()})
     monkeypatch.chdir(tmp_path)
     config = DataConfig(name="files", query=f"{name}.sql", min_ratings=1)
-    assert rows_of(load_triples(config)) == ROWS[name]
+    assert rows_of(load_ratings(config)) == ROWS[name]

@@ -8,7 +8,8 @@ import pytest
 from movie_embed import Recommender
 from movie_embed.config import TrainConfig
 from movie_embed.data.demo import draw_ratings
-from movie_embed.data.loading import load_triples
+from movie_embed.data.loading import load_ratings
+from movie_embed.data.splits import TRAIN, VAL, split
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Spaces
@@ -28,9 +29,10 @@ def test_users_of_the_training_are_predicted_as_well_when_folded_in(
 ) -> None:
     recommender = Recommender.load(demo_folder / "run")
     saved, users = recommender.embeddings, Spaces(recommender.embeddings).users
-    triples = load_triples(demo_config.data)
-    train, held_out = map(triples.unpack, triples.split(0.05, demo_config.seed))
-    ids = triples.movies.ids.tolist()
+    data = load_ratings(demo_config.data)
+    parts = split(data, 0.05, demo_config.seed)
+    train, held_out = (data.ratings.columns(parts == part) for part in (TRAIN, VAL))
+    ids = data.movies.ids.tolist()
     assert ids == saved.movies.ids.tolist()
     trained, folded, mean, between = [], [], [], []
     means = np.bincount(train[1], train[2]) / np.bincount(train[1])

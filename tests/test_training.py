@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xxhash
 from checkerboard import (
     GROUPS,
     MOVIES,
@@ -18,15 +19,18 @@ from checkerboard import (
     write_checkerboard,
 )
 from running import ROOT, start
+from synthetic import rated
 from tqdm import tqdm
 
 from movie_embed import Filters, MovieEmbedError, Recommender
 from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
+from movie_embed.data.splits import TRAIN, VAL
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Spaces
 from movie_embed.evaluation import METRICS, RANKING, Metric
 from movie_embed.storage import read_columns
-from movie_embed.training.datamodule import Batches, RatingsDataModule
+from movie_embed.training import datamodule
+from movie_embed.training.datamodule import Batches, Packed, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.run import train
@@ -117,12 +121,12 @@ def test_implicit_runs_save_the_vectors_that_predict(
     movies = columns["movie_vectors"]
     module = RatingsDataModule(config.data, seed=0)
     module.setup()
-    users, rated, stars = module.triples.unpack(module.val)
+    users, rated, stars = module.data_set.ratings.columns(module.chosen(VAL))
     scores = np.einsum("ij,ij->i", columns["user_vectors"][users], movies[rated])
     scores += columns["user_biases"][users] + columns["movie_biases"][rated]
     recommender = Recommender.load(tmp_path / "run")
     assert recommender.similar(101, k=5)
-    low, high = module.triples.rating_range
+    low, high = module.data_set.rating_range
     errors = low + (high - low) / (1 + np.exp(-scores)) - stars
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(metrics["val_rmse"], rel=1e-5)
     assert metrics["val_rmse"] < 0.7 * metrics["bias_only_rmse"]  # type: ignore[operator]
@@ -178,6 +182,17 @@ def test_movies_with_few_ratings_or_only_held_out_ones_answer_from_content(
     assert "from content; 1 rating, all held out for validation" in title
 
 
+def test_cold_movies_are_estimated_alike_without_users(board: Path, tmp_path: Path) -> None:
+    for name, users in (("with", True), ("without", False)):
+        save = SaveConfig(users=users, figures=False)
+        train(settings(board, 1, min_ratings=165, save=save), tmp_path / name)
+    one, other = (
+        Spaces(SavedEmbeddings.load(tmp_path / name)).content for name in ("with", "without")
+    )
+    assert len(one.vectors) > 1
+    np.testing.assert_array_equal(one.vectors, other.vectors)
+
+
 def test_a_collapsed_model_says_so(
     board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,7 +236,7 @@ def module_of(board: Path, **data: object) -> RatingsDataModule:
 
 
 def epoch(module: RatingsDataModule, seed: int, number: int, size: int = 100) -> list[np.ndarray]:
-    batches = Batches(module.triples, module.train, size, (seed, number))
+    batches = Batches(module.packed(TRAIN), size, (seed, number))
     return [np.stack([b.users, b.movies, b.ratings], axis=1) for b in batches]
 
 
@@ -229,10 +244,10 @@ def epoch(module: RatingsDataModule, seed: int, number: int, size: int = 100) ->
 def test_batches_of_any_size_hold_every_rating_once_sorted_by_user(board: Path, size: int) -> None:
     module = module_of(board)
     batches = epoch(module, 0, 0, size)
-    assert [len(batch) for batch in batches[:-1]] == [size] * ((len(module.train) - 1) // size)
+    assert [len(batch) for batch in batches[:-1]] == [size] * ((module.train_size - 1) // size)
     assert all((np.diff(batch[:, 0]) >= 0).all() for batch in batches)
     seen = np.concatenate(batches)
-    everything = np.stack(module.triples.unpack(np.sort(module.train)), axis=1)
+    everything = np.stack(module.data_set.ratings.columns(module.chosen(TRAIN)), axis=1)
     np.testing.assert_array_equal(seen[np.lexsort((seen[:, 1], seen[:, 0]))], everything)
 
 
@@ -255,13 +270,59 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone(board: Path) -> None:
     assert not np.array_equal(first[0], epoch(module, 1, 1)[0])
 
 
+def test_the_order_stays_from_version_to_version(board: Path) -> None:
+    digest = xxhash.xxh3_64()
+    for batch in Batches(module_of(board).packed(TRAIN), 100, (3, 1)):
+        for tensor in batch[:3]:
+            digest.update(tensor.numpy().tobytes())
+    assert digest.hexdigest() == "2b6c7a56aa003bf6"
+
+
+def test_ratings_of_trained_movies_are_shuffled_in_blocks(
+    board: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datamodule, "_SHUFFLED", 500)
+    module = module_of(board, min_ratings=165)
+    assert 0.2 < np.mean(module.data_set.trained) < 0.9
+    train, ratings = module.packed(TRAIN), module.data_set.ratings
+    assert (len(train), train.array.dtype) == (module.train_size, np.uint32)
+    ascending = Packed(module.data_set, module.data_set.trained, module.data_set.trained)
+    held_out = (module.parts == VAL)[module.data_set.trained]
+    for at in range(0, len(ascending), 500):
+        block = ascending.array[at : at + 500][~held_out[at : at + 500]]
+        found, train.array = train.array[: len(block)], train.array[len(block) :]
+        np.testing.assert_array_equal(np.sort(found), block)
+        assert abs(np.corrcoef(found.astype(float), np.arange(len(found)))[0, 1]) < 0.3
+    assert not len(train)
+    for found, column in zip(
+        ascending.unpack(ascending.array), ratings.columns(module.data_set.trained), strict=True
+    ):
+        np.testing.assert_array_equal(found, column)
+
+
+@pytest.mark.parametrize(("users", "dtype"), [(2**16, np.uint32), (2**16 + 1, np.uint64)])
+def test_32_bits_are_used_to_the_last(users: int, dtype: type) -> None:
+    ids = np.arange(users)
+    data = rated(ids, ids % 2**12, (ids % 16).astype(np.float32), scale=(0, 15))
+    packed = Packed(data, data.trained, data.trained)
+    assert packed.array.dtype == dtype
+    np.testing.assert_array_equal(packed.unpack(packed.array)[0], ids)
+
+
+def test_what_cannot_be_shuffled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datamodule, "_MAX_BITS", 2)
+    data = rated(np.array([1, 2, 3]), np.array([1, 2, 2]), np.array([4.0, 3.5, 3.5]))
+    with pytest.raises(MovieEmbedError, match="3 users, 2 movies and 2 distinct ratings take 4 b"):
+        Packed(data, data.trained, data.trained)
+
+
 def test_the_default_batch_size_fits_the_data(board: Path) -> None:
     module = module_of(board, batch_size=None)
     assert module.batch_size == 16  # about 5,400 ratings
-    assert len(module.train) // module.batch_size >= 200
-    module.train = np.zeros(12_000_000, np.uint32)
+    assert module.train_size // module.batch_size >= 200
+    module.parts = np.full(12_000_000, TRAIN, np.uint8)
     assert module.batch_size == 32_768
-    module.train = np.zeros(10**9, np.uint8)
+    module.parts = np.full(100_000_000, TRAIN, np.uint8)
     assert module.batch_size == 65_536
 
 
@@ -356,8 +417,8 @@ def test_early_stopping_ends_a_run_and_a_profile_is_shown(
 
 def test_processes_share_every_batch_and_miss_nothing(board: Path) -> None:
     module = module_of(board)
-    ratings = (module.triples, module.train)
-    parts = [list(Batches(*ratings, 100, (3, 1), rank=rank, world_size=3)) for rank in range(3)]
+    train = module.packed(TRAIN)
+    parts = [list(Batches(train, 100, (3, 1), rank=rank, world_size=3)) for rank in range(3)]
     for batch, *shares in zip(epoch(module, 3, 1), *parts, strict=True):
         together = np.concatenate([np.stack(share[:3], axis=1) for share in shares])
         assert {share.total for share in shares} == {len(batch)}

@@ -1,1 +1,1 @@
-"""Raw files to triples."""
+"""Raw files to ratings."""

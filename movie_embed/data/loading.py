@@ -1,17 +1,18 @@
-"""The configured ratings as triples, from raw files or from the cache on the disk."""
+"""The configured ratings, from raw files or from the cache on the disk."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from movie_embed.config import DataConfig
 from movie_embed.data import demo
@@ -19,32 +20,26 @@ from movie_embed.data.datasets import DATA_SETS
 from movie_embed.data.files import reading
 from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
-from movie_embed.data.packing import Packed
-from movie_embed.data.ratings import SortedRatings, sorted_ratings
+from movie_embed.data.ratings import Counts, DataSet, Ratings, numbered
+from movie_embed.data.reader import Read, read_ratings
 from movie_embed.data.sources import Sources, checked, find_sources
 from movie_embed.data.tables import Table, given_table, made_local
-from movie_embed.data.titles import read_movies, read_tags
-from movie_embed.data.triples import Counts, Triples, filtered
+from movie_embed.data.titles import Movie, read_movies, read_tags
 from movie_embed.data.values import BadRows
 from movie_embed.errors import MovieEmbedError, plural
-from movie_embed.storage import (
-    atomic_folder,
-    digest_of,
-    drop_pages,
-    read_columns,
-    write_columns,
-)
+from movie_embed.storage import ColumnFile, atomic_folder, write_columns
 
-_CACHE_VERSION = 6  # raise it when the same source and settings give other triples
-_COLUMNS = "columns.safetensors"
-_ARRAYS = ("packed", "rare")
+_CACHE_VERSION = 7  # raise it when the same source and settings give other ratings
+_FILE = "ratings.safetensors"
 _PLAIN = ("rating_range", "duplicates", "bad_rows", "notes")
 _MOVIELENS = {"userId", "movieId", "rating"}
 _log = logging.getLogger(__name__)
 
+Texts = tuple[Mapping[Any, Movie], Mapping[Any, str]]  # titles with genres, and tags, by movie id
 
-def load_triples(config: DataConfig, frame: Any = None) -> Triples:
-    """Load the configured data set, from the cache of packed triples where that has it.
+
+def load_ratings(config: DataConfig, frame: Any = None) -> DataSet:
+    """Load the configured data set, from the cache of ratings where that has it.
 
     The cache is keyed by the bytes of the source and the settings that shape the result. It is
     built under a lock: of runs that start together one builds it and the others wait.
@@ -71,7 +66,7 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     on_disk = sources.on_disk if sources else demo.SOURCES
     name = f"{config.name}-{_cache_key(config, on_disk)}"
     try:
-        cached = cache_dir(config.cache_dir, "triples") / name
+        cached = cache_dir(config.cache_dir, "ratings") / name
         lock = wait_for(cached.with_suffix(".lock"))
     except MovieEmbedError as error:
         if config.cache_dir:
@@ -81,33 +76,29 @@ def load_triples(config: DataConfig, frame: Any = None) -> Triples:
     with lock:
         if cached.exists():
             try:
-                return _read_cache(cached, config.window)
+                return _read_cache(cached / _FILE)
             except MovieEmbedError as error:
                 _log.warning("%s; building it again", error)
         return _build_cache(cached, config, sources)
 
 
-def _read_apart(config: DataConfig, sources: Sources | None) -> Triples:
+def _read_apart(config: DataConfig, sources: Sources | None) -> DataSet:
     with tempfile.TemporaryDirectory() as scratch:
         return _read(config, sources, Path(scratch))
 
 
-def _build_cache(cached: Path, config: DataConfig, sources: Sources | None) -> Triples:
-    triples = None
+def _build_cache(cached: Path, config: DataConfig, sources: Sources | None) -> DataSet:
+    data = None
     try:
         with atomic_folder(cached) as folder:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                triples = _read(config, sources, Path(scratch))
-            _write_cache(folder, triples)
+                data = _read(config, sources, Path(scratch))
+            _write_cache(folder / _FILE, data)
     except MovieEmbedError as error:
-        if triples is None:
+        if data is None:
             raise
         _log.warning("%s; going on without", error)
-        return triples
-    if len(triples) <= config.window:
-        return triples
-    del triples  # its files, mapped too, would count beside those of the cache
-    return _read_cache(cached, config.window)
+    return data
 
 
 def _query(config: DataConfig) -> str:
@@ -127,40 +118,41 @@ def _find(config: DataConfig) -> Sources:
     return find_sources(fetch(DATA_SETS[config.name], folder, download=config.download), config)
 
 
-def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> Triples:
-    """Make triples of raw or, without sources, simulated ratings."""
+def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> DataSet:
+    """Read raw or, without sources, simulated ratings."""
     if sources is None:
         drawn = demo.draw_ratings(config.users or demo.DEFAULT_USERS)
-        table = given_table("frame", drawn, config)
-        ratings = sorted_ratings(table, config, demo.RATING_RANGE, BadRows(), scratch)
-        return filtered(ratings, (demo.movies(), {}), config.min_ratings, demo.RATING_RANGE)
+        table, scale = given_table("frame", drawn, config), demo.RATING_RANGE
+        read = read_ratings(table, config, scale, BadRows(), scratch)
+        return _data_set(read, (demo.movies(), {}), config, scale)
     tables = {name: table for name, table in vars(sources).items() if isinstance(table, Table)}
     local: dict[str, Any] = {name: made_local(t, scratch / name) for name, t in tables.items()}
     sources = replace(sources, **local)
     bad_rows = BadRows(skip=config.on_bad_rows == "skip")
     given = (config.rating_range[0], config.rating_range[1]) if config.rating_range else None
     usual = (0.5, 5.0) if {*sources.ratings.names} >= _MOVIELENS else None
-    ratings = sorted_ratings(sources.ratings, config, given or usual, bad_rows, scratch)
-    whole = ratings.movie_ids.dtype != object
+    read = read_ratings(sources.ratings, config, given or usual, bad_rows, scratch)
+    whole = read.movie_ids.dtype != object
     texts = read_movies(sources, config, whole, bad_rows), read_tags(sources, whole, bad_rows)
-    large = len(ratings.keys) > config.window
-    scale = given or _observed_range(ratings)
-    triples = filtered(ratings, texts, config.min_ratings, scale, scratch if large else None)
-    notes = tuple(_notes(sources, triples, ratings, given is None))
-    return replace(triples, bad_rows=bad_rows.count, notes=notes)
+    data = _data_set(read, texts, config, given or _observed_range(read.ratings.levels))
+    notes = tuple(_notes(sources, data.movies, read, given is None))
+    return replace(data, bad_rows=bad_rows.count, notes=notes)
 
 
-def _observed_range(ratings: SortedRatings) -> tuple[float, float]:
-    low, high = float(ratings.levels[0]), float(ratings.levels[-1])
+def _data_set(read: Read, texts: Texts, config: DataConfig, scale: tuple[float, float]) -> DataSet:
+    ratings, movies, before = numbered(read.ratings, read.movie_ids, texts, config.min_ratings)
+    return DataSet(ratings, movies, scale, before, int(read.rows.sum()) - before.ratings)
+
+
+def _observed_range(levels: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = float(levels[0]), float(levels[-1])
     if low == high:
         way = "give the scale, 'data.rating_range=[lowest,highest]'"
         raise MovieEmbedError(f"every rating is {low:g}: {way}")
     return low, high
 
 
-def _notes(
-    sources: Sources, triples: Triples, ratings: SortedRatings, observed: bool
-) -> Iterator[str]:
+def _notes(sources: Sources, movies: MovieTable, read: Read, observed: bool) -> Iterator[str]:
     """Yield the files that were read and left aside, and doubts about their content."""
     aside = f"; left aside: {', '.join(sources.aside)}" if sources.aside else ""
     yield f"read: {', '.join(map(str, sources.tables))}{aside}"
@@ -168,7 +160,7 @@ def _notes(
     if table.sample:
         roles, places = ", ".join(table.roles), ", ".join(table.roles.values())
         yield f"{table.path.name} has no header: {roles} are its columns {places}"
-    named = sum(map(bool, triples.movies.titles))
+    named = sum(map(bool, movies.titles))
     if "title" in table.roles and not sources.movies and not named:
         yield (
             f"most movies have several texts in the column {table.roles['title']!r}, which is not "
@@ -178,11 +170,11 @@ def _notes(
         beside = "data.path=FOLDER reads one beside a query"
         way = "data.columns.title=NAME names its column" if sources.on_disk else beside
         yield f"no table of titles: movies go by their ids ({way})"
-    elif named < len(triples.movies) / 2:
-        yield f"only {named:,} of {len(triples.movies):,} movies have a title"
-    yield from ratings.notes
+    elif named < len(movies) / 2:
+        yield f"only {named:,} of {len(movies):,} movies have a title"
+    yield from read.notes
     if observed:
-        yield from _scale_notes(ratings.levels.tolist(), ratings.level_counts.tolist())
+        yield from _scale_notes(read.ratings.levels.tolist(), read.rows.tolist())
 
 
 def _scale_notes(levels: list[float], counts: list[int]) -> Iterator[str]:
@@ -211,47 +203,24 @@ def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _write_cache(folder: Path, triples: Triples) -> None:
-    arrays = {name: getattr(triples, name) for name in _ARRAYS}
-    for name, array in arrays.items():
-        array.tofile(folder / name)
-    columns = {"levels": triples.levels, "user_ids": triples.user_ids}
-    about = {
-        **{name: getattr(triples, name) for name in _PLAIN},
-        "before": asdict(triples.before),
-        "embedded": triples.movies.embedded,
-        "arrays": {name: (a.dtype.str, a.size, digest_of(a)) for name, a in arrays.items()},
-    }
-    columns |= triples.movies.to_columns()
+def _write_cache(file: Path, data: DataSet) -> None:
+    about = {name: getattr(data, name) for name in _PLAIN}
+    about |= {"before": asdict(data.before), "trained": data.movies.embedded}
+    columns = vars(data.ratings) | data.movies.to_columns()
     # `atomic_folder` flushes it.
-    write_columns(folder / _COLUMNS, "triples", columns, about, durable=False)
+    write_columns(file, "ratings", columns, about, durable=False)
 
 
-def _read_cache(path: Path, window: int) -> Triples:
-    columns, about = read_columns(path / _COLUMNS, "triples")
+def _read_cache(file: Path) -> DataSet:
+    cached = ColumnFile(file, "ratings")
+    columns, about = cached.read(), cached.metadata
+    ratings = {column.name: columns[column.name] for column in fields(Ratings)}
     plain: dict[str, Any] = {
-        **{name: about[name] for name in _PLAIN},
-        **{name: _read_array(path / name, window, *of) for name, of in about["arrays"].items()},
+        name: tuple(of) if isinstance(of := about[name], list) else of for name in _PLAIN
     }
-    return Triples(
-        levels=columns["levels"],
-        user_ids=ids_of(columns["user_ids"]),
-        movies=MovieTable.from_columns(columns, about["embedded"]),
+    return DataSet(
+        ratings=Ratings(**ratings | {"user_ids": ids_of(columns["user_ids"])}),
+        movies=MovieTable.from_columns(columns, about["trained"]),
         before=Counts(**about["before"]),
-        **plain | {name: tuple(of) for name, of in plain.items() if isinstance(of, list)},
+        **plain,
     )
-
-
-def _read_array(path: Path, window: int, dtype: str, size: int, digest: str) -> Packed:
-    """Read an array of the cache, or map it where it is larger than the window."""
-    try:
-        if size > window:
-            array: Packed = np.memmap(path, np.dtype(dtype), "r")
-        else:
-            array = np.fromfile(path, np.dtype(dtype))
-    except (OSError, ValueError) as error:
-        raise MovieEmbedError(f"{path} cannot be read: {error}") from error
-    if len(array) != size or digest_of(array) != digest:
-        raise MovieEmbedError(f"{path} is damaged: it does not match its checksum")
-    drop_pages(array)
-    return array

@@ -85,10 +85,7 @@ class Spaces:
         users = self.embeddings.users or self.embeddings.load_part("user", UserEmbeddings)
         if users is None:
             source = self.embeddings.file.path if self.embeddings.file else "the model"
-            raise MovieEmbedError(
-                f"{source} has no users: it was trained with save.users=false, or on more ratings "
-                "than data.window"
-            )
+            raise MovieEmbedError(f"{source} has no users: it was trained with save.users=false")
         return users
 
     @cached_property

@@ -1,1 +1,1 @@
-"""Triples to a trained model."""
+"""Ratings to a trained model."""

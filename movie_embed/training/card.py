@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from movie_embed import __version__
 from movie_embed.config import TrainConfig
-from movie_embed.data.triples import Triples
+from movie_embed.data.ratings import DataSet
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.evaluation import METRICS, RANKING
 
@@ -26,12 +26,12 @@ _SHOWN = ("model", "optimizer", "ranking", "trainer.max_epochs", "data.min_ratin
 
 def model_card(
     config: TrainConfig,
-    triples: Triples,
+    data_set: DataSet,
     saved: SavedEmbeddings,
     metrics: Mapping[str, Any],
 ) -> str:
     """Return the card as Markdown, with the metadata block that model hubs read."""
-    counts, name = triples.counts, config.data.name
+    counts, name = data_set.counts, config.data.name
     settings = OmegaConf.structured(config)
     chosen = {key: OmegaConf.select(settings, key) for key in _SHOWN}
     measured = {metric.label: metrics[metric.name] for metric in METRICS.values()} | {

@@ -1,10 +1,10 @@
-"""Triples to batches: random groups of shuffled ratings, each batch sorted by user."""
+"""Ratings to batches: random groups of shuffled ratings, each batch sorted by user."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from movie_embed.config import WINDOW, DataConfig
-from movie_embed.data.loading import load_triples
-from movie_embed.data.movielens import cache_dir
-from movie_embed.data.packing import Packed, blocks
-from movie_embed.data.triples import Triples
+from movie_embed.config import DataConfig
+from movie_embed.data.loading import load_ratings
+from movie_embed.data.ratings import Columns, DataSet, Mask, bit_width
+from movie_embed.data.splits import TRAIN, UNUSED, VAL, Parts, split
 from movie_embed.errors import MovieEmbedError
-from movie_embed.storage import digest_of, drop_pages
+from movie_embed.storage import digest_of
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
@@ -27,7 +26,8 @@ _MAX_BATCH = 2**16
 # lines, so the shuffle reads memory at full speed, and the random order of groups is 32 times
 # shorter to draw and to sort than an order of ratings.
 _GROUP = 2**5
-_CHUNKS = 2**9  # in a window, unless a batch is longer than such a chunk
+_SHUFFLED = 2**22  # ratings that are shuffled together before training
+_MAX_BITS = 52  # of a packed rating: the other 12 of 64 are random where ratings are shuffled
 
 
 class Batch(NamedTuple):
@@ -47,26 +47,107 @@ class Batch(NamedTuple):
         return Batch(users.to(device), movies.to(device), ratings.to(device), total)
 
 
+class Packed:
+    """Some ratings of trained movies as integers, ``user | movie | value``, for the shuffle.
+
+    Each of the three is an index in just the bits that it needs. At the paper's size these are 32,
+    so that a rating takes 4 bytes instead of 12. Sorting the integers sorts by user, then movie,
+    and a batch is a slice of one array.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    chosen
+        Which of its ratings.
+    trained
+        Which are of trained movies.
+    seed
+        Of a shuffle within blocks of 4 million ratings, after which neighbours are of unrelated
+        users. Without one the integers ascend.
+    """
+
+    def __init__(self, data: DataSet, chosen: Mask, trained: Mask, seed: int | None = None) -> None:
+        ratings = data.ratings
+        self.levels = ratings.levels
+        sizes = len(ratings.user_ids), data.movies.embedded, len(self.levels)
+        user_bits, self.movie_bits, self.value_bits = map(bit_width, sizes)
+        if (bits := user_bits + self.movie_bits + self.value_bits) > _MAX_BITS:
+            raise MovieEmbedError(
+                f"{sizes[0]:,} users, {sizes[1]:,} movies and {sizes[2]:,} distinct ratings take "
+                f"{bits} bits a rating; at most {_MAX_BITS} fit"
+            )
+        dtype = np.uint32 if bits <= 32 else np.uint64
+        self.array: NDArray[np.unsignedinteger[Any]] = np.empty(np.count_nonzero(chosen), dtype)
+        source, size = np.random.SFC64([seed or 0, 0, 3]), 0
+        for start, stop in pairwise(_edges(trained, _SHUFFLED)):
+            part = slice(start, stop)
+            mine = chosen[part]
+            keys = ratings.users(part)[mine].astype(np.uint64) << np.uint64(self.movie_bits)
+            keys |= ratings.movies[part][mine]
+            keys <<= np.uint64(self.value_bits)
+            keys |= ratings.values[part][mine]
+            if seed is not None:
+                keys = _shuffled(keys, bits, source)
+            self.array[size : size + len(keys)] = keys
+            size += len(keys)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def unpack(self, packed: NDArray[np.unsignedinteger[Any]]) -> Columns:
+        """Return users, movies and stars of some of the integers."""
+        users = (packed >> (self.movie_bits + self.value_bits)).astype(np.int32)
+        movies = (packed >> self.value_bits & (2**self.movie_bits - 1)).astype(np.int32)
+        return users, movies, self.levels.take(packed & (2**self.value_bits - 1))
+
+
+def _edges(trained: Mask, step: int) -> list[int]:
+    """Return where each `step` of the trained ratings begin, and the end."""
+    edges: list[int] = []
+    done = 0
+    for start in range(0, len(trained), step):
+        here = np.flatnonzero(trained[start : start + step])
+        edges += (start + here[-done % step :: step]).tolist()
+        done += len(here)
+    return [*edges, len(trained)]
+
+
+def _shuffled(keys: NDArray[np.uint64], bits: int, source: np.random.SFC64) -> NDArray[np.uint64]:
+    """Return integers of so many bits in random order.
+
+    Random bits are put above those of each, the integers are sorted, and the random bits are cut
+    off again. Of 4 million keys a few thousand share 12 random bits, which are fewest, and stay in
+    order by user: groups of 32 ratings, which lie anywhere among them, still mix users. The random
+    bits come raw from the generator: NumPy keeps this stream from version to version, and promises
+    nothing for `permutation`, with which an update would change the order.
+    """
+    own = np.uint64(2**bits - 1)
+    mixed: NDArray[np.uint64] = source.random_raw(len(keys))
+    mixed &= ~own
+    mixed |= keys
+    mixed.sort()
+    mixed &= own
+    return mixed
+
+
 class Batches:
     """Batches of packed ratings, in order or shuffled anew every epoch.
 
     An epoch visits groups of 32 consecutive ratings in random order. In small batches groups
-    are smaller, so that a batch mixes 32 groups or more. The split has shuffled the ratings once,
-    so those of a group have nothing in common; ordering groups costs a tenth of a full shuffle.
+    are smaller, so that a batch mixes 32 groups or more. The ratings have been shuffled once, so
+    those of a group have nothing in common; ordering groups costs a tenth of a full shuffle.
 
     Parameters
     ----------
-    triples, packed
-        The triples, and the packed ratings to go through; shuffled once, if `shuffle` is given.
+    packed
+        The ratings to go through; shuffled once, if `shuffle` is given.
     batch_size
         Ratings a batch; the last may have fewer.
     shuffle
         The seed of the order, and the epoch until `set_epoch` sets another. The order depends on
         these and the batch size alone, so a resumed run sees the batches of an uninterrupted run.
         None keeps the order.
-    window
-        How many ratings are shuffled together. If there are more, each window is of random chunks
-        of them, and only one window is in memory.
     rank, world_size
         The number of this process, and how many processes share each batch.
 
@@ -83,17 +164,15 @@ class Batches:
 
     def __init__(
         self,
-        triples: Triples,
         packed: Packed,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
-        window: int = WINDOW,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.triples, self.packed, self.batch_size = triples, packed, batch_size
+        self.packed, self.batch_size = packed, batch_size
         self.shuffles, (self.seed, epoch) = shuffle is not None, shuffle or (0, 0)
-        self.window, self.rank, self.world_size = window, rank, world_size
+        self.rank, self.world_size = rank, world_size
         self.place = (epoch, 0)
         self.resumed: tuple[int, int] | None = None
         self.sampler = self
@@ -116,67 +195,34 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         epoch, (resumed, first) = self.place[0], self.resumed or (0, 0)
         first, self.resumed = first if resumed == epoch else 0, None
-        for done, packed in enumerate(islice(self._parts(epoch), first, None), first + 1):
-            mine = self.triples.unpack(packed[self.rank :: self.world_size])
+        for done, part in enumerate(islice(self._parts(epoch), first, None), first + 1):
+            mine = self.packed.unpack(part[self.rank :: self.world_size])
             self.place = epoch, done
             users, movies, ratings = map(torch.from_numpy, mine)
-            yield Batch(users, movies, ratings, total=len(packed))
+            yield Batch(users, movies, ratings, total=len(part))
 
-    def _parts(self, epoch: int) -> Iterator[Packed]:
-        """Yield each batch's ratings."""
+    def _parts(self, epoch: int) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
+        """Yield each batch's ratings: groups in random order, then those that fill no group."""
+        packed, size = self.packed.array, self.batch_size
+        starts = range(0, len(packed), size)
         if not self.shuffles:
-            for part in blocks(len(self.packed), self.batch_size):
-                yield np.sort(self.packed[part])
-                drop_pages(self.packed)
+            yield from (packed[start : start + size] for start in starts)
             return
-        # The last number keeps the order of groups independent of the order of chunks.
-        source = np.random.SFC64([self.seed, epoch, 1])
-        for window in self._windows([self.seed, epoch, 2]):
-            yield from self._from_groups(window, source)
-
-    def _from_groups(self, packed: Packed, source: np.random.SFC64) -> Iterator[Packed]:
-        """Yield batches of groups in random order; ratings that fill no group come last."""
-        length = min(max(self.batch_size // _GROUP, 1), _GROUP)
+        length = min(max(size // _GROUP, 1), _GROUP)
         whole = len(packed) // length * length
         groups, rest = packed[:whole].reshape(-1, length), packed[whole:]
-        order = _random_order(len(groups), source)
-        for part in blocks(len(packed), self.batch_size):
+        # NumPy keeps the stream of raw bits from version to version, but not `permutation`'s.
+        order = np.argsort(np.random.SFC64([self.seed, epoch, 1]).random_raw(len(groups)))
+        for start in starts:
+            stop = min(start + size, len(packed))
             # A group at a batch's edge is read for both batches, and each takes its own part.
-            first, last = part.start // length, -(-part.stop // length)
+            first, last = start // length, -(-stop // length)
             taken = groups.take(order[first:last], axis=0).ravel()
-            if part.stop > whole:
+            if stop > whole:
                 taken = np.append(taken, rest)
-            batch = taken[part.start - first * length : part.stop - first * length]
+            batch = taken[start - first * length : stop - first * length]
             batch.sort()  # by user, whose index is the highest bits: the loops need users to ascend
             yield batch
-
-    def _windows(self, key: list[int]) -> Iterator[Packed]:
-        """Yield windows, the ratings that are shuffled together: all, or random chunks.
-
-        All chunks but the last hold whole batches, so every order has as many batches.
-        """
-        if len(self.packed) <= self.window:
-            yield self.packed[:]
-            return
-        batches = max(self.window // _CHUNKS // self.batch_size, 1)
-        chunks = list(blocks(len(self.packed), batches * self.batch_size))
-        order = _random_order(len(chunks), np.random.SFC64(key))
-        windows = np.array_split(order, min(-(-len(self.packed) // self.window), len(chunks)))
-        # One array serves all windows: with a new one each, two would be in memory at once.
-        window = np.empty(max(map(len, windows)) * batches * self.batch_size, self.packed.dtype)
-        for numbers in windows:
-            size = 0
-            for number in numbers:
-                chunk = self.packed[chunks[number]]
-                window[size : size + len(chunk)] = chunk
-                size += len(chunk)
-                drop_pages(self.packed)
-            yield window[:size]
-
-
-def _random_order(size: int, source: np.random.SFC64) -> NDArray[np.int64]:
-    # NumPy keeps the stream of raw bits from version to version, but not `permutation`'s.
-    return np.argsort(source.random_raw(size))
 
 
 class RatingsDataModule(pl.LightningDataModule):
@@ -195,39 +241,53 @@ class RatingsDataModule(pl.LightningDataModule):
 
     Attributes
     ----------
-    triples
-        All ratings, once `setup` has run.
-    train, val
-        Both splits of them, packed.
+    data_set
+        All ratings and movies, once `setup` has run.
+    parts
+        The part of each rating, one of those in `movie_embed.data.splits`. A subclass may set its
+        own in `setup`; ratings are shuffled whatever their order.
     """
 
-    triples: Triples
-    train: Packed
-    val: Packed
+    data_set: DataSet
+    parts: Parts
 
     def __init__(self, config: DataConfig, seed: int = 0, frame: Any = None) -> None:
         super().__init__()
         self.config, self.seed, self.frame = config, seed, frame
+        self._packed: dict[int, Packed] = {}
         self._batches: Batches | None = None
         self._resumed: tuple[int, int] | None = None
 
     def prepare_data(self) -> None:
-        """Download the data set and pack it into the cache: one process does so for all."""
+        """Download the data set and read it into the cache: one process does so for all."""
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load and split the triples, once."""
-        if hasattr(self, "triples"):
+        """Load and split the ratings, once."""
+        if hasattr(self, "data_set"):
             return
-        config, self.triples = self.config, load_triples(self.config, self.frame)
-        large = len(self.triples) > config.window
-        folder = cache_dir(config.cache_dir) if large else None
-        self.train, self.val = self.triples.split(config.val_fraction, self.seed, folder)
-        if not len(self.train):
+        self.data_set = load_ratings(self.config, self.frame)
+        self.parts = split(self.data_set, self.config.val_fraction, self.seed)
+        if not self.train_size:
             raise MovieEmbedError(
-                f"data.val_fraction={config.val_fraction} leaves nothing to train on: "
-                f"there are {len(self.triples):,} ratings"
+                f"data.val_fraction={self.config.val_fraction} leaves nothing to train on: "
+                f"there are {self.data_set.counts.ratings:,} ratings"
             )
+
+    def chosen(self, part: int) -> Mask:
+        """Return which ratings are of a part."""
+        chosen: Mask = self.parts == part
+        return chosen
+
+    @property
+    def train_size(self) -> int:
+        """How many ratings are for training."""
+        return int(np.count_nonzero(self.chosen(TRAIN)))
+
+    @property
+    def val_size(self) -> int:
+        """How many ratings are for validation."""
+        return int(np.count_nonzero(self.chosen(VAL)))
 
     @property
     def batch_size(self) -> int:
@@ -238,30 +298,36 @@ class RatingsDataModule(pl.LightningDataModule):
         """
         if self.config.batch_size is not None:
             return self.config.batch_size
-        largest = max(len(self.train) // self.config.min_steps, 1)
+        largest = max(self.train_size // self.config.min_steps, 1)
         return int(min(2 ** (largest.bit_length() - 1), _MAX_BATCH))
 
     @cached_property
     def unseen(self) -> tuple[Tensor, Tensor]:
         """Masks of the users and of the movies that training has no rating of."""
-        counts = self.triples.counts
-        masks = [np.ones(size, dtype=np.bool_) for size in (counts.users, counts.movies)]
-        for *rows, _ in self.triples.unpack_blocks(self.train):
-            for mask, seen in zip(masks, rows, strict=True):
-                mask[seen] = False
-        return torch.from_numpy(masks[0]), torch.from_numpy(masks[1])
+        counts = self.data_set.counts
+        users, movies = (np.ones(size, np.bool_) for size in (counts.users, counts.movies))
+        for who, what, _ in self.data_set.ratings.blocks(self.chosen(TRAIN)):
+            users[who] = movies[what] = False
+        return torch.from_numpy(users), torch.from_numpy(movies)
+
+    def packed(self, part: int) -> Packed:
+        """Return the ratings of a part as integers; those for training have been shuffled."""
+        if part not in self._packed:
+            chosen, seed = self.chosen(part), self.seed if part == TRAIN else None
+            self._packed[part] = Packed(self.data_set, chosen, self.parts != UNUSED, seed)
+        return self._packed[part]
 
     def train_dataloader(self) -> Batches:
         """Return the training batches, each epoch in another order."""
-        order, window = (self.seed, 0), self.config.window
-        loader = Batches(self.triples, self.train, self.batch_size, order, window, *self._share())
+        order = (self.seed, 0)
+        loader = Batches(self.packed(TRAIN), self.batch_size, order, *self._share())
         loader.resumed = self._batches.resumed if self._batches else self._resumed
         self._batches = loader
         return loader
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches."""
-        return Batches(self.triples, self.val, EVAL_BATCH, None, WINDOW, *self._share())
+        return Batches(self.packed(VAL), EVAL_BATCH, None, *self._share())
 
     test_dataloader = predict_dataloader = val_dataloader
 
@@ -271,10 +337,9 @@ class RatingsDataModule(pl.LightningDataModule):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Checksums of the triples and of the ids behind their indices."""
-        triples = self.triples
-        arrays = (triples.packed, triples.user_ids, triples.movies.ids)
-        return " ".join(digest_of(array) for array in arrays)
+        """Checksums of the ratings, of their parts, and of the ids behind their numbers."""
+        arrays = (*vars(self.data_set.ratings).values(), self.data_set.movies.ids, self.parts)
+        return " ".join(map(digest_of, arrays))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the fingerprint, and the training batches' place.

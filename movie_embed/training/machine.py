@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
 from movie_embed.config import TrainConfig, TrainerConfig
-from movie_embed.data.triples import Counts
+from movie_embed.data.ratings import Counts
 from movie_embed.errors import MovieEmbedError
 from movie_embed.threads import is_forked
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from movie_embed.config import RankingConfig
-from movie_embed.data.packing import Packed, bit_width
+from movie_embed.data.ratings import Mask
+from movie_embed.data.splits import TRAIN, VAL
 from movie_embed.embeddings.ease import (
     Ease,
+    Ratings,
     add_products,
     fit_ease,
     match_scores,
@@ -22,13 +23,11 @@ from movie_embed.embeddings.ease import (
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.evaluation import RANKING, K, MovieLists, evaluate_ranking, relevant_stars
-from movie_embed.storage import drop_pages
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.scores import compiled, is_compiled, prange, run
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
-Ratings = tuple[Rows, Rows, NDArray[np.float32]]
 
 _RANKED_USERS = 10_000
 _LISTS = ("", "popularity_")  # before the names of ranking metrics
@@ -40,18 +39,25 @@ def fit_head(
     saved: SavedEmbeddings,
     row_of: Rows,
     config: RankingConfig,
-    held_out: Packed,
+    chosen: Mask,
 ) -> Ease | None:
-    """Fit the second head to the ratings without those held out; None where it is switched off.
+    """Fit the implicit model to the chosen ratings; None where it is switched off.
 
-    `row_of` gives the saved table's row of each movie of the triples, shape (movies,). `held_out`
-    is sorted.
+    `row_of` gives the saved table's row of each movie of the data set, shape (movies,).
     """
     if not config.enabled:
         return None
+    ratings = data.data_set.ratings
+
+    def blocks(users: int) -> Iterator[Ratings]:
+        for first in range(0, len(ratings.user_ids), users):
+            ends = ratings.starts[[first, min(first + users, len(ratings.user_ids))]]
+            who, movies, stars = ratings.part(slice(*ends), chosen)
+            yield who, row_of[movies], stars
+
     return fit_ease(
-        partial(_by_users, data, row_of, held_out),
-        data.triples.counts.users,
+        blocks,
+        len(ratings.user_ids),
         saved.movies.rating_counts,
         saved.movies.embedded,
         saved.rating_range,
@@ -103,7 +109,8 @@ def ranking_metrics(
     At most 10,000 users are ranked for, evenly taken from those who have such ratings. Movies are
     ranked as `Recommender.for_user` ranks them, with the vectors that training gave the users.
     """
-    users_of, movies, stars = data.triples.unpack(data.val)
+    ratings = data.data_set.ratings
+    users_of, movies, stars = ratings.columns(data.chosen(VAL))
     rows = row_of[movies]
     liked = stars >= relevant_stars(saved.rating_range)
     asked = np.unique(users_of[liked])
@@ -112,8 +119,14 @@ def ranking_metrics(
         return {prefix + metric.name: None for prefix in _LISTS for metric in RANKING}
     mine = liked & np.isin(users_of, asked)
     wanted = MovieLists.of(users_of[mine], rows[mine], len(users.ids))
-    known, values = _known(data, saved, row_of, asked)
-    counts = saved.movies.rating_counts[: data.triples.counts.movies]
+    is_asked = np.zeros(len(users.ids), np.bool_)
+    is_asked[asked] = True
+    who, what, stars = ratings.columns(
+        data.chosen(TRAIN) & np.repeat(is_asked, np.diff(ratings.starts))
+    )
+    known = MovieLists.of(who, row_of[what], len(users.ids))  # the order by user stays
+    values = rating_values(stars, saved.rating_range)
+    counts = saved.movies.rating_counts[: data.data_set.movies.embedded]
 
     def score(some: Rows) -> NDArray[np.float32]:
         scores = np.full((len(some), len(counts)), -np.inf, np.float32)
@@ -138,40 +151,3 @@ def ranking_metrics(
         for prefix, each in zip(_LISTS, found, strict=True)
         for metric in RANKING
     }
-
-
-def _by_users(
-    data: RatingsDataModule, row_of: Rows, held_out: Packed, step: int
-) -> Iterator[Ratings]:
-    """Yield the ratings of `step` users at a time, movies as rows of the saved table.
-
-    Training ratings lie in random order. All ratings are sorted by user, and so are those held out:
-    taking these away gives the training ratings by user without a sort.
-    """
-    triples, packed = data.triples, data.triples.packed
-    shift = bit_width(triples.counts.movies) + bit_width(len(triples.levels))
-    for first in range(0, triples.counts.users, step):
-        last = min(first + step, triples.counts.users) - 1
-        ends = np.array([first << shift, ((last + 1) << shift) - 1], packed.dtype)
-        part = packed[np.searchsorted(packed, ends[0]) : np.searchsorted(packed, ends[1], "right")]
-        out = held_out[
-            np.searchsorted(held_out, ends[0]) : np.searchsorted(held_out, ends[1], "right")
-        ]
-        users, movies, stars = triples.unpack(np.delete(part, np.searchsorted(part, out)))
-        yield users, row_of[movies], stars
-        drop_pages(packed)
-
-
-def _known(
-    data: RatingsDataModule, saved: SavedEmbeddings, row_of: Rows, asked: Rows
-) -> tuple[MovieLists, NDArray[np.float32]]:
-    """Return the training ratings of some users, and their values as choices."""
-    is_asked = np.zeros(data.triples.counts.users, np.bool_)
-    is_asked[asked] = True
-    parts: list[Ratings] = []
-    for users, rows, stars in _by_users(data, row_of, data.val, 2**14):
-        mine = is_asked[users]
-        parts.append((users[mine], rows[mine], stars[mine]))
-    users, rows, stars = (np.concatenate(column) for column in zip(*parts, strict=True))
-    lists = MovieLists.of(users, rows, len(is_asked))  # sorted by user already: the order stays
-    return lists, rating_values(stars, saved.rating_range)

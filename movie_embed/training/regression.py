@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Self
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from movie_embed.config import ModelConfig, OptimizerConfig
+from movie_embed.data.splits import TRAIN
 from movie_embed.errors import MovieEmbedError
 from movie_embed.training.adam import step_users
 from movie_embed.training.datamodule import Batch, RatingsDataModule
@@ -89,16 +89,16 @@ class RatingRegression(pl.LightningModule):
         """Return an untrained module of the data's size, scale and seed, with default settings."""
         model, optimizer = model or ModelConfig(), optimizer or OptimizerConfig()
         data.setup()
-        counts = data.triples.counts
+        counts = data.data_set.counts
         module = cls(
             users=counts.users,
             movies=counts.movies,
             dim=model.dim,
-            rating_range=data.triples.rating_range,
+            rating_range=data.data_set.rating_range,
             learning_rate=optimizer.learning_rate,
             # The loss is a mean over ratings. For the same regularisation of a row on data of any
             # size, l2 has to fall with the number of ratings.
-            l2=model.ridge / len(data.train) if model.l2 is None else model.l2,
+            l2=model.ridge / data.train_size if model.l2 is None else model.l2,
             seed=data.seed,
             implicit=model.implicit,
             schedule=optimizer.schedule,
@@ -112,12 +112,7 @@ class RatingRegression(pl.LightningModule):
         """Give an implicit model the pairs rated in training."""
         if not self.model.needs_ratings:
             return
-        if len(data.triples) > data.config.window:
-            raise MovieEmbedError(
-                f"model.implicit={self.hparams['implicit']} needs all ratings in memory: leave it "
-                f"out, or set data.window={len(data.triples)} if there is enough"
-            )
-        users, movies, _ = data.triples.unpack(np.sort(data.train[:]))  # sums read rows in order
+        users, movies, _ = data.data_set.ratings.columns(data.chosen(TRAIN))
         self.model.set_ratings(torch.from_numpy(users), torch.from_numpy(movies))
 
     def forward(self, users: Tensor, movies: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import numpy as np
 
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
-from movie_embed.data.triples import Triples
+from movie_embed.data.ratings import DataSet
+from movie_embed.data.splits import UNUSED
 from movie_embed.errors import plural, program
 from movie_embed.evaluation import METRICS, RANKING
 from movie_embed.training.datamodule import RatingsDataModule
@@ -18,25 +19,27 @@ from movie_embed.training.datamodule import RatingsDataModule
 
 def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
     """Return the paper's table of the data (section II.B), before and after the threshold."""
-    triples, least = data.triples, config.data.min_ratings
-    low, high = triples.rating_range
-    mean = triples.level_counts() @ triples.levels.astype(np.float64) / len(triples)
-    rows = ((config.data.name, triples.before), (f"movies with {least:,}+ ratings", triples.counts))
+    data_set, least = data.data_set, config.data.min_ratings
+    low, high = data_set.rating_range
+    counts = data_set.ratings.level_counts(data.parts != UNUSED)
+    mean = counts @ data_set.ratings.levels.astype(np.float64) / counts.sum()
+    rows = (
+        (config.data.name, data_set.before),
+        (f"movies with {least:,}+ ratings", data_set.counts),
+    )
     lines = [f"{'':<34}{'users':>10}{'movies':>10}{'ratings':>14}"]
     lines += [f"{name:<34}{n.users:>10,}{n.movies:>10,}{n.ratings:>14,}" for name, n in rows]
     lines.append(
-        f"ratings from {low:g} to {high:g}, mean {mean:.2f}; {len(data.train):,} for training, "
-        f"{len(data.val):,} for validation; batches of {data.batch_size:,}"
+        f"ratings from {low:g} to {high:g}, mean {mean:.2f}; {data.train_size:,} for training, "
+        f"{data.val_size:,} for validation; batches of {data.batch_size:,}"
     )
     if config.data.name == "demo":
         lines.insert(0, "Simulated ratings, for trying things out: no real person's opinions.\n")
-    if len(triples) > config.data.window:
-        lines.append("more than data.window: training reads from disk and saves no users")
-    lines += triples.notes
-    if triples.duplicates:
-        lines.append(f"{triples.duplicates:,} ratings replaced by a later one of the same movie")
-    if triples.bad_rows:
-        lines.append(f"{plural(triples.bad_rows, 'bad row')} left out (data.on_bad_rows=skip)")
+    lines += data_set.notes
+    if data_set.duplicates:
+        lines.append(f"{data_set.duplicates:,} ratings replaced by a later one of the same movie")
+    if data_set.bad_rows:
+        lines.append(f"{plural(data_set.bad_rows, 'bad row')} left out (data.on_bad_rows=skip)")
     return "\n".join(lines)
 
 
@@ -73,11 +76,11 @@ def describe_learned(config: TrainConfig, own: int, enough: int, seen: int, leas
 
 
 def describe_result(
-    triples: Triples, metrics: Mapping[str, Any], run: Path, how: str, saving: float
+    data_set: DataSet, metrics: Mapping[str, Any], run: Path, how: str, saving: float
 ) -> str:
     """Return the errors beside the baseline's, the seconds, and a command to try."""
     stars = [metric for metric in METRICS.values() if metric.label.startswith("RMSE in stars")]
-    movies = triples.movies
+    movies = data_set.movies
     most_rated = movies.ids[np.argmax(movies.rating_counts[: movies.embedded])]
     folder = str(run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run)
     return "\n".join(

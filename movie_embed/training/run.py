@@ -6,8 +6,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +21,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import Packed
-from movie_embed.data.triples import Triples
+from movie_embed.data.ratings import Columns
+from movie_embed.data.splits import TRAIN, VAL
 from movie_embed.errors import plural, program
 from movie_embed.evaluation import METRICS, RANKING, Errors, errors, fit_biases
 from movie_embed.storage import remove_leftovers, write_text
@@ -41,7 +42,7 @@ from movie_embed.training.checkpoints import (
     restore_epoch,
     resumed_step,
 )
-from movie_embed.training.datamodule import EVAL_BATCH, Batches, RatingsDataModule
+from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.folders import begin, claimed, going_on
 from movie_embed.training.machine import check_devices, check_memory
 from movie_embed.training.model import MovieEmbedding
@@ -110,7 +111,7 @@ def train(
         data = data or RatingsDataModule(config.data, config.seed)
         data.setup()
         config = replace(config, data=data.config, seed=data.seed)
-        check_memory(config, data.triples.counts)
+        check_memory(config, data.data_set.counts)
         module = module or RatingRegression.for_data(data, config.model, config.optimizer)
         last = run / "checkpoints" / "last.ckpt"
         step = resumed_step(config, data, last) if config.resume else None
@@ -143,7 +144,7 @@ def _finish(
     module.zero_grad()
     for optimizer in trainer.optimizers:
         optimizer.state.clear()
-    best = len(data.val) > 0 and config.save.epoch != "last"
+    best = data.val_size > 0 and config.save.epoch != "last"
     best_epoch = restore_epoch(module, run / "checkpoints" / f"{'best' if best else 'last'}.ckpt")
     metrics = {
         **_evaluate(data, module.model),
@@ -151,14 +152,14 @@ def _finish(
         "epochs": trainer.current_epoch,
         "train_seconds": round(throughput.time_elapsed(), 3),
         "ratings_per_second": round(throughput.ratings / max(throughput.seconds, 1e-9)),
-        **asdict(data.triples.counts),
+        **asdict(data.data_set.counts),
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "batch_size": data.batch_size,
         "seed": config.seed,
     }
     saved, ranked = save_embeddings(config, data, module.model, module.l2, run)
     metrics |= ranked
-    write_text(run / "README.md", model_card(config, data.triples, saved, metrics))
+    write_text(run / "README.md", model_card(config, data.data_set, saved, metrics))
     _log_outcome(trainer, config, swept, metrics)
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
@@ -167,7 +168,7 @@ def _finish(
     how += f", {plural(torch.get_num_threads(), 'CPU thread')}"
     how += " in a forked process (a spawned one may have more)" if is_forked() else ""
     saving = time.perf_counter() - began
-    print(describe_result(data.triples, metrics, run, how, saving), flush=True)
+    print(describe_result(data.data_set, metrics, run, how, saving), flush=True)
     if config.save.figures:
         _show(run, metrics)
     # The last file: without it the run has not finished, and resume= does all of this again.
@@ -216,13 +217,13 @@ def _trainer(
     # Where an epoch is shorter than the interval, once an epoch.
     steps = min(len(data.train_dataloader()), config.trainer.limit_train_batches or math.inf)
     settings["log_every_n_steps"] = min(config.trainer.log_every_n_steps, steps)
-    if not len(data.val):
+    if not data.val_size:
         settings["limit_val_batches"] = 0
     settings["profiler"] = config.trainer.profiler or Unprofiled()
     callbacks = [
         *callbacks,
         StopOnSignal(run / "checkpoints" / "last.ckpt"),
-        *keep_checkpoints(config, run, len(data.val) > 0),
+        *keep_checkpoints(config, run, data.val_size > 0),
     ]
     if patience := config.trainer.early_stopping:
         callbacks.append(EarlyStopping(patience))
@@ -243,16 +244,16 @@ def _trainer(
 
 def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float | None]:
     """Return errors of the saved weights, and of the bias-only baseline on the same ratings."""
-    triples, train, held_out = data.triples, data.train, data.val
-    found = _errors(triples, held_out, model) if len(held_out) else None
-    counts = triples.counts
-    biases = fit_biases(lambda: triples.unpack_blocks(train), counts.users, counts.movies)
+    ratings, counts = data.data_set.ratings, data.data_set.counts
+    train, val = (partial(ratings.blocks, data.chosen(part)) for part in (TRAIN, VAL))
+    found = _errors(val(), model) if data.val_size else None
+    biases = fit_biases(train, counts.users, counts.movies)
     baseline = errors(
-        (biases.predict(users, movies, triples.rating_range), stars)
-        for users, movies, stars in triples.unpack_blocks(held_out if found else train)
+        (biases.predict(users, movies, data.data_set.rating_range), stars)
+        for users, movies, stars in (val() if found else train())
     )
     return {
-        "train_rmse": _errors(triples, train, model).rmse,
+        "train_rmse": _errors(train(), model).rmse,
         "val_rmse": found and found.rmse,
         "val_mae": found and found.mae,
         "bias_only_rmse": baseline.rmse,
@@ -260,9 +261,8 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
 
 
 @torch.no_grad()
-def _errors(triples: Triples, packed: Packed, model: MovieEmbedding) -> Errors:
-    batches = Batches(triples, packed, EVAL_BATCH)
+def _errors(blocks: Iterable[Columns], model: MovieEmbedding) -> Errors:
     return errors(
-        (model(batch.users, batch.movies).cpu().numpy(), batch.ratings.cpu().numpy())
-        for batch in batches
+        (model(torch.from_numpy(users), torch.from_numpy(movies)).cpu().numpy(), stars)
+        for users, movies, stars in blocks
     )

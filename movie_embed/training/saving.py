@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +12,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from movie_embed.config import TrainConfig
-from movie_embed.data.packing import bit_width, blocks
-from movie_embed.data.triples import Triples
+from movie_embed.data.splits import TRAIN, UNUSED
 from movie_embed.embeddings.content import estimate_rare
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
-from movie_embed.storage import drop_pages
 from movie_embed.threads import blas_threads
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
@@ -28,7 +24,6 @@ from movie_embed.training.report import describe_learned
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
-Keys = NDArray[np.uint64]
 
 _KNOWN = 20  # ratings from which a vector of one's own is worth more: docs/cold_start.md
 _LEAST_SPREAD = 1e-3  # of the score before the sigmoid: a thousandth of a star, of five
@@ -63,10 +58,10 @@ def save_embeddings(
     tuple
         The saved embeddings without users, and the ranking metrics of held-out ratings.
     """
-    triples, (unseen_users, unseen_movies) = data.triples, data.unseen
+    data_set, (unseen_users, unseen_movies) = data.data_set, data.unseen
     user_vectors, movie_vectors = (table.detach().numpy() for table in model.tables())
     known, seen = ~unseen_users.numpy(), ~unseen_movies.numpy()
-    counts = triples.movies.rating_counts
+    counts = data_set.movies.rating_counts
     least = min(config.save.min_ratings or _enough(counts), int(counts[: len(seen)][seen].max()))
     enough = seen & (counts[: len(seen)] >= least)
     telling = _telling(movie_vectors, user_vectors[known])
@@ -74,26 +69,31 @@ def save_embeddings(
     learned = np.flatnonzero(enough & telling if (enough & telling).any() else enough)
     own, of = (int(np.count_nonzero(mask)) for mask in (enough & telling, enough))
     print(describe_learned(config, own, of, int(np.count_nonzero(seen)), least), flush=True)
-    order = np.concatenate([learned, np.setdiff1d(np.arange(len(triples.movies)), learned)])
+    order = np.concatenate([learned, np.setdiff1d(np.arange(len(data_set.movies)), learned)])
     biases = model.user_biases.detach().numpy()
-    with_users = config.save.users and len(triples) <= config.data.window
-    # Without users, only the few ratings of rare movies are needed, for their estimates.
-    first = 0 if with_users else len(learned)
     user_vectors = _only(user_vectors, _telling(user_vectors, movie_vectors[learned]))
     row_of = np.argsort(order)
-    users = _users(triples, user_vectors, biases, row_of, first)
+    rows = data_set.ratings.renumbered(row_of)
+    users = UserEmbeddings(
+        ids=rows.user_ids,
+        vectors=user_vectors,
+        biases=biases,
+        starts=rows.starts,
+        rated=rows.movies,
+        stars=rows.values,
+        levels=rows.levels,
+    )
+    star_counts = data_set.ratings.level_counts(data.parts != UNUSED)
     embeddings = SavedEmbeddings(
         vectors=_only(movie_vectors, telling)[learned],
         biases=model.movie_biases.detach().numpy()[learned],
-        movies=triples.movies.take(order, embedded=len(learned)),
-        rating_range=triples.rating_range,
+        movies=data_set.movies.take(order, embedded=len(learned)),
+        rating_range=data_set.rating_range,
         data_name=config.data.name,
         min_ratings=config.data.min_ratings,
-        ridge=l2 * len(data.train),
+        ridge=l2 * data.train_size,
         average_user=np.append(users.vectors[known].mean(0), users.biases[known].mean()),
-        star_counts=dict(
-            zip(triples.levels.tolist(), triples.level_counts().tolist(), strict=True)
-        ),
+        star_counts=dict(zip(rows.levels.tolist(), star_counts.tolist(), strict=True)),
         min_learned=least,
     )
     with blas_threads(torch.get_num_threads()):
@@ -101,13 +101,14 @@ def save_embeddings(
         told = partial(_Progress, desc="rare movies", delay=5, mininterval=5, disable=hidden)
         content = estimate_rare(embeddings, users, told)
         fitted = partial(fit_head, data, embeddings, row_of, config.ranking)
-        embeddings = replace(embeddings, ease=fitted(data.val))
+        embeddings = replace(embeddings, ease=fitted(data.chosen(TRAIN)))
         metrics = ranking_metrics(data, embeddings, row_of, users)
-        if len(data.val):
+        if data.val_size:
             # Measured without the held-out ratings, saved with them: a twentieth more ratings raise
             # nDCG@10 by 0.003 on ML-1M and 0.007 on ML-100K.
-            embeddings = replace(embeddings, ease=fitted(data.val[:0]))
-    replace(embeddings, content=content, users=users if with_users else None).save(run)
+            embeddings = replace(embeddings, ease=fitted(data.parts != UNUSED))
+    saved_users = users if config.save.users else None
+    replace(embeddings, content=content, users=saved_users).save(run)
     return embeddings, metrics
 
 
@@ -128,46 +129,3 @@ def _telling(vectors: Floats, others: Floats) -> Mask:
 def _only(vectors: Floats, telling: Mask) -> Floats:
     """Return the vectors, 0 where they change no score: their direction is chance."""
     return vectors if telling.all() else np.where(telling[:, None], vectors, np.float32(0))
-
-
-def _users(
-    triples: Triples, vectors: Floats, biases: Floats, row_of: Rows, first: int
-) -> UserEmbeddings:
-    row_bits, star_bits = bit_width(len(triples.movies)), bit_width(len(triples.levels))
-    keys = np.concatenate([*_keys(triples, row_of, (row_bits, star_bits), first)])
-    # The embedded and the rare ratings are each sorted, or nearly. A stable sort merges them in a
-    # twentieth of the time.
-    keys.sort(kind="stable")
-    users = np.arange(len(triples.user_ids) + 1, dtype=np.uint64) << np.uint64(row_bits + star_bits)
-    return UserEmbeddings(
-        ids=triples.user_ids,
-        vectors=vectors,
-        biases=biases,
-        starts=np.searchsorted(keys, users).astype(np.int64),
-        rated=_bits(keys, star_bits, row_bits),
-        stars=_bits(keys, 0, star_bits),
-        levels=triples.levels,
-    )
-
-
-def _keys(triples: Triples, row_of: Rows, bits: tuple[int, int], first: int) -> Iterator[Keys]:
-    """Yield ``user | table row | star`` of the ratings of table rows from the first on."""
-    row_bits, star_bits = bits
-    for packed, unpack in (
-        (triples.packed, triples.unpack),
-        (triples.rare, triples.unpack_rare),
-    ):
-        for part in blocks(len(packed)):
-            users, movies, _ = unpack(packed[part])
-            rows = row_of[movies]
-            key = users.astype(np.uint64) << np.uint64(row_bits + star_bits)
-            key |= rows.astype(np.uint64) << np.uint64(star_bits)
-            key |= packed[part].astype(np.uint64) & np.uint64(2**star_bits - 1)
-            yield key[rows >= first]
-            drop_pages(packed)
-
-
-def _bits(keys: Keys, first: int, count: int) -> NDArray[np.unsignedinteger[Any]]:
-    """Return some of the bits of each key."""
-    mask = np.uint64(2**count - 1)
-    return (keys >> np.uint64(first) & mask).astype(np.min_scalar_type(mask))
