@@ -44,7 +44,7 @@ from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEm
 from movie_embed.embeddings.spaces import unit
 
 DIM, USERS, RATINGS, REPEATS, K = 50, 10_000, 300, 30, 10
-ITEMS = 4_000  # that the second head knows
+ITEMS = 4_000  # that the implicit model knows
 GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-Fi", "War")
 PAIRS = ["|".join(pair) for pair in combinations(GENRES, 2)]
 SIZES = {1_005: 2_000, 27_278: 500, 1_000_000: 30}

@@ -10,7 +10,7 @@ FOLDER is any MovieLens folder or zip; a twentieth of its ratings is held out.
 `worth`: sequels found, genres shared, catalogue covered. Each experiment is trained as a user
 would; the baseline is the cosine of raw rating columns, the traditional vectors the paper starts
 from (section II.C). Neighbours are by `metric=cosine`, as in the paper, by `metric=whitened`, and
-by `metric=mixed` where the run has a second head.
+by `metric=mixed` where the run has an implicit model.
 
 `paper`: the paper's lists beside those of a run of `python train.py experiment=paper
 data.path=ml-20m.zip`.

@@ -1,11 +1,11 @@
-"""The second head against its definition, and the answers that it gives with the first."""
+"""The implicit model against its definition, and the answers that it gives with the stars."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,11 @@ from embedded import DIM, MOVIES, random_vectors, saved
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.data.demo import draw_ratings
-from movie_embed.embeddings.ease import (
-    Ease,
-    add_products,
-    fit_ease,
-    match_scores,
-    rating_values,
-)
+from movie_embed.embeddings.ease import Ease, match_scores, rating_values
 from movie_embed.embeddings.fold_in import fold_in, rating_parts
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.evaluation import METRICS
-from movie_embed.training.ranking import add_pair_products
+from movie_embed.training.implicit import Choices, fit_ease
 
 RANGE, L2 = (0.5, 5.0), 3.0
 
@@ -37,31 +31,31 @@ def ratings(users: int = 60, movies: int = 12) -> tuple[np.ndarray, np.ndarray, 
     return who, what, rng.integers(1, 11, len(who)).astype(np.float32) / 2
 
 
-Add = Callable[..., None]
+def chosen(part: slice = slice(None)) -> Choices:
+    who, what, stars = (column[part] for column in ratings())
+    starts = np.append(0, np.cumsum(np.bincount(who, minlength=60)))
+    return Choices(starts, what, rating_values(stars, RANGE))
 
 
-def fitted(
-    step: int | None = None, most: int = 12, embedded: int = 12, add: Add = add_products
-) -> Ease:
+def fitted(most: int = 12, embedded: int = 12) -> Ease:
+    return fit_ease(chosen(), np.bincount(ratings()[1], minlength=12), embedded, L2, most)
+
+
+def matrix() -> np.ndarray:
     who, what, stars = ratings()
-
-    def blocks(users: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for first in range(0, 60, step or users):
-            mine = (who >= first) & (who < first + (step or users))
-            yield who[mine], what[mine], stars[mine]
-
-    counts = np.bincount(what, minlength=12)
-    return fit_ease(blocks, 60, counts, embedded, RANGE, L2, most, add)
+    values = np.zeros((60, 12))
+    values[who, what] = rating_values(stars, RANGE)
+    return values
 
 
-@pytest.mark.parametrize("add", [add_products, add_pair_products])
-def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others(add: Add) -> None:
-    who, what, stars = ratings()
-    matrix = np.zeros((60, 12))
-    matrix[who, what] = rating_values(stars, RANGE)
-    gram = matrix.T @ matrix
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("movie_embed.training.implicit.is_compiled", lambda device: compiled)
+    gram = matrix().T @ matrix()
     penalties = L2 + np.diag(gram) * 0.2 / 0.8
-    ease = fitted(add=add)
+    ease = fitted()
     found = ease.partial.astype(float) * ease.scales[:, None] / ease.scales
     for movie in range(12):
         others = np.delete(np.arange(12), movie)
@@ -69,37 +63,97 @@ def test_the_weights_are_the_ridge_regressions_of_each_column_on_the_others(add:
         expected = np.linalg.solve(inside, gram[others, movie])
         np.testing.assert_allclose(found[others, movie], expected, atol=2e-3)
     assert np.diag(ease.partial).tolist() == [0] * 12
-    np.testing.assert_allclose(ease.means, matrix.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(ease.means, matrix().mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("add", [add_products, add_pair_products])
-def test_blocks_change_nothing_and_only_the_most_rated_movies_are_items(add: Add) -> None:
-    whole, parts = fitted(), fitted(step=7, add=add)
-    np.testing.assert_allclose(
-        whole.partial.astype(float), parts.partial.astype(float), atol=1e-3, rtol=1e-3
-    )
-    few = fitted(most=4, embedded=11)
+def test_movies_beyond_the_core_are_regressed_on_its_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ease, gram = fitted(most=4, embedded=11), matrix().T @ matrix()
     counts = np.bincount(ratings()[1])[:11]
-    assert few.rows.tolist() == sorted(np.argsort(-counts, kind="stable")[:4].tolist())
-    scores = few.scores(np.zeros(2, int), np.array([0, few.rows[0]]), np.ones(2), 1, 11)[0]
-    no_item = np.setdiff1d(np.arange(11), few.rows)
-    # A movie that is no item has its popularity only.
-    assert np.argsort(scores[no_item]).tolist() == np.argsort(few.means[no_item]).tolist()
+    assert ease.rows.tolist() == sorted(np.argsort(-counts, kind="stable")[:4].tolist())
+    assert ease.rest_rows.tolist() == np.setdiff1d(np.arange(12), ease.rows).tolist()
+    gram[np.diag_indices(12)] = np.diag(gram) / 0.8 + L2
+    for place, movie in enumerate(ease.rest_rows):
+        items = ease.rest_items[place]
+        assert sorted(items) == [0, 1, 2, 3]
+        near = ease.rows[items]
+        expected = np.linalg.solve(gram[np.ix_(near, near)], gram[near, movie])
+        left = gram[movie, movie] - expected @ gram[near, movie]
+        assert ease.rest_scales[place] == pytest.approx(left**-0.5, rel=1e-4)
+        weights = ease.rest_partial[place] * ease.scales[items] / ease.rest_scales[place]
+        np.testing.assert_allclose(weights, expected, atol=2e-3)
+    monkeypatch.setattr("movie_embed.training.implicit._NEAREST", 2)
+    few = fitted(most=4, embedded=11)
+    for place, items in enumerate(few.rest_items):
+        closest = gram[few.rows, few.rest_rows[place]] ** 2 / np.diag(gram)[few.rows]
+        assert sorted(items) == sorted(np.argsort(-closest)[:2])
+    # A score of a movie beyond the core is popularity and the parts of the ratings, as others are.
+    rated, values = few.rows[[0, 2]], np.array([1.0, 0.5])
+    scores = few.scores(np.zeros(2, int), rated, values, 1, 12)[0]
+    nobody = few.scores(np.zeros(0, int), np.zeros(0, int), np.zeros(0), 1, 12)[0]
+    parts = few.parts(rated, values, few.rest_rows)
+    np.testing.assert_allclose(
+        parts.sum(axis=1) + nobody[few.rest_rows] * 20 / 22, scores[few.rest_rows], atol=1e-6
+    )
+    assert (parts != 0).any(axis=1).sum() > 2
+
+
+def test_the_model_for_few_ratings_is_the_regression_on_all_draws_of_them() -> None:
+    """Users with six ratings, of which five are drawn: the six draws are few enough to list."""
+    rng = np.random.default_rng(1)
+    movies = np.sort(np.argsort(rng.random((40, 8)), axis=1)[:, :6], axis=1)
+    values = rng.choice([-0.3, 0.5, 1.2], (40, 6)).astype(np.float32)
+    choices = Choices(np.arange(0, 241, 6), movies.ravel(), values.ravel())
+    ease = fit_ease(choices, np.bincount(movies.ravel()), 8, L2, 8)
+    inputs, targets = [], []
+    for some, worth in zip(movies, values, strict=True):
+        for left in range(6):
+            row = np.zeros((2, 8))
+            row[:, some] = worth
+            row[0, some[left]] = 0
+            inputs.append(row[0])
+            targets.append(row[1])
+    given, wanted = np.array(inputs), np.array(targets)
+    centred, aims = given - given.mean(axis=0), wanted - wanted.mean(axis=0)
+    residuals = np.linalg.inv(centred.T @ centred / 6 + 3 * np.eye(8)).diagonal()
+    gain = (residuals / np.median(residuals)) ** 0.15
+    for movie in range(8):
+        others = np.delete(np.arange(8), movie)
+        x = centred[:, others]
+        # The movie's own rating is no input: the draws in which it is hidden ask for it.
+        weights = np.linalg.solve(x.T @ x / 6 + 3 * np.eye(7), x.T @ aims[:, movie] / 6)
+        found = ease.few_weights[others, movie] / gain[movie]
+        np.testing.assert_allclose(found, weights, atol=2e-3)
+    assert np.diag(ease.few_weights).tolist() == [0] * 8
 
 
 def test_a_score_is_popularity_and_the_parts_of_the_ratings() -> None:
-    ease, rated = fitted(), np.array([3, 8, 5])
-    values = rating_values(np.array([5.0, 0.5, 3.5]), RANGE)
-    alone = ease.scores(np.zeros(3, int), rated, values, 1, 12)[0]
+    ease, stars = fitted(), np.array([5.0, 0.5, 3.5])
+    values, alike = rating_values(stars, RANGE), {}
+    for rated in itertools.combinations(range(12), 3):
+        pairs = itertools.combinations(rated, 2)
+        alike[rated] = np.mean([ease.similarities(one, 12)[other] for one, other in pairs])
     nobody = ease.scores(np.zeros(0, int), np.zeros(0, int), np.zeros(0), 1, 12)[0]
-    parts = ease.parts(rated, values, np.arange(12))
-    np.testing.assert_allclose(parts.sum(axis=1) + nobody * 20 / 23, alone, atol=1e-6)
     assert (nobody > 0).all()
-    two = ease.scores(np.array([1, 0, 1, 1]), np.array([1, *rated])[[1, 0, 2, 3]],
-                      np.array([1, *values])[[1, 0, 2, 3]], 2, 12)  # fmt: skip
-    np.testing.assert_allclose(two[1], alone, atol=1e-6)
-    disliked = ease.parts(rated[:1], rating_values(np.array([0.5]), RANGE), np.arange(12))
-    assert (np.sign(disliked) == -np.sign(parts[:, :1])).all()
+    # Ratings that are alike get nothing of the model for few ratings, and others a share of it.
+    for rated in (max(alike, key=alike.get), min(alike, key=alike.get)):
+        rows = np.array(rated)
+        alone = ease.scores(np.zeros(3, int), rows, values, 1, 12)[0]
+        share = 0.5 / (1 + 0.3**2) * (1 - np.clip(alike[rated] / 0.3, 0, 1))
+        parts = ease.parts(rows, values, np.arange(12))
+        rest = nobody * 20 / 23 + share * ease.few_offsets
+        np.testing.assert_allclose(parts.sum(axis=1) + rest, alone, atol=1e-6)
+        two = ease.scores(np.array([1, 0, 1, 1]), np.array([rows[0], 1, *rows[1:]]),
+                          np.array([values[0], 1, *values[1:]]), 2, 12)  # fmt: skip
+        np.testing.assert_allclose(two[1], alone, atol=1e-6)
+        liked = ease.parts(rows[:1], rating_values(stars[:1], RANGE), np.arange(12))
+        disliked = ease.parts(rows[:1], rating_values(np.array([0.5]), RANGE), np.arange(12))
+        assert (np.sign(disliked) == -np.sign(liked)).all()
+    assert share > 0.4 > 0 == np.maximum(1 - max(alike.values()) / 0.3, 0)
+    plain = dataclasses.replace(ease, few_rows=None, few_weights=None, few_offsets=None)
+    many = np.zeros(101, int), np.arange(101) % 12, np.ones(101)
+    assert (ease.scores(*many, 1, 12) == plain.scores(*many, 1, 12)).all()
 
 
 def test_similarities_are_bounded_and_symmetric_and_one_of_a_movie_to_itself() -> None:
@@ -122,17 +176,16 @@ def test_a_score_of_stars_is_the_prior_and_the_parts_of_the_ratings() -> None:
 
 @pytest.fixture(scope="module")
 def recommender(demo_folder: Path) -> Recommender:
-    """The demo's recommender, its second head fitted to as many users as the demo has."""
+    """The demo's recommender, its implicit model fitted to as many users as the demo has."""
     embeddings = SavedEmbeddings.load(demo_folder / "run")
     drawn = draw_ratings(6_000)
     rows = np.array([embeddings.movies.row_of(movie) for movie in range(drawn.movie.max() + 1)])
     what = rows[drawn.movie].astype(int)
     counts = np.bincount(what, minlength=len(embeddings.movies))
-
-    def blocks(users: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        yield drawn.user - 1, what, drawn.rating
-
-    ease = fit_ease(blocks, 6_000, counts, embeddings.movies.embedded, RANGE, 400, 1_005)
+    order = np.lexsort((what, drawn.user))
+    starts = np.append(0, np.cumsum(np.bincount(drawn.user - 1)))
+    choices = Choices(starts, what[order], rating_values(drawn.rating.to_numpy()[order], RANGE))
+    ease = fit_ease(choices, counts, embeddings.movies.embedded, 400, 1_005)
     return Recommender(dataclasses.replace(embeddings, ease=ease))
 
 
@@ -198,7 +251,7 @@ def test_together_is_the_average_or_the_least(recommender: Recommender) -> None:
     assert recommender.for_people([1, 2]) != recommender.for_people([1])
 
 
-def test_neighbours_are_mixed_where_there_is_a_second_head(recommender: Recommender) -> None:
+def test_neighbours_are_mixed_where_there_is_an_implicit_model(recommender: Recommender) -> None:
     mixed = recommender.similar(4896)
     assert mixed == recommender.similar(4896, metric="mixed")
     assert mixed != recommender.similar(4896, metric="whitened")
@@ -208,7 +261,7 @@ def test_neighbours_are_mixed_where_there_is_a_second_head(recommender: Recommen
     assert 5816 not in [answer.movie_id for answer in far]
 
 
-def test_the_head_is_saved_and_left_out_on_demand(tmp_path: Path) -> None:
+def test_the_implicit_model_is_saved_and_left_out_on_demand(tmp_path: Path) -> None:
     plain = saved(random_vectors())
     ease = Ease(
         np.array([0, 5], np.int32),

@@ -184,7 +184,7 @@ def test_a_file_is_read_as_the_library_reads_it_and_not_kept(
         ("movies/abc", 404, "id=abc"),
         (f"movies/{'9' * 90}", 404, "id=999"),
         ("users/99", 404, "user_id=99 is not in ml-test"),
-        ("users/5?order=match", 422, "order=match: the run has no second head"),
+        ("users/5?order=match", 422, "order=match: the run has no implicit model"),
         ("similar", 422, "movie_id: Field required"),
         ("similar?movie_id=10&genre=Drama", 422, "genre: Extra"),
         ("similar?movie_id=10&genres=Dramma", 422, "unknown genre Dramma; did you mean drama?"),

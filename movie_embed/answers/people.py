@@ -37,7 +37,7 @@ class People:
     of_ratings, space
         The space with all rated movies, and the one with the movies that may be answers.
     ease
-        The second head, or None.
+        The implicit model, or None.
     together
         How the scores of several people become one: ``"average"``, or ``"least"``, that of the
         person whom a movie suits least.
@@ -71,7 +71,7 @@ class People:
             return self.stars(slice(None))
         if self.ease is None:
             raise MovieEmbedError(
-                f"order={order}: the run has no second head (ranking.enabled=false), only stars"
+                f"order={order}: the run has no implicit model (ranking.enabled=false), only stars"
             )
         return self._relative_matches if order == "match" else self._relative(self._choices)
 
@@ -80,7 +80,7 @@ class People:
         return self._joined(predict_stars(self._likings[:, movies], self.saved.rating_range))
 
     def match(self, movies: Rows) -> Floats | None:
-        """Return the matches of some movies as shares of the best; None without second head."""
+        """Return the matches of some movies as shares of the best; None without the model."""
         return None if self.ease is None else np.clip(self._relative_matches[movies], 0, 1)
 
     def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:

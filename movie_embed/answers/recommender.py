@@ -98,7 +98,7 @@ class Recommender:
             ``"mean"``: score against the mean of the query vectors. ``"max"``: against the nearest
             query vector.
         metric
-            ``"mixed"``, the default if the run has a second head: the mean of the whitened cosine
+            ``"mixed"``, the default if the run has an implicit model: the mean of whitened cosine
             and `Ease.similarities`, -1 to 1. ``"cosine"``, else the default: of the normalised
             vectors, -1 to 1. ``"whitened"``: a cosine after `half_whitened`, -1 to 1. ``"dot"``:
             dot product of the vectors as trained, unbounded; movies with long vectors gain.
@@ -168,7 +168,7 @@ class Recommender:
         ease = self._spaces.ease
         if ease is None:
             raise MovieEmbedError(
-                "metric=mixed: the run has no second head (ranking.enabled=false)"
+                "metric=mixed: the run has no implicit model (ranking.enabled=false)"
             )
         together = np.stack([ease.similarities(movie, size) for movie in movies])
         return together if together.any() else None
@@ -215,8 +215,8 @@ class Recommender:
     ) -> Recommendations:
         """Return the movies that match several people together, or one.
 
-        The match multiplies two predictions: how likely the person chooses a movie, by the second
-        head, and the square root of how well the person would like it, by the stars. It is a share
+        The match multiplies two predictions: how likely the person chooses a movie, by the implicit
+        model, and the square root of how well the person would like it, by the stars. It is a share
         of the person's best match among the movies not rated yet.
 
         Parameters
@@ -226,7 +226,7 @@ class Recommender:
         k, filters, diversity
             As in `similar`.
         order
-            ``"match"``, the default if the run has a second head; ``"choice"``, how likely they
+            ``"match"``, the default if the run has an implicit model; ``"choice"``, how likely they
             choose a movie; ``"stars"``, how well they would like it.
         together
             How scores of several people become one: ``"average"``, or ``"least"``, the score of

@@ -105,7 +105,7 @@ class SavedEmbeddings:
     average_user
         Mean vector, then mean bias, of the learned users, float32, shape (dim + 1,).
     users, content, ease
-        The learned users, the vectors for rare movies and the second head, where they are held;
+        The learned users, the vectors for rare movies and the implicit model, where they are held;
         `load_part` reads them.
     star_counts
         How many ratings of the trained movies have each value in stars; empty in older runs.
@@ -137,7 +137,7 @@ class SavedEmbeddings:
 
     @property
     def ranks(self) -> bool:
-        """Whether the run has a second head."""
+        """Whether the run has an implicit model."""
         return self.ease is not None or (self.file is not None and "ease_rows" in self.file)
 
     def save(self, run: Path) -> None:
@@ -150,7 +150,8 @@ class SavedEmbeddings:
         }
         for prefix, part in (("user", self.users), ("content", self.content), ("ease", self.ease)):
             if part:
-                columns |= {f"{prefix}_{c.name}": getattr(part, c.name) for c in fields(part)}
+                held = {f"{prefix}_{c.name}": getattr(part, c.name) for c in fields(part)}
+                columns |= {name: column for name, column in held.items() if column is not None}
         metadata = {
             "layout": _LAYOUT,
             "rating_range": self.rating_range,
@@ -207,13 +208,13 @@ class SavedEmbeddings:
 
         It is of the file that was loaded, although another run may lie in its place now.
         """
-        names = [f"{name}_{column.name}" for column in fields(kind)]
-        if self.file is None or names[0] not in self.file:
+        if self.file is None or f"{name}_{fields(kind)[0].name}" not in self.file:
             return None
-        columns = self.file.read(names)
+        names = {f"{name}_{column.name}": column.name for column in fields(kind)}
+        columns = self.file.read([each for each in names if each in self.file])
         if name == "user":
             columns["user_ids"] = ids_of(columns["user_ids"])
-        return kind(*columns.values())
+        return kind(**{names[each]: column for each, column in columns.items()})
 
 
 def folder_of(run: Path) -> Path:

@@ -90,7 +90,7 @@ class Spaces:
 
     @cached_property
     def ease(self) -> Ease | None:
-        """The second head; None where the run has none."""
+        """The implicit model; None where the run has none."""
         return self.embeddings.ease or self.embeddings.load_part("ease", Ease)
 
     @cached_property

@@ -1,37 +1,26 @@
-"""The second head's fit to implicit feedback, and the ranking metrics of both heads."""
+"""The implicit model's fit to a run's ratings, and the ranking metrics of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from movie_embed.config import RankingConfig
 from movie_embed.data.ratings import Mask
 from movie_embed.data.splits import TRAIN, VAL
-from movie_embed.embeddings.ease import (
-    Ease,
-    Ratings,
-    add_products,
-    fit_ease,
-    match_scores,
-    rating_values,
-)
+from movie_embed.embeddings.ease import Ease, match_scores, rating_values
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.evaluation import RANKING, K, MovieLists, evaluate_ranking, relevant_stars
 from movie_embed.training.datamodule import RatingsDataModule
-from movie_embed.training.scores import compiled, is_compiled, prange, run
+from movie_embed.training.implicit import Choices, fit_ease
 
-Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 
 _RANKED_USERS = 10_000
 _LISTS = ("", "popularity_")  # before the names of ranking metrics
-_PARTS = 8  # of the matrix, for as many threads at most
 
 
 def fit_head(
@@ -47,58 +36,13 @@ def fit_head(
     """
     if not config.enabled:
         return None
-    ratings = data.data_set.ratings
-
-    def blocks(users: int) -> Iterator[Ratings]:
-        for first in range(0, len(ratings.user_ids), users):
-            ends = ratings.starts[[first, min(first + users, len(ratings.user_ids))]]
-            who, movies, stars = ratings.part(slice(*ends), chosen)
-            yield who, row_of[movies], stars
-
-    return fit_ease(
-        blocks,
-        len(ratings.user_ids),
-        saved.movies.rating_counts,
-        saved.movies.embedded,
-        saved.rating_range,
-        config.l2,
-        config.movies,
-        add_pair_products if is_compiled(torch.device("cpu")) else add_products,
+    ratings, movies = data.data_set.ratings, saved.movies
+    choices = Choices(
+        np.append(0, np.cumsum(chosen))[ratings.starts],
+        row_of[ratings.movies[chosen]],
+        rating_values(ratings.levels, saved.rating_range)[ratings.values[chosen]],
     )
-
-
-@compiled
-def _add_pairs(
-    starts: NDArray[Any],
-    items: NDArray[Any],
-    values: NDArray[Any],
-    edges: NDArray[Any],
-    gram: NDArray[Any],
-) -> None:
-    # Each part has rows of its own, so sums do not depend on the number of threads.
-    for part in prange(len(edges) - 1):
-        for user in range(len(starts) - 1):
-            for first in range(starts[user], starts[user + 1]):
-                item = items[first]
-                if item >= edges[part + 1]:
-                    break
-                if item >= edges[part]:
-                    for second in range(first, starts[user + 1]):
-                        gram[item, items[second]] += values[first] * values[second]
-
-
-def add_pair_products(gram: Floats, users: Rows, items: Rows, values: Floats) -> None:
-    """Do what `add_products` does, pair by pair, on and above the diagonal.
-
-    A user rates a few movies of a hundred, so the pairs take a quarter of a dense product's time
-    with 4,000 movies, and less than all of it with 1,000. Users ascend, and so do their items.
-    """
-    starts = np.append(np.flatnonzero(np.diff(users, prepend=-1)), len(users))
-    pairs = np.repeat(starts[1:], np.diff(starts)) - np.arange(len(users))
-    done = np.cumsum(np.bincount(items, pairs, len(gram)))
-    edges = np.searchsorted(done, done[-1] * np.arange(1, _PARTS) / _PARTS)
-    arrays = (starts, items, values, np.array([0, *edges, len(gram)]), gram)
-    run(_add_pairs, *map(torch.from_numpy, arrays))
+    return fit_ease(choices, movies.rating_counts, movies.embedded, config.l2, config.movies)
 
 
 def ranking_metrics(

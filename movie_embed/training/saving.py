@@ -40,7 +40,7 @@ def save_embeddings(
     l2: float,
     run: Path,
 ) -> tuple[SavedEmbeddings, dict[str, float | None]]:
-    """Save movies, users and their ratings; fit the second head and estimate rare movies.
+    """Save movies, users and their ratings; fit the implicit model and estimate rare movies.
 
     Parameters
     ----------
