@@ -22,7 +22,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 from movie_embed import Recommender
+from movie_embed.config import ServeConfig
 from movie_embed.data.movies import MovieTable
+from movie_embed.embeddings.ease import Ease
 from movie_embed.embeddings.layout import save_layout
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.web.app import create_app
@@ -34,13 +36,30 @@ SHOWN = HOSTILE.removesuffix(" (1999)")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
+def made() -> SavedEmbeddings:
+    """Movies with hostile titles, ids on other sites, a second head, and more and fewer ratings."""
+    embeddings, rng = hostile(), np.random.default_rng(0)
+    movies, size = embeddings.movies, len(embeddings.movies)
+    pairs = np.triu(rng.standard_normal((MOVIES, MOVIES)), 1)
+    ease = Ease(
+        np.arange(MOVIES, dtype=np.int32),
+        (0.05 * (pairs + pairs.T)).astype(np.float16),
+        np.full(MOVIES, 0.1, np.float32),
+        np.linspace(0.5, 0, size).astype(np.float32),
+    )
+    counts = np.append(rng.permutation(MOVIES) * 10 + 100, movies.rating_counts[MOVIES:])
+    links = np.stack([np.arange(size) + 1, np.arange(size) + 500], axis=1)
+    table = dataclasses.replace(movies, links=links, rating_counts=counts)
+    return dataclasses.replace(embeddings, ease=ease, movies=table)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose titles are hostile, with its map, and the map as a file."""
+    """A run with its map, and the map as a file."""
     run = tmp_path_factory.mktemp("page") / "run"
-    hostile().save(run)
-    points = save_layout(run, hostile(), seed=0)
-    (run / "map.html").write_text(map_page(hostile(), points), "utf-8")
+    made().save(run)
+    points = save_layout(run, made(), seed=0)
+    (run / "map.html").write_text(map_page(made(), points), "utf-8")
     return run
 
 
@@ -154,12 +173,13 @@ def test_search_rate_and_the_list_follows(page: Any, address: str) -> None:
     box = page.get_by_role("combobox", name="Search a movie")
     box.fill("alie")
     expect(page.locator("#found li")).to_have_count(2)
+    second = page.locator("#found li").nth(1).inner_text().partition("1")[0].strip()
     box.press("ArrowDown")
     assert box.get_attribute("aria-activedescendant") == "found-1"
     box.press("Enter")
-    expect(page.locator("#heading")).to_have_text("Like Alien (1979)")
-    expect(page.locator("#list .movie")).to_have_count(21)
-    stars(page).press("4")
+    expect(page.locator("#heading")).to_contain_text(f"Like {second} (19")
+    expect(page.locator("#list .movie")).to_have_count(20)
+    stars(page, of="#self").press("4")
     rated(page, 1)
     page.get_by_role("button", name="Back to yours").click()
     expect(page.locator("#heading")).to_have_text("For you")
@@ -352,6 +372,7 @@ def test_hover_fills_the_stars_up_to_the_pointer(page: Any, address: str) -> Non
     page.goto(address)
     expect(page.locator("#list .movie")).to_have_count(20)
     slider = stars(page)
+    slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     empty = slider.screenshot()
     page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 12)
@@ -451,7 +472,259 @@ def test_a_movie_of_the_map_is_picked_and_its_neighbours_shown(page: Any, addres
     assert page.evaluate("movieMap.view.zoom") > before
 
 
-# --- files
+def test_the_map_names_its_parts_and_has_a_legend_on_a_phone_too(tab: Any, address: str) -> None:
+    page = tab(**PHONE)
+    page.goto(address)
+    mapped(page)
+    expect(page.locator("#legend span")).to_have_text(["Comedy", "Drama"])
+    expect(page.locator("#legend span").last).to_be_visible()
+    shapes = page.evaluate("[...document.querySelectorAll('#legend path')].map((p) => p.outerHTML)")
+    assert len(shapes) == 2
+    far, near = page.evaluate(
+        "(() => { const at = { x: 0, y: 0 }, pen = movieMap.above.getContext('2d');"
+        " movieMap.columns.regions = [{ ...at, name: 'Wide', level: 0 },"
+        " { ...at, name: 'Near', level: 1 }]; let drawn = [];"
+        " pen.fillText = (text) => drawn.push(text); movieMap.paint(); const far = drawn;"
+        " drawn = []; movieMap.zoomBy(2.5); movieMap.paint(); return [far, drawn]; })()"
+    )
+    names = {"Wide", "Near"}
+    assert (names & set(far), names & set(near)) == ({"Wide"}, {"Near"})
+
+
+def test_the_address_holds_the_maps_view(page: Any, address: str) -> None:
+    page.goto(f"{address}/#at=0.2,-0.1,3")
+    mapped(page)
+    assert page.evaluate("movieMap.view") == {"x": 0.2, "y": -0.1, "zoom": 3}
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page).to_have_url(re.compile(r"at=0\.2,-0\.1,4\.5"))
+    page.reload()
+    mapped(page)
+    assert page.evaluate("movieMap.view.zoom") == 4.5
+    page.get_by_role("button", name="Whole map").click()
+    expect(page).not_to_have_url(re.compile("at="))
+    page.wait_for_timeout(800)
+    assert page.evaluate("movieMap.view") == pytest.approx({"x": 0, "y": 0, "zoom": 0.9})
+
+
+def swipe(page: Any, up: int) -> None:
+    """Swipe over the middle of the map."""
+    box = page.locator("#map").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    send = page.context.new_cdp_session(page).send
+    for part in range(9):
+        at = {"x": x, "y": y - up * part / 8}
+        kind = "touchMove" if part else "touchStart"
+        send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [at]})
+        page.wait_for_timeout(16)
+    send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+
+
+def test_a_swipe_scrolls_the_page_unless_the_map_was_tapped(tab: Any, address: str) -> None:
+    page = tab(**PHONE)
+    page.goto(address)
+    mapped(page)
+    swipe(page, 120)
+    assert page.evaluate("scrollY") > 50
+    assert page.evaluate("movieMap.view.y") == 0
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator("#map").bounding_box()
+    page.touchscreen.tap(box["x"] + 3, box["y"] + 3)  # where no movie is
+    swipe(page, 120)
+    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("movieMap.view.y") < -0.1
+    page.locator("#about").tap()
+    swipe(page, 120)
+    assert page.evaluate("scrollY") > 50
+
+
+def test_a_list_may_be_of_a_part_of_the_map(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4&at=0.3,0.3,3")
+    mapped(page)
+    settled(page)
+    whole = titles(page)
+    page.get_by_role("button", name="Only here").click()
+    expect(page).to_have_url(re.compile("region="))
+    settled(page)
+
+    def inside() -> list[bool]:
+        return page.evaluate(
+            "[...document.querySelectorAll('#list .movie')].map((row) => movieMap.isWithin("
+            "movieMap.row.get(row.dataset.id), movieMap.marks.region))"
+        )
+
+    assert titles(page) != whole
+    assert len(inside()) >= 3
+    assert all(inside())
+    part = titles(page)
+    page.reload()
+    mapped(page)
+    settled(page)
+    assert titles(page) == part
+    page.get_by_role("button", name="Only a part of the map").click()
+    settled(page)
+    assert titles(page) == whole
+
+
+# --- what film lovers come back for
+
+
+def test_movies_are_hidden_and_put_on_the_watchlist(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4")
+    page.get_by_role("button", name="Make them mine").click()
+    settled(page)
+    before = titles(page)
+    row = page.locator("#list .movie").nth(2)
+    row.get_by_role("button", name="Seen").click()
+    settled(page)
+    assert before[2] not in titles(page)
+    assert titles(page)[2] == before[3]
+    assert focused(page).startswith(page.locator("#list .movie").nth(2).get_attribute("data-id"))
+    page.locator("#list .movie").nth(0).get_by_role("button", name="Not for me").click()
+    watch = page.locator("#list .movie").nth(0).get_by_role("button", name="Watchlist")
+    wanted = page.locator("#list .title").nth(0).inner_text()
+    watch.click()
+    expect(watch).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#hidden-count")).to_have_text("2")
+    page.reload()
+    settled(page)
+    assert not {before[0], before[2]} & set(titles(page))
+    expect(page.locator("#hidden-count")).to_have_text("2")
+    page.locator("summary", has_text="Watchlist").click()
+    expect(page.locator("#watched .title")).to_have_text([wanted])
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save for Letterboxd", exact=True).click()
+    header, line = Path(saved.value.path()).read_text("utf-8-sig").splitlines()
+    assert header == "movie_id,imdbID,tmdbID,Title,Year"  # of these Letterboxd reads the last four
+    assert re.fullmatch(rf'\d+,tt\d{{7}},\d+,"?{wanted}"?,\d{{4}}', line)
+    stars(page, of="#watched").press("4")  # who rates a movie has seen it
+    expect(page.locator("#watch-count")).to_have_text("0")
+    page.locator("#undo").click()
+    expect(page.locator("#watch-count")).to_have_text("1")
+
+
+def test_a_start_for_those_who_rate_nothing_yet(page: Any, address: str) -> None:
+    page.goto(address)
+    start = page.locator("#starters .movie")
+    expect(start).to_have_count(12)
+    first = page.locator("#starters .title").all_inner_texts()
+    assert len(set(first)) == 12
+    for row, key in ((0, "5"), (3, "2"), (7, "4")):
+        stars(page, row, "#starters").press(key)
+    rated(page, 3)
+    assert page.locator("#starters .title").all_inner_texts() == first  # they stay
+    expect(page.locator("#heading")).to_have_text("For you")
+    page.get_by_role("button", name="Done").click()
+    expect(page.locator("#start")).to_be_hidden()
+    page.reload()
+    rated(page, 3)
+    expect(page.locator("#start")).to_be_hidden()
+
+
+def test_a_list_for_two(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:5,30:4")
+    page.get_by_role("button", name="Make them mine").click()
+    rated(page, 2)
+    alone = titles(page)
+    page.locator("#mine summary").click()
+    page.get_by_role("button", name="Add a second person").click()
+    given = {"name": "hers.csv", "mimeType": "text/csv", "buffer": b"movieId,rating\n50,5\n60,1\n"}
+    page.set_input_files("#file", given)
+    page.get_by_role("button", name="Add to my ratings").click()
+    rated(page, 2)
+    expect(page.locator("#heading")).to_have_text("For you two")
+    assert titles(page) != alone
+    with page.expect_request("**/api/recommendations") as asked:
+        page.get_by_label("Choose movies").select_option("least")
+    body = asked.value.post_data_json
+    assert (body["ratings"], body["together"]) == (
+        [{"20": 5, "30": 4}, {"50": 5, "60": 1}],
+        "least",
+    )
+    expect(page).to_have_url(re.compile("r2=50:5,60:1"))
+    page.reload()
+    expect(page.locator("#heading")).to_have_text("For you two")
+    page.locator("#mine summary").click()
+    page.get_by_label("Second person").check()
+    assert stars(page, of="#rated").get_attribute("aria-valuenow") == "1"
+    page.get_by_role("button", name="Remove the second person").click()
+    page.get_by_role("button", name="Remove them").click()
+    expect(page.locator("#heading")).to_have_text("For you")
+    settled(page)
+    assert titles(page) == alone
+
+
+def test_a_movies_card(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=30:5&like=20")
+    card = page.get_by_role("region", name="The movie")
+    expect(card).to_contain_text("1979")
+    expect(card.get_by_role("img", name=re.compile(r"^Ratings by stars: 0\.5: 0, 2: 1, 5: 0$")))
+    expect(card.locator("figcaption")).to_have_text(re.compile(r"ratings, mean 2\.00"))
+    why = card.locator("#about-movie .why")
+    expect(why).to_have_text(re.compile(r"^For you: \d\.\d.★ predicted"))
+    links = {link.inner_text(): link.get_attribute("href") for link in card.locator("a").all()}
+    assert links == {
+        "IMDb ↗": "https://www.imdb.com/title/tt0000002/",
+        "TMDB ↗": "https://www.themoviedb.org/movie/501",
+    }
+
+
+def test_posters_are_those_of_ones_own_address(page: Any, run: Path, serve: Any) -> None:
+    asked = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(
+            content_type="image/svg+xml", body="<svg xmlns='http://www.w3.org/2000/svg'/>"
+        )
+
+    page.route("https://posters.example/**", answer)
+    config = ServeConfig(poster="https://posters.example/{imdb_id}/{tmdb_id}.svg")
+    page.goto(f"{serve(create_app(Recommender.load(run), config))}/#like=20")
+    expect(page.locator("#about-movie img")).to_be_visible()
+    assert asked == ["https://posters.example/tt0000002/501.svg"]
+
+
+def test_lists_move_to_less_known_movies(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4&genre=Comedy&order=choice")
+    mapped(page)
+    counts = "movieMap.marks.recommended.map((row) => movieMap.columns.ratings[row])"
+    page.locator("#filters summary").click()
+    slider = page.get_by_label("From well known to less known")
+    means = []
+    for key in ("Home", "End"):
+        slider.press(key)
+        settled(page)
+        means.append(np.mean(page.evaluate(counts)))
+    assert means[0] > means[1]
+    expect(page).to_have_url(re.compile("order=choice.*|known=-1"))
+    expect(page.locator("#filtered")).to_have_text("2 set")
+    page.get_by_label("Order").select_option("stars")
+    expect(slider).to_be_hidden()  # stars know nothing of it
+
+
+def test_a_histogram_of_years_filters(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=20:4")
+    mapped(page)
+    page.locator("#filters summary").click()
+    bars = page.locator("#years i")
+    expect(bars).to_have_count(13)  # 1950 to 2010
+    bars.nth(2).click()
+    expect(page.get_by_label("From year")).to_have_value("1960")
+    expect(page.get_by_label("to year")).to_have_value("1964")
+    settled(page)
+    years = {int(facts[:4]) for facts in page.locator("#list .facts").all_inner_texts()}
+    assert years
+    assert years <= set(range(1960, 1965))
+    bars.nth(2).click()  # the same again
+    expect(page.get_by_label("From year")).to_have_value("")
+    bars.nth(6).drag_to(bars.nth(4))
+    expect(page.get_by_label("From year")).to_have_value("1970")
+    expect(page.get_by_label("to year")).to_have_value("1984")
+    expect(page.locator("#years .in")).to_have_count(3)
+
+
+# --- files and titles
 
 
 def test_an_export_is_read_and_the_list_saved(page: Any, address: str) -> None:
@@ -467,15 +740,105 @@ def test_an_export_is_read_and_the_list_saved(page: Any, address: str) -> None:
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV").click()
     text = Path(saved.value.path()).read_text("utf-8-sig")
-    assert text == "movie_id,imdbID,tmdbID,Title,Year,Rating\n20,,,Alien,1979,4\n"
+    assert text == "movie_id,imdbID,tmdbID,Title,Year,Rating\n20,tt0000002,501,Alien,1979,4\n"
     with page.expect_download() as saved:
         page.get_by_role("button", name="List as CSV").click()
     assert Path(saved.value.path()).read_text().count("\n") == 21
 
 
+def test_an_import_is_checked_and_corrected_first(page: Any, address: str) -> None:
+    page.goto(f"{address}/#r=50:3")
+    page.get_by_role("button", name="Make them mine").click()
+    rated(page, 1)
+    content = b"Name,Year,Rating\nAlien,1979,4\nAlein,,2\nNothing at all,1990,4\nAliens,1986,1\n"
+    given = {"name": "ratings.csv", "mimeType": "text/csv", "buffer": content}
+    page.set_input_files("#file", given)
+    page.get_by_role("button", name="Cancel").click()
+    rated(page, 1)
+    page.set_input_files("#file", given)
+    lines = page.locator("#lines tr")
+    expect(lines).to_have_count(4)
+    wrong = page.locator("#lines tr", has_text="Nothing at all")
+    expect(wrong).to_contain_text("left out")
+    wrong.get_by_role("button", name="Change").click()
+    box = page.get_by_role("combobox", name="The movie of line")
+    box.fill("movie 500")
+    expect(page.locator("#taken li").first).to_contain_text("Movie, The 500")
+    box.press("Enter")
+    expect(wrong).to_contain_text("chosen by you")
+    expect(wrong.get_by_role("slider")).to_have_attribute("aria-valuenow", "4")  # as other fours
+    aliens = page.locator("#lines tr", has_text="Aliens")
+    aliens.get_by_role("button", name="Change").click()
+    page.get_by_role("button", name="Leave out").click()
+    expect(aliens).to_contain_text("left out by you")
+    page.get_by_role("button", name="Replace my ratings").click()
+    expect(page).to_have_url(re.compile("#r=500:4,20:4$"))  # not 30, and no longer 50
+    page.locator("#undo").click()
+    rated(page, 1)
+
+
+def test_pasted_titles_are_looked_up_and_corrected(page: Any, address: str) -> None:
+    page.goto(address)
+    expect(page.locator("#list .movie")).to_have_count(20)
+
+    def paste(text: str) -> None:
+        page.get_by_role("button", name="paste titles").click()
+        page.get_by_role("textbox", name="Titles, one a line").fill(text)
+        page.get_by_role("button", name="Look them up").click()
+
+    paste("Alien (1979)\nNothing at all\nAliens")
+    expect(page.locator("#check-count")).to_have_text("2 movies found, 1 line left out.")
+    page.locator("#lines tr").first.get_by_role("button", name="Change").click()
+    box = page.get_by_role("combobox", name="The movie of line")
+    expect(page.locator("#taken")).to_have_text("No movie found")
+    box.press("Escape")  # closes nothing but the suggestions
+    expect(page.locator("#taken")).to_be_hidden()
+    box.fill("movie 500")
+    page.locator("#taken li").first.click()
+    expect(page.locator("#check-count")).to_have_text("3 movies found.")
+    page.get_by_role("button", name="To the watchlist").click()
+    expect(page.locator("#watch-count")).to_have_text("3")
+    paste("Alien (1979)\nAliens")
+    page.locator("#rate-all").press("4")
+    rated(page, 2)
+    expect(page.locator("#watch-count")).to_have_text("1")
+    paste("Aliens\nMovie, The 600")
+    page.get_by_role("button", name="Hide as seen").click()
+    expect(page.locator("#hidden-count")).to_have_text("2")
+
+
+def test_what_a_spreadsheet_would_run_is_harmless(page: Any, address: str) -> None:
+    page.goto(address)
+    with page.expect_download() as saved:
+        page.evaluate(
+            "import('./static/files.js').then(({ download }) => download('x.csv', ['a'],"
+            " [['=1+1'], ['@x'], ['-a'], ['+a'], [-1], ['a=b']]))"
+        )
+    assert Path(saved.value.path()).read_text("utf-8") == "\ufeffa\n'=1+1\n'@x\n'-a\n'+a\n-1\na=b\n"
+
+
+def test_it_works_behind_a_path(page: Any, run: Path, serve: Any) -> None:
+    app = create_app(Recommender.load(run), ServeConfig(root_path="/movies"))
+
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        """Do as a proxy that serves the page at /movies."""
+        if scope["type"] == "http":
+            assert scope["path"].startswith("/movies/")
+            scope = {**scope, "path": scope["path"].removeprefix("/movies")}
+        await app(scope, receive, send)
+
+    page.goto(f"{serve(behind)}/movies/#r=20:4&like=30")
+    expect(page.locator("#heading")).to_have_text("Like Aliens (1986)")
+    mapped(page)
+    page.get_by_role("button", name="Back to yours").click()
+    expect(page).to_have_url(re.compile("/movies/#r=20:4"))
+    page.get_by_role("link", name="API").click()
+    expect(page).to_have_url(re.compile("/movies/docs"))
+
+
 def test_markup_in_a_title_is_text(page: Any, address: str, run: Path) -> None:
     page.goto(f"{address}/#like=10&r=10:5")
-    expect(page.locator("#list .title").first).to_have_text(SHOWN)
+    expect(page.locator("#heading")).to_contain_text(SHOWN)
     page.get_by_role("combobox").fill("img src")
     expect(page.locator("#found li")).to_contain_text(SHOWN)
     assert page.locator("main img").count() == 0

@@ -150,7 +150,7 @@ async function showFocus(focus, signal) {
     const [mine] = await post("recommendations", asked, { signal });
     if (mine) why = [numberOf(mine) && `For you: ${numberOf(mine)} predicted`, becauseOf(mine)].filter(Boolean).join(", ");
   }
-  showCard($("card"), movie, why, health.poster ?? "");
+  showCard($("about-movie"), movie, why, health.poster ?? "");
 }
 
 // --- what is seen
@@ -198,8 +198,8 @@ function showAnswers() {
 function showLists() {
   const item = (movie) => ({ ...movie, number: numberOf(movie), why: becauseOf(movie) });
   const of = (id) => ({ ...known.get(id), id });
-  const focused = state.focus && known.has(state.focus) ? [{ ...of(state.focus), rank: "●" }] : [];
-  lists.main.show([...focused, ...shown().map(item)]);
+  lists.main.show(shown().map(item));
+  lists.self.show(state.focus ? [of(state.focus)] : []);
   $("start").hidden = !starting;
   if (starting) lists.start.show(starters);
   const rated = [...store.ratings.keys()].reverse();
@@ -368,7 +368,7 @@ try {
   imports = new Imports(scale, () => store.ratings.size > 0, imported, fail);
   const act = { rate, mark, visit, starsOf: (id) => store.ratings.get(id) ?? null, markOf: (id) => store.marks.get(id) };
   const list = (id) => new MovieList($(id), $("row"), scale, act);
-  lists = { main: list("list"), start: list("starters"), rated: list("rated"), watch: list("watched"), hidden: list("hiddens") };
+  lists = { main: list("list"), self: list("self"), start: list("starters"), rated: list("rated"), watch: list("watched"), hidden: list("hiddens") };
   listen();
   const arrived = () => arrive().catch(fail);
   const drawn = () => ask("map").then(showMap);

@@ -21,7 +21,6 @@ export function showCard(root, movie, why, poster) {
   ];
   const picture = posterOf(movie, poster);
   root.replaceChildren(...(picture ? [picture] : []), element("div", {}, ...parts.filter((part) => part.textContent || part.matches("figure"))));
-  root.hidden = false;
 }
 
 export function posterOf(movie, template) {

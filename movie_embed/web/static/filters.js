@@ -1,4 +1,5 @@
 // The filters: genres, years by numbers or on a histogram, number of ratings, variety, order.
+import { empty } from "./address.js";
 import { element } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
@@ -7,7 +8,7 @@ const ORDERS = { match: "Best match", choice: "Likely choices", stars: "Predicte
 
 export class FilterControls {
   constructor(health, change) {
-    Object.assign(this, { health, change, columns: null });
+    Object.assign(this, { health, change, columns: null, state: empty() });
     $("genres").replaceChildren(...health.genres.map((genre) => element("button", { type: "button", textContent: genre })));
     $("genres").addEventListener("click", ({ target }) => {
       const { genres } = this.state;

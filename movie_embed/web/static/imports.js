@@ -102,7 +102,9 @@ export class Imports {
     const list = element("ul", { id: "taken", hidden: true, className: "found", role: "listbox", ariaLabel: "Movies found" });
     for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-controls": "taken", "aria-autocomplete": "list", "aria-label": `The movie of line ${line.line}` })) input.setAttribute(name, value);
     const out = element("button", { type: "button", textContent: "Leave out" });
-    cell.replaceChildren(element("div", { className: "search" }, input, list), out);
+    // If the box lost focus its list would close, and the button move away before it is released.
+    out.addEventListener("mousedown", (event) => event.preventDefault());
+    cell.replaceChildren(out, element("div", { className: "search" }, input, list));
     const decided = (values) => {
       Object.assign(line, values);
       this.show();

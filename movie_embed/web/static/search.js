@@ -58,9 +58,10 @@ export function search(input, list, find, choose) {
     if (event.key === "Escape" && !list.hidden) {
       event.preventDefault(); // it would close a dialog around the box
       close();
-    }
-    else if (event.key === "Enter" && active >= 0) pick(found[active]);
-    else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && found.length) {
+    } else if (event.key === "Enter") {
+      event.preventDefault(); // it would press the button that gets focus then
+      if (active >= 0) pick(found[active]);
+    } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && found.length) {
       event.preventDefault();
       if (list.hidden) show();
       else activate((active + (event.key === "ArrowDown" ? 1 : -1) + found.length) % found.length);
