@@ -69,26 +69,31 @@ def regions(places: Points, titles: Sequence[str], genres: Sequence[Sequence[str
     """
     labels = _labels(titles, genres)
     cells = np.clip(((places + 1) / 2 * _GRID).astype(int), 0, _GRID - 1)
-    counts = np.zeros((len(labels) + 1, _GRID, _GRID))
+    counts = np.zeros((len(labels) + 1, _GRID, _GRID), np.float32)
     for movies, count in zip([slice(None), *labels.values()], counts, strict=True):
         np.add.at(count, tuple(cells[movies].T), 1)
     middles = (np.arange(_GRID) + 0.5) / _GRID * 2 - 1
     away = np.abs(middles[:, None] - middles)
+    shares = np.array([len(movies) for movies in labels.values()]) / max(len(titles), 1)
     found: list[Region] = []
     for level, radius in enumerate(_RADII):
-        kernel = np.exp(-2 * (away / radius) ** 2)
-        smooth = kernel @ counts @ kernel
+        kernel = np.exp(-2 * (away / radius) ** 2).astype(np.float32)
+        rows = (counts.reshape(-1, _GRID) @ kernel).reshape(counts.shape)  # one large product
+        smooth = (rows.swapaxes(1, 2).reshape(-1, _GRID) @ kernel).reshape(counts.shape)
         everything, own = smooth[0], smooth[1:]
-        sizes = np.array([len(movies) for movies in labels.values()])[:, None, None]
-        expected = everything * sizes / max(len(titles), 1)
+        expected = everything * shares[:, None, None].astype(np.float32)
         more = (own - expected) / np.sqrt(expected + 0.5)
         more[(own < _FEWEST) | (own < _SHARE * everything)] = 0
-        while more.size and more.max() > _SURE:
-            label, i, j = map(int, np.unravel_index(more.argmax(), more.shape))
-            found.append(Region([*labels][label], float(middles[i]), float(middles[j]), level))
-            apart = np.hypot(away[i][:, None], away[j])
-            more[:, apart < 1.7 * radius] = 0
-            more[label, apart < 4 * radius] = 0  # no name twice side by side
+        likely = np.flatnonzero(more > _SURE)
+        best = likely[np.argsort(-more.ravel()[likely], kind="stable")]
+        free = np.ones((len(labels), _GRID, _GRID), np.bool_)
+        for label, j, i in zip(*np.unravel_index(best, more.shape), strict=True):
+            if free[label, j, i]:
+                name = [*labels][label]
+                found.append(Region(name, float(middles[i]), float(middles[j]), level))
+                apart = np.hypot(away[j][:, None], away[i])
+                free[:, apart < 1.7 * radius] = False
+                free[label, apart < 4 * radius] = False  # no name twice side by side
     return found
 
 
@@ -106,7 +111,7 @@ def _labels(titles: Sequence[str], genres: Sequence[Sequence[str]]) -> dict[str,
         if name and decade:
             series[plain[start : start + len(name)]].append(row)
     labels.pop("", None)
-    return labels | {name: rows for name, rows in series.items() if len(rows) > 2}
+    return {name: rows for name, rows in (labels | series).items() if len(rows) > 2}
 
 
 def map_json(saved: SavedEmbeddings, run: Path | None) -> bytes:
