@@ -301,6 +301,126 @@ def test_a_refused_folder_shows_the_columns_of_each_file(tmp_path: Path) -> None
     assert rows_of(load(tmp_path, None, **columns)) == [(1, 2, 3.0), (1, 3, 4.0)]
 
 
+def ratings_of(*stars: object, header: str = "userId,movieId,rating", **more: str) -> bytes:
+    """Return a row for each rating, all of different users; each may have more fields."""
+    end = "".join(f",{text}" for text in more.values())
+    names = ",".join([header, *more])
+    return "\n".join([names, *(f"{n},7,{s}{end}" for n, s in enumerate(stars))]).encode()
+
+
+PLAIN, AGAIN = ratings_of(1, 2, 5), ratings_of(1, 2) + b"\n0,7,5"
+Files = dict[str, bytes]
+# What is there, what its refusal or note advises, and the same followed: settings, or other files.
+HINTS: dict[str, tuple[Files, str, dict[str, Any] | Files]] = {
+    "another name": (
+        {"r.csv": ratings_of(1, 2, 5, header="who,movieId,rating")},
+        "data.columns.user=NAME",
+        {"columns": ColumnNames(user="who")},
+    ),
+    "places": (
+        {"r.csv": ratings_of(1, 2, 5, a="6", b="5").partition(b"\n")[2]},
+        "data.columns.user=N",
+        {"columns": ColumnNames(user="1", movie="2", rating="3")},
+    ),
+    "a separator": (
+        {"r.csv": PLAIN.replace(b",", b"^")},
+        "data.delimiter says what separates its fields",
+        {"delimiter": "^"},
+    ),
+    "the scale": (
+        {"r.csv": ratings_of(10, 20, 50)},
+        "data.rating_range gives another",
+        {"rating_range": [0, 100]},
+    ),
+    "one rating": (
+        {"r.csv": ratings_of(3, 3, 3)},
+        "'data.rating_range=[lowest,highest]'",
+        {"rating_range": [1, 5]},
+    ),
+    "bad rows": (
+        {"r.csv": ratings_of(1, 2, 5, "x", "y")},
+        "r.csv: 2 bad rows, left out with data.on_bad_rows=skip",
+        {"on_bad_rows": "skip"},
+    ),
+    "text": (
+        {"r.csv": PLAIN.replace(b"\n2,", b"\ncy,")},
+        "data.text_ids=true reads ids as text",
+        {"text_ids": True},
+    ),
+    "times": (
+        {"r.csv": ratings_of(1, 2, 4, timestamp="soon") + b"\n2,7,5,soon"},
+        "data.columns.timestamp=none leaves times aside",
+        {"columns": ColumnNames(timestamp="none")},
+    ),
+    "a time": (
+        {"r.csv": ratings_of(1, 2, 4, timestamp="soon") + b"\n2,7,5,60"},
+        "1 timestamp, taken as missing with data.on_bad_rows=skip",
+        {"on_bad_rows": "skip"},
+    ),
+    "two columns": (
+        {"r.csv": ratings_of(1, 2, 5, rating="9", score="8")},
+        "rename one of them, or name another column: data.columns.rating=NAME",
+        {"columns": ColumnNames(rating="score"), "rating_range": [0, 10]},
+    ),
+    "two columns, renamed": (
+        {"r.csv": ratings_of(1, 2, 5, rating="9")},
+        "rename one of them",
+        {"r.csv": ratings_of(1, 2, 5, other="9")},
+    ),
+    "several": (
+        {"a.csv": PLAIN, "b.csv": PLAIN},
+        "name one of them",
+        {"path": "a.csv"},
+    ),
+    "several folders": ({"a/r.csv": PLAIN, "b/r.csv": PLAIN}, "name one of them", {"path": "a"}),
+    "utf-16": (
+        {"r.csv": PLAIN.decode().encode("utf-16")},
+        "save it as UTF-8",
+        {"r.csv": PLAIN},
+    ),
+    "too many ratings": (
+        {
+            "r.csv": ratings_of(*range(2**16 + 1), header="u,movieId,rating").replace(
+                b"u", b"user", 1
+            )
+        },
+        "round them, for example with data.query",
+        {"query": "SELECT user, movieId, rating % 3 AS rating FROM 'r.csv' WHERE user < 3"},
+    ),
+    "0 for none": (
+        {"r.csv": ratings_of(0, 0, 3, 4, 5, header="user,movie,rating")},
+        "'data.rating_range=[3,5]' data.on_bad_rows=skip",
+        {"rating_range": [3, 5], "on_bad_rows": "skip"},
+    ),
+    "few": ({"r.csv": PLAIN}, "the most rated has 3; use at most that", {"min_ratings": 3}),
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_a_hint_helps_where_it_is_given(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, hint, way = HINTS[name]
+    monkeypatch.chdir(write_folder(tmp_path, files))
+    given: dict[str, Any] = {
+        "min_ratings": 9 if name == "few" else 1,
+        "cache_dir": "cache",
+        "path": ".",
+    }
+    try:
+        told = str(load_triples(DataConfig("files", **given)).notes)
+    except MovieEmbedError as error:
+        told = str(error)
+    assert hint in told
+    if way.keys() & files.keys():
+        write_folder(tmp_path, way)
+        way = {}
+    given |= ({"path": None} if "query" in way else {}) | way
+    triples = load_triples(DataConfig("files", **given))
+    assert len(triples) == 3
+    assert hint not in str(triples.notes)
+
+
 SEPARATED = {  # most lines have as many fields as the first, and not the most separators
     "1::A (1995)::x|y|z|v|w\n2::B, the::x\n": "::",
     "1;10;4,0;9,5\n7;10;0,5;8,5\n": ";",

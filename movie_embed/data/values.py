@@ -21,6 +21,7 @@ _WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,18})(\.0+)?")
 _PADDED = re.compile(r"-?0[0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NONE = ("", "nan", "none", "null", "na")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
 _log = logging.getLogger(__name__)
 
@@ -60,7 +61,10 @@ def id_problem(role: str, text: str, whole: bool) -> str:
         as_id(text, whole)
     except ValueError:
         fault = "is not a whole number within 64 bits" if whole else "is empty or no printable text"
-        return f"{role} id {reprlib.repr(text)} {fault}"
+        number = _NUMBER.fullmatch(text.strip()) or _GROUPED.fullmatch(text.strip())
+        named = whole and text.isprintable() and text.strip().lower() not in _NONE and not number
+        way = " (data.text_ids=true reads ids as text)" if named else ""
+        return f"{role} id {reprlib.repr(text)} {fault}{way}"
     return ""
 
 
