@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import shutil
+import re
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -105,15 +103,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(site: Site, tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+def serving(site: Site) -> Iterator[Site]:
     handler = type("SiteHandler", (Handler,), {"site": site})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None  # type: ignore[method-assign]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        site.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/toy.zip"
+        site.url = f"http://127.0.0.1:{server.server_port}/toy.zip"
         try:
             yield site
         finally:
@@ -130,7 +126,7 @@ Serve = Callable[..., Site]
 def serve() -> Iterator[Serve]:
     """Start servers that stop with the test."""
     with ExitStack() as stack:
-        yield lambda site, tls=None: stack.enter_context(serving(site, tls))
+        yield lambda site: stack.enter_context(serving(site))
 
 
 @pytest.fixture(autouse=True)
@@ -289,47 +285,28 @@ def test_second_source_after(
     assert line.startswith("toy: 127.0.0.1:")
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
-def test_second_source_after_bad_certificate(
-    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=me"
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    bad, good = serve(Site(), context), serve(Site())
-    assert fetch(toy(bad.url, good.url), tmp_path / "data").read_bytes() == BODY
-    assert not bad.asked
-    (line,) = caplog.messages
-    assert "certificate verify failed: self" in line
-
-
 BODIES = [altered(BODY), BODY[:-1], BODY + b"\0", b"<html>moved</html>", bytes(1 << 25)]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=["altered", "short", "long", "a page", "huge"])
 @pytest.mark.parametrize("size", [len(BODY), None])
-@pytest.mark.parametrize("declares_length", [True, False])
 def test_altered_archive_is_refused(
-    serve: Serve, tmp_path: Path, body: bytes, size: int | None, declares_length: bool
+    serve: Serve, tmp_path: Path, body: bytes, size: int | None
 ) -> None:
-    site = serve(Site(body, declares_length=declares_length))
+    site = serve(Site(body, declares_length=bool(size)))
     with pytest.raises(MovieEmbedError, match="not the published file's"):
         fetch(toy(site.url, size=size), tmp_path)
     assert left_in(tmp_path) == set()
     assert size is None or site.sent < 1 << 25  # what is too long is not read to its end
 
 
-def test_all_sources_bad(serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_all_sources_bad(serve: Serve, tmp_path: Path) -> None:
     first, second = serve(Site(status=404)), serve(Site(altered(BODY)))
     with pytest.raises(MovieEmbedError) as caught:
         fetch(toy(first.url, second.url), tmp_path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "HTTP 404" in message
-    assert f"fetch {first.url} by hand and save it as {tmp_path / 'toy.zip'}" in message
-    assert "data.path=/where/it/is/toy.zip" in message
-    assert len(caplog.messages) == 2
+    failures = r"\(127\S+: HTTP 404 .*; 127\S+: .*published.*\); run again later"
+    ways = f"fetch {first.url} by hand and save it as {tmp_path}/toy.zip, or pass data.path=/where"
+    assert re.match(f"toy: no source delivered it {failures}, or {ways}", str(caught.value))
 
 
 def test_four_processes_download_once(serve: Serve, tmp_path: Path) -> None:
@@ -347,12 +324,6 @@ def test_full_disk_is_one_line(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "toy.zip.part").symlink_to("/dev/full")
     with pytest.raises(MovieEmbedError, match=r"toy\.zip: No space left on device; make room"):
         fetch(toy(serve(Site()).url), tmp_path)
-
-
-def test_unusable_folder_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(MovieEmbedError, match=r"file.*: Not a directory|file: File exists"):
-        fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path / "file")
 
 
 def test_a_lock_that_another_holds_is_named(
@@ -376,3 +347,5 @@ def test_cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for unusable in ("~/file", "~/file/below", "~no-such-user/x"):
         with pytest.raises(MovieEmbedError, match=r"choose another data\.cache_dir"):
             cache_dir(unusable)
+    with pytest.raises(MovieEmbedError, match=r"file.*: Not a directory|file: File exists"):
+        fetch(toy("http://127.0.0.1:1/toy.zip"), tmp_path / "file")
