@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.loading import load_ratings
+from movie_embed.data.movie_files import Movie
 from movie_embed.data.ratings import DataSet, numbered
 from movie_embed.data.reader import read_ratings
 from movie_embed.data.tables import GENRE_FLAGS, given_table
-from movie_embed.data.titles import Movie
 from movie_embed.data.values import BadRows
 from movie_embed.errors import MovieEmbedError
 

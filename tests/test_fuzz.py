@@ -166,7 +166,7 @@ def test_damaged_files_are_read_as_they_say_or_refused(
 
 
 def test_a_reader_that_errs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("movie_embed.data.ratings.stars_problem", lambda *_: "")
+    monkeypatch.setattr("movie_embed.data.reader.check_stars", lambda *_: None)
     for content in (b"1,10,9.5,0\n", b"1,10,1_0,0\n"):
         with pytest.raises(AssertionError):
             check("ratings.csv", ratings_csv(ROWS) + content, tmp_path, skip=False)

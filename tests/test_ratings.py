@@ -38,7 +38,7 @@ from synthetic import (
 )
 
 from movie_embed.data import reader
-from movie_embed.data.titles import Movie
+from movie_embed.data.movie_files import Movie
 from movie_embed.errors import MovieEmbedError
 
 TAGS_CSV = (

@@ -408,7 +408,7 @@ def test_a_hint_helps_where_it_is_given(
         "path": ".",
     }
     try:
-        told = str(load_triples(DataConfig("files", **given)).notes)
+        told = str(load_ratings(DataConfig("files", **given)).notes)
     except MovieEmbedError as error:
         told = str(error)
     assert hint in told
@@ -416,8 +416,8 @@ def test_a_hint_helps_where_it_is_given(
         write_folder(tmp_path, way)
         way = {}
     given |= ({"path": None} if "query" in way else {}) | way
-    triples = load_triples(DataConfig("files", **given))
-    assert len(triples) == 3
+    triples = load_ratings(DataConfig("files", **given))
+    assert len(triples.ratings) == 3
     assert hint not in str(triples.notes)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from movie_embed.data.movie_files import Movie
 from movie_embed.data.movies import Id
-from movie_embed.data.titles import Movie
 from movie_embed.storage import read_columns
 
 MODEL_FILE = Path(__file__).with_name("demo.safetensors")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
-Fields = list[str] | str  # values, or an error
 csv.field_size_limit(2**24)  # a plot or a review may be long
 
 
-def quoted_rows(lines: Iterable[str], delimiter: str) -> list[tuple[int, list[str]]] | None:
+class LineError(ValueError):
+    """A quote is amiss."""
+
+
+def quoted_rows(lines: Iterable[str], delimiter: str) -> list[tuple[int, list[str]]]:
     """Return every row with its line number; a quoted field may hold line ends.
 
-    None if a quote is amiss. Such a quote would swallow the lines up to the next one, so whoever
-    asked goes on with `split_line`.
+    A quote amiss would swallow the lines up to the next one. Whoever asked goes on with
+    `split_line` then.
     """
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     found, number = [], 1
@@ -21,16 +24,13 @@ def quoted_rows(lines: Iterable[str], delimiter: str) -> list[tuple[int, list[st
         for row in rows:
             found.append((number, row))
             number = rows.line_num + 1
-    except csv.Error:
-        return None
+    except csv.Error as error:
+        raise LineError(str(error)) from error
     return found
 
 
-def split_line(line: str, delimiter: str, quotes: bool = True, strict: bool = False) -> Fields:
-    """Split one line without its end, or return its error.
-
-    If `strict`, text after a closing quote is wrong.
-    """
+def split_line(line: str, delimiter: str, quotes: bool = True, strict: bool = False) -> list[str]:
+    """Split one line without its end. If `strict`, text after a closing quote is wrong."""
     if '"' not in line or not quotes or len(delimiter) > 1:
         return line.split(delimiter)
     try:
@@ -38,4 +38,6 @@ def split_line(line: str, delimiter: str, quotes: bool = True, strict: bool = Fa
         fields = next(csv.reader([f"{line}\n"], delimiter=delimiter, strict=strict))
     except csv.Error:
         fields = ["\n"]
-    return "a quoted field does not end on its line" if fields[-1].endswith("\n") else fields
+    if fields[-1].endswith("\n"):
+        raise LineError("a quoted field does not end on its line")
+    return fields

@@ -18,13 +18,13 @@ from movie_embed.config import DataConfig
 from movie_embed.data import demo
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.data.files import reading
+from movie_embed.data.movie_files import Movie, read_movies, read_tags
 from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.ratings import Counts, DataSet, Ratings, numbered
 from movie_embed.data.reader import Read, read_ratings
 from movie_embed.data.sources import Sources, checked, find_sources
 from movie_embed.data.tables import Table, given_table, made_local
-from movie_embed.data.titles import Movie, read_movies, read_tags
 from movie_embed.data.values import BadRows
 from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import ColumnFile, atomic_folder, write_columns

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from movie_embed.data.movie_files import Movie
 from movie_embed.data.movies import MovieTable
-from movie_embed.data.titles import Movie
 from movie_embed.errors import MovieEmbedError
 
 BLOCK = 2**20  # ratings, so that temporary arrays stay below 8 MB whatever the size of the data

@@ -33,9 +33,9 @@ from movie_embed.data.values import (
     Limits,
     as_id,
     as_stars,
+    check_stars,
+    faults,
     holds_whole_ids,
-    id_problem,
-    stars_problem,
 )
 from movie_embed.errors import MovieEmbedError
 
@@ -119,9 +119,9 @@ def read_ratings(
             whole = [not config.text_ids and holds_whole_ids(ids) for ids in counts[:2]]
             assumed = limits and not config.rating_range
             hint = ", MovieLens' scale; data.rating_range gives another" if assumed else ""
-            faults = _faults(counts, whole, limits, hint)
-            if texts is None or any(faults):
-                counts, good = _cleaned(good, faults, bad_rows, scratch / "cleaned.csv")
+            bad = _faults(counts, whole, limits, hint)
+            if texts is None or any(bad):
+                counts, good = _cleaned(good, bad, bad_rows, scratch / "cleaned.csv")
             if not counts[0]:
                 raise MovieEmbedError(f"{table.path} has no ratings")
             codes = _codes_of(engine, good, counts, whole)
@@ -153,7 +153,7 @@ def _read_plain(
         found = engine.execute(sample, parameters).fetchall()
         spellings = sorted((text or "" for (text,) in found), key=as_stars)
         levels = np.unique([as_stars(text) for text in spellings])
-        odd = any(stars_problem(text, limits, "") for text in spellings)
+        odd = faults(spellings, lambda text: check_stars(text, limits))
         if odd or not 0 < len(spellings) == len(levels) <= 2**value_bits:
             return None
         _enumerate(engine, "rating", spellings)
@@ -199,9 +199,8 @@ def _count_rows(table: Table) -> list[Texts]:
     """Return the distinct texts of well-formed lines."""
     counts: list[Texts] = [Counter(), Counter(), Counter()]
     for _, _, row in walk(table, _VALUES):
-        if not isinstance(row, str):
-            for counter, text in zip(counts, row, strict=True):
-                counter[text] += 1
+        for counter, text in zip(counts, row, strict=True):
+            counter[text] += 1
     return counts
 
 
@@ -209,24 +208,23 @@ def _faults(
     texts: list[Texts], whole: list[bool], limits: Limits, hint: str
 ) -> list[dict[str, str]]:
     """Return the errors of users, movies and ratings by text."""
-    found = [
-        {text: fault for text in ids if (fault := id_problem(role, text, are_whole))}
-        for role, ids, are_whole in zip(_VALUES, texts, whole, strict=False)
+    return [
+        faults(texts[0], lambda text: as_id(text, whole[0], "user")),
+        faults(texts[1], lambda text: as_id(text, whole[1], "movie")),
+        faults(texts[2], lambda text: check_stars(text, limits, hint)),
     ]
-    off = {text: fault for text in texts[2] if (fault := stars_problem(text, limits, hint))}
-    return [*found, off]
 
 
 def _cleaned(
-    table: Table, faults: list[dict[str, str]], bad_rows: BadRows, target: Path
+    table: Table, bad: list[dict[str, str]], bad_rows: BadRows, target: Path
 ) -> tuple[list[Texts], Table]:
     """Settle the bad rows; return the texts of the good ones, and a copy of these as a table."""
     texts = [Counter[str]() for _ in _VALUES]
     with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for path, number, row in walk(table, RATING_ROLES):
-            found = (fault.get(text, "") for fault, text in zip(faults, row, strict=False))
-            if problem := row if isinstance(row, str) else next(filter(None, found), ""):
+        for path, number, row in walk(table, RATING_ROLES, bad_rows):
+            found = (fault.get(text, "") for fault, text in zip(bad, row, strict=False))
+            if problem := next(filter(None, found), ""):
                 bad_rows.note(path, number, problem, table.unit)
                 continue
             writer.writerow([*row, path, number])

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from movie_embed.data.files import AnyPath, connect, reading, text_lines
-from movie_embed.data.lines import Fields, quoted_rows, split_line
+from movie_embed.data.lines import LineError, quoted_rows, split_line
 from movie_embed.data.tables import Table, relation_of
+from movie_embed.data.values import BadRows
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
@@ -47,33 +50,33 @@ def holds_quotes(path: Path) -> bool:
 
 
 def walk(
-    table: Table, roles: Sequence[str], named: bool = False
-) -> Iterator[tuple[AnyPath, int, Fields]]:
-    """Yield every row by file and number: its values by `roles`, or its fault.
+    table: Table, roles: Sequence[str], bad_rows: BadRows | None = None, named: bool = False
+) -> Iterator[tuple[AnyPath, int, list[str]]]:
+    """Yield every row by file and number: its values by `roles`; note the malformed ones.
 
     `named` tables have titles or tags. In them a quoted field may hold line ends if all quotes of
     the file close, and a line that is not UTF-8 is in Windows' code page.
     """
     width, at = len(table.names), {name: column for column, name in enumerate(table.names)}
     where = [at[table.roles[role]] if role in table.roles else width for role in roles]
+    note = bad_rows.note if bad_rows else lambda *_: None
     for path, file in zip(table.paths, table.local, strict=True):
         with reading(path):
             if table.kind != "text":
-                part = replace(table, unpacked=(file,))
-                yield from ((path, *row) for row in _records(part, roles))
+                yield from (
+                    (path, *row) for row in _records(replace(table, unpacked=(file,)), roles)
+                )
                 continue
-            for number, fields in _rows(file, table, named):
+            for number, fields in _rows(file, table, named, partial(note, path)):
                 if len(fields) == width + 1 and not fields[-1]:  # DuckDB reads such a line, too
                     fields = fields[:-1]
-                if isinstance(fields, str):
-                    yield path, number, fields
-                elif len(fields) != width:
-                    yield path, number, f"expected {width} fields, got {len(fields)}"
+                if len(fields) != width:
+                    note(path, number, f"expected {width} fields, got {len(fields)}")
                 else:
                     yield path, number, [[*fields, ""][column] for column in where]
 
 
-def _records(table: Table, roles: Sequence[str]) -> Iterator[tuple[int, Fields]]:
+def _records(table: Table, roles: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     with connect(given=table.given) as engine:
         source, parameters = source_of(table, roles)
         rows = engine.execute(f"FROM {source}", parameters)
@@ -81,13 +84,14 @@ def _records(table: Table, roles: Sequence[str]) -> Iterator[tuple[int, Fields]]
             yield number, [value or "" for value in row]
 
 
-def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]:
+def _rows(
+    path: Path, table: Table, named: bool, note: Callable[[int, str], None]
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows below the header that are not blank, with their lines."""
     # Ratings are read a row a line, so that an open quote costs its line and not those after it.
     if named and table.quotes:
-        with text_lines(path) as lines:
+        with text_lines(path) as lines, suppress(LineError):
             whole = quoted_rows(map(_decoded, lines), table.delimiter)
-        if whole is not None:
             yield from ((number, row) for number, row in whole if number > table.first and row)
             return
     # A title or tag may hold an unquoted separator.
@@ -99,8 +103,12 @@ def _rows(path: Path, table: Table, named: bool) -> Iterator[tuple[int, Fields]]
             line = end.rstrip("\r\n")
             if number <= table.first or not line:
                 continue
-            text = _decoded(line) if named else line
-            fields = split_line(text, table.delimiter, table.quotes, strict=named)
+            try:
+                text = _decoded(line) if named else line
+                fields = split_line(text, table.delimiter, table.quotes, strict=named)
+            except LineError as error:
+                note(number, str(error))
+                continue
             more = len(fields) - len(table.names) + 1
             if joins and more > 1:
                 joined = table.delimiter.join(fields[at : at + more])

@@ -22,7 +22,7 @@ from movie_embed.data.files import (
     stem_of,
     suffix_of,
 )
-from movie_embed.data.lines import split_line
+from movie_embed.data.lines import LineError, split_line
 from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 
 # Common names of columns, in small letters without punctuation; the first that is there is taken.
@@ -209,10 +209,10 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     if len(head) == _HEAD and len(lines) < above + 100:
         rows = rows[:-1] or rows  # the last line is cut
     separator, usual = _layout(path, rows, spoken_delimiter(config))
-    fields = split_line(lines[above], separator, quotes)
-    if isinstance(fields, str):
-        raise MovieEmbedError(f"{path}, line {above + 1}: {fields}")
-    names = tuple(name.strip() for name in fields)
+    try:
+        names = tuple(map(str.strip, split_line(lines[above], separator, quotes)))
+    except LineError as error:
+        raise MovieEmbedError(f"{path}, line {above + 1}: {error}") from error
     words = [name for name in names if not _NUMBER.fullmatch(name)]
     named = len(_roles_in(words, config.columns, path)) > 1
     if named or {*vars(config.columns).values()} & {*words} or (words == [*names] and not usual):
@@ -255,9 +255,14 @@ def _layout(path: AnyPath, rows: list[str], given: str | None) -> tuple[str, tup
 
 
 def _split(rows: list[str], separator: str, quotes: bool) -> list[list[str]]:
-    """Return the fields of rows, none of a row that is malformed."""
-    fields = (split_line(row, separator, quotes) for row in rows)
-    return [[] if isinstance(row, str) else row for row in fields]
+    """Return the fields of rows, of a row that is malformed only its text."""
+    split = list[list[str]]()
+    for row in rows:
+        try:
+            split.append(split_line(row, separator, quotes))
+        except LineError:
+            split.append([row])
+    return split
 
 
 def _usual_columns(path: AnyPath, row: list[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import logging
 import re
 import reprlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -44,28 +44,19 @@ def holds_whole_ids(counts: Mapping[str, int]) -> bool:
     return 2 * whole > total
 
 
-def as_id(text: str, whole: bool) -> Id:
+def as_id(text: str, whole: bool, role: str = "movie") -> Id:
     """Return the id in a text, the number 1 for ``1.0``; ValueError if the text has none."""
     stripped = text.strip(BLANKS)
     match = _WHOLE.fullmatch(stripped)
     if whole and match and -(2**63) <= (number := int(match[1])) < 2**63:
         return number
-    if whole or not stripped or not stripped.isprintable():
-        raise ValueError(text)
-    return stripped
-
-
-def id_problem(role: str, text: str, whole: bool) -> str:
-    """Return the fault of a user's or movie's id, or ``""``."""
-    try:
-        as_id(text, whole)
-    except ValueError:
-        fault = "is not a whole number within 64 bits" if whole else "is empty or no printable text"
-        number = _NUMBER.fullmatch(text.strip()) or _GROUPED.fullmatch(text.strip())
-        named = whole and text.isprintable() and text.strip().lower() not in _NONE and not number
-        way = " (data.text_ids=true reads ids as text)" if named else ""
-        return f"{role} id {reprlib.repr(text)} {fault}{way}"
-    return ""
+    if not whole and stripped and stripped.isprintable():
+        return stripped
+    fault = "is not a whole number within 64 bits" if whole else "is empty or no printable text"
+    numeric = _NUMBER.fullmatch(stripped) or _GROUPED.fullmatch(stripped)
+    named = whole and text.isprintable() and stripped.lower() not in _NONE and not numeric
+    way = " (data.text_ids=true reads ids as text)" if named else ""
+    raise ValueError(f"{role} id {reprlib.repr(text)} {fault}{way}")
 
 
 def as_stars(text: str) -> np.float32:
@@ -77,14 +68,26 @@ def as_stars(text: str) -> np.float32:
         return np.float32(stripped if _NUMBER.fullmatch(stripped) else "nan")
 
 
-def stars_problem(text: str, limits: Limits, hint: str) -> str:
-    """Return the fault of stars, with a hint about the limits, or ``""``."""
+def check_stars(text: str, limits: Limits, hint: str = "") -> None:
+    """Raise ValueError unless a text has stars within limits; the hint is about the limits."""
     stars, ends = as_stars(text), np.finfo(np.float32)
     low, high = limits or (ends.min, ends.max)
     if np.isnan(stars):
-        return f"rating {reprlib.repr(text)} is not a number"
-    good = np.float32(low) <= stars <= np.float32(high)
-    return "" if good else f"rating {text.strip()[:30]} is not between {low:g} and {high:g}{hint}"
+        raise ValueError(f"rating {reprlib.repr(text)} is not a number")
+    if not np.float32(low) <= stars <= np.float32(high):
+        shown = text.strip()[:30]
+        raise ValueError(f"rating {shown} is not between {low:g} and {high:g}{hint}")
+
+
+def faults(texts: Iterable[str], check: Callable[[str], object]) -> dict[str, str]:
+    """Return the errors that a check raises, by text."""
+    found = {}
+    for text in texts:
+        try:
+            check(text)
+        except ValueError as error:
+            found[text] = str(error)
+    return found
 
 
 class BadRows:

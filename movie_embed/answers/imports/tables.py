@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from movie_embed.answers.imports.words import known_columns
-from movie_embed.data.lines import quoted_rows, split_line
+from movie_embed.data.lines import LineError, quoted_rows, split_line
 from movie_embed.errors import MovieEmbedError
 
 MOST_ROWS, _MOST_LINES, _MOST_BYTES, _MOST_CELLS = 100_000, 10**6, 2**25, 10**7
@@ -239,17 +239,20 @@ def _dialect(sample: list[tuple[int, str]], delimiters: str) -> tuple[str, int, 
 
 def _split(text: str, start: int, delimiter: str) -> list[Line]:
     """Return the lines that are not blank, from the header on; a quote amiss costs its line."""
-    whole = quoted_rows(islice(io.StringIO(text), start - 1, None), delimiter)
-    if whole is not None:
-        lines = (Line(start - 1 + n, cells) for n, cells in whole)
-    else:
+    try:
+        whole = quoted_rows(islice(io.StringIO(text), start - 1, None), delimiter)
+        lines = [Line(start - 1 + number, cells) for number, cells in whole]
+    except LineError:
         apart = enumerate(islice(text.split("\n"), start - 1, None), start)
-        split = ((n, line, split_line(line, delimiter)) for n, line in apart)
-        lines = (
-            Line(n, line.split(delimiter), cells) if isinstance(cells, str) else Line(n, cells)
-            for n, line, cells in split
-        )
+        lines = [_line(number, line, delimiter) for number, line in apart]
     return [line for line in lines if any(map(str.strip, line.cells))]
+
+
+def _line(number: int, line: str, delimiter: str) -> Line:
+    try:
+        return Line(number, split_line(line, delimiter))
+    except LineError as error:
+        return Line(number, line.split(delimiter), str(error))
 
 
 def _fitted(line: Line, width: int) -> Line:
