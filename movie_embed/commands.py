@@ -81,12 +81,12 @@ def train(cfg: DictConfig) -> float | None:
         if program("train") == "movie-embed train" and sys.argv[1:2] != ["train"]:
             sys.argv.insert(1, "train")  # Lightning starts other processes of this run by them
         with _large_imports():
-            from movie_embed.training.machine import OwnProcess, quiet_lightning
+            from movie_embed.training.machine import KeepMemory, quiet_lightning
             from movie_embed.training.run import train
 
         quiet_lightning()
         swept = swept_values(job) if sweeps else {}
-        metrics = train(config, run, callbacks=[OwnProcess(config)], swept=swept)
+        metrics = train(config, run, callbacks=[KeepMemory()], swept=swept)
         if metrics:  # else this is not the first process of the run
             try:
                 name_latest(LATEST, run)

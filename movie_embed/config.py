@@ -157,7 +157,6 @@ class OptimizerConfig(Checked, section="optimizer."):
         float | None,
         must(lambda share: 0 < share < 1, "a share of the steps, above 0 and below 1"),
     ] = None
-    one_pass: bool = True
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from checkerboard import settings
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader, TensorDataset
 
 import movie_embed
@@ -120,11 +122,14 @@ def test_a_users_callbacks_logger_and_profiler_are_served(board: Path, tmp_path:
     trainer.fit(module_of(data), datamodule=data)
     heading = (tmp_path / "metrics.csv").read_text().partition("\n")[0].split(",")
     assert {"train_loss", "train_loss_epoch", "val_rmse", "val_mae", "lr-Adam/pg1"} <= {*heading}
+    assert "learning_rate: 0.02" in (tmp_path / "hparams.yaml").read_text()
     assert timer.time_elapsed("train") > 0
 
 
 @pytest.mark.parametrize(
-    "own", [{"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}], ids=str
+    "own",
+    [{"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}, {"precision": "bf16-true"}],
+    ids=str,
 )
 def test_trainer_settings_that_train_has_not_work_too(board: Path, own: dict[str, Any]) -> None:
     data = data_of(board)
@@ -148,6 +153,95 @@ def test_a_plain_data_loader_trains_and_validates(board: Path) -> None:
     assert trainer.callback_metrics["val_rmse"] < 1.2
     users, movies = val[:2][:2]
     assert module(users, movies).shape == (2,)
+
+
+def test_batches_may_be_dicts(board: Path) -> None:
+    data = data_of(board)
+    data.setup()
+    columns = data.data_set.ratings.columns(data.chosen(TRAIN))
+    users, movies, stars = map(torch.from_numpy, columns)
+    rows: Any = [
+        {"users": u, "movies": m, "ratings": s}
+        for u, m, s in zip(users, movies, stars, strict=True)
+    ]
+    module, trainer = module_of(data, "constant"), trainer_of(max_epochs=1)
+    trainer.fit(module, DataLoader(rows, 256), DataLoader(rows, 1_000))
+    assert trainer.callback_metrics["val_rmse"] < 2
+    assert len(trainer.predict(module, DataLoader(rows, 1_000)) or []) == 6
+    other = DataLoader([{"user": u, "item": m} for u, m in zip(users, movies, strict=True)], 256)  # type: ignore[var-annotated,arg-type]
+    told = "a batch must be a tuple or a dict of users, movies, ratings"
+    pairs = DataLoader(TensorDataset(users, movies), 256)
+    for loader, given in ((other, "one of user, item"), (pairs, "list")):
+        with pytest.raises(MovieEmbedError, match=f"{told}, not {given}"):
+            trainer_of(max_epochs=1).fit(module, loader, loader)
+
+
+def test_lightnings_tuner_finds_a_batch_size_and_a_rate(board: Path) -> None:
+    data = data_of(board, batch_size=16)
+    tuner = Tuner(trainer_of(max_epochs=1))
+    found = tuner.scale_batch_size(
+        module_of(data, "constant"), datamodule=data, init_val=16, max_trials=3, steps_per_trial=2
+    )
+    assert found == data.batch_size == 64
+    rates = tuner.lr_find(module_of(data, "constant"), datamodule=data, num_training=20)
+    assert rates is not None
+    assert rates.suggestion() > 0
+
+
+PAIRS = torch.tensor([0, 1, 2, 3]), torch.tensor([3, 0, 0, 1])
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # read by torch's compiler
+def test_a_compiled_module_trains_alike(board: Path) -> None:
+    losses = []
+    for compile in (torch.compile, lambda module: module):
+        data, trainer = data_of(board), trainer_of(max_epochs=1, limit_train_batches=4)
+        trainer.fit(compile(module_of(data, "constant")), datamodule=data)
+        losses.append(float(trainer.callback_metrics["val_rmse"]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_model_is_exported_with_batches_of_any_size(board: Path) -> None:
+    model = module_of(data_of(board)).model
+    size = torch.export.Dim("pairs")
+    program = torch.export.export(model, PAIRS, dynamic_shapes=({0: size}, {0: size}))
+    more = [rows.repeat(3) for rows in PAIRS]
+    torch.testing.assert_close(program.module()(*more), model(*more))
+
+
+def test_the_model_is_exported_to_onnx(board: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="ONNX export needs onnx and onnxscript")
+    from onnx.reference import ReferenceEvaluator
+
+    model = module_of(data_of(board)).model.eval()
+    torch.onnx.export(model, PAIRS, path := str(tmp_path / "model.onnx"), verbose=False)
+    session = ReferenceEvaluator(path)
+    given = dict(zip(session.input_names, (rows.numpy() for rows in PAIRS), strict=True))
+    (stars,) = session.run(None, given)  # type: ignore[misc]
+    torch.testing.assert_close(torch.from_numpy(stars), model(*PAIRS).detach())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_train_gives_threads_back(board: Path, tmp_path: Path, fails: bool) -> None:
+    seen: list[int] = []
+
+    class Threads(pl.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            seen.append(torch.get_num_threads())
+            if fails:
+                raise MovieEmbedError("no more")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for threads in (None, 2):
+            config = settings(board, 1, trainer={"threads": threads})
+            with pytest.raises(MovieEmbedError, match="no more") if fails else nullcontext():
+                movie_embed.train(config, tmp_path / str(threads), callbacks=[Threads()])
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1, 2}  # a small step runs on one thread
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])

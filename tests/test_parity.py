@@ -138,16 +138,12 @@ def weights(ours: RatingRegression, network: Any) -> Iterator[tuple[np.ndarray, 
         yield table.reshape(len(table), -1), network.get_layer(layer).get_weights()[0]
 
 
-@pytest.mark.parametrize(
-    ("scores", "one_pass"),
-    [(pair_scores, True), (pair_scores, False), (plain_pair_scores, False)],
-)
+@pytest.mark.parametrize("scores", [pair_scores, plain_pair_scores])
 def test_fifty_steps_are_keras_own(
-    scores: Callable[..., Tensor], one_pass: bool, monkeypatch: pytest.MonkeyPatch
+    scores: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("movie_embed.training.model.pair_scores", scores)
     ours = module()
-    ours.steps_in_one_pass = one_pass
     network = network_like(ours)
     for batch in batches()[:3]:
         predicted = network.predict_on_batch(for_keras(batch)[0])[:, 0]

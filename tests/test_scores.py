@@ -180,3 +180,25 @@ def test_a_gpu_gives_the_same() -> None:
     found = outcome(pair_scores, *moved, users.cuda(), movies.cuda())
     for value, wanted in zip(found, expected, strict=True):
         assert relative_error(value.cpu(), wanted) < 1e-10
+
+
+@pytest.mark.skipif(not scores.is_compiled(torch.device("cpu")), reason="needs numba")
+@pytest.mark.usefixtures("threads")
+def test_a_loop_that_fails_is_not_run_again_and_gives_threads_back() -> None:
+    import numba
+
+    @scores.compiled
+    def count(numbers: np.ndarray) -> None:
+        for place in scores.prange(len(numbers)):
+            numbers[place] += 1
+        if numbers[0] > 0:
+            raise ValueError("too large")
+
+    torch.set_num_threads(2)
+    before = numba.get_num_threads()
+    numbers = torch.zeros(5)
+    for times in (1, 2):
+        with pytest.raises(ValueError, match="too large"):
+            scores.run(count, numbers)
+        assert numbers.tolist() == [times] * 5
+    assert (numba.get_num_threads(), torch.get_num_threads()) == (before, 2)

@@ -213,8 +213,8 @@ def test_divergence_stops_with_advice_and_keeps_the_last_good_checkpoint(
     told = r"diverged in epoch 1, batch 2 \(step 2\).*rate of 1e\+30; lower optimizer.learning_rate"
     with pytest.raises(MovieEmbedError, match=told):
         train(config, tmp_path / "at once")
-    # A loss that alone is no number, as the plain way computes it.
-    config = settings(board, optimizer=OptimizerConfig(0.02, "constant", one_pass=False))
+    # A loss that alone is no number.
+    config = settings(board, optimizer=OptimizerConfig(0.02, "constant"))
     stars = MovieEmbedding.stars
     calls = iter(range(10**6))
 

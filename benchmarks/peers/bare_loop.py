@@ -1,9 +1,9 @@
 """Our step without Lightning: `bare_loop.py DATA.npz BATCH EPOCHS`."""
 
 from split import Clock, arguments
+from torch.nn.functional import mse_loss
 
 from movie_embed.config import DataConfig
-from movie_embed.training.adam import step_users
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.regression import RatingRegression
 
@@ -17,10 +17,8 @@ adam, clock = module.configure_optimizers(), Clock()
 for epoch in range(epochs):
     batches.set_epoch(epoch)
     for batch in batches:
-        share = 1 / len(batch.ratings)
-        error = step_users(adam, module.model, batch.users, batch.movies, batch.ratings, share)
         adam.zero_grad()
-        (error * share).backward()
+        mse_loss(module.model(batch.users, batch.movies), batch.ratings).backward()
         adam.step()
         clock.tick()
 clock.tell(epochs * data.train_size - batch_size)

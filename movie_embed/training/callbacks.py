@@ -153,8 +153,13 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 class Curves(TensorBoardLogger):
     """TensorBoard's logger without Lightning's additions: the epoch's number, settings as YAML.
 
-    The run writes its settings itself.
+    The run writes its settings itself, and logs them at the end, with the final metrics.
     """
+
+    def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
+        """Log settings with metrics, not the module's at the start."""
+        if metrics is not None:
+            super().log_hyperparams(params, metrics, step)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics, each once a step."""

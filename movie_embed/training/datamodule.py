@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
@@ -300,6 +301,10 @@ class RatingsDataModule(pl.LightningDataModule):
             return self.config.batch_size
         largest = max(self.train_size // self.config.min_steps, 1)
         return int(min(2 ** (largest.bit_length() - 1), _MAX_BATCH))
+
+    @batch_size.setter
+    def batch_size(self, ratings: int) -> None:  # as Lightning's Tuner sets it
+        self.config = replace(self.config, batch_size=ratings)
 
     @cached_property
     def unseen(self) -> tuple[Tensor, Tensor]:

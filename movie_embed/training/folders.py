@@ -28,7 +28,7 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # where Lightning looks, in its
 # A resumed run may change these settings; any other would make it another run. The data may have
 # moved: their fingerprint is compared.
 _MAY_CHANGE = re.compile(
-    r"data\.(path|cache_dir|download)|objective|optimizer\.one_pass|ranking\..+|save\..+|"
+    r"data\.(path|cache_dir|download)|objective|ranking\..+|save\..+|"
     r"trainer\.(accelerator|devices|early_stopping|enable_progress_bar|max_epochs|num_nodes|"
     r"profiler|strategy|threads)"
 )
@@ -173,6 +173,8 @@ def resumed_settings(cfg: DictConfig, overrides: Iterable[str], run: Path) -> Di
     path = run / _SETTINGS
     try:
         begun = OmegaConf.load(path)
+        if isinstance(begun, DictConfig) and "optimizer" in begun:
+            begun.optimizer.pop("one_pass", None)  # of earlier versions
     except Exception as error:  # OmegaConf lets YAML's and the system's own errors through
         raise MovieEmbedError(f"{path} cannot be read: {error}") from error
     stored = OmegaConf.merge(OmegaConf.structured(TrainConfig), begun)

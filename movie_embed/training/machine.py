@@ -1,4 +1,4 @@
-"""Devices, memory and threads: checks before training, and the settings of the process."""
+"""Devices, memory and threads: checks before training, and settings of the process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -76,30 +77,44 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
-class OwnProcess(pl.Callback):
-    """Set threads and memory for the whole process, once the data have been read.
+@contextmanager
+def threads_given_back() -> Iterator[None]:
+    """Set torch's threads back when the block ends.
 
-    ``trainer.threads`` share a step, by default all cores. A small step runs on one thread, since
-    sharing it costs more than it saves.
+    In a fork it has one from the start: sharing work with OpenMP's others, which did not outlive
+    the fork, would wait for ever.
+    """
+    before = torch.get_num_threads()
+    try:
+        if is_forked():
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def set_threads(config: TrainConfig, batch_size: int) -> None:
+    """Let ``trainer.threads`` share a step: by default all cores, or one if the step is small."""
+    threads, processes = config.trainer.threads, config.trainer.devices
+    if threads is None:
+        # Sharing a small step costs more than it saves. With implicit vectors each step goes over
+        # all ratings, whatever the batch.
+        large = batch_size // processes >= _SHARED_BATCH or config.model.implicit != "none"
+        threads = max(torch.get_num_threads() // processes, 1) if large else 1
+    if not is_forked():
+        torch.set_num_threads(threads)
+
+
+class KeepMemory(pl.Callback):
+    """Keep freed memory for the rest of the process, once what reading took has been given back.
+
+    A step allocates buffers of up to a table of gradients, and frees them. glibc would give large
+    ones back to the system, and each 4 kB taken anew is a page fault: for large tables that takes
+    longer than the sums.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set both; the memory that reading took has been given back by now."""
-        threads, processes = self.config.trainer.threads, self.config.trainer.devices
-        if threads is None:
-            share: int = trainer.datamodule.batch_size // processes  # type: ignore[attr-defined]
-            # With implicit vectors each step goes over all ratings, whatever the batch.
-            large = share >= _SHARED_BATCH or self.config.model.implicit != "none"
-            threads = max(torch.get_num_threads() // processes, 1) if large else 1
-        if not is_forked():
-            torch.set_num_threads(threads)
-        # A step allocates buffers of up to a table of gradients, and frees them. glibc would give
-        # large ones back to the system, and each 4 kB taken anew is a page fault: for large tables
-        # that takes longer than the sums. So glibc, where it is the C library, is told to keep
-        # freed memory.
+        """Tell glibc, where it is the C library."""
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         if mallopt := getattr(libc, "mallopt", None):
             mallopt(_MMAP_MAX, 0)

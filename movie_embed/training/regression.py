@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import pytorch_lightning as pl
@@ -17,10 +17,11 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 from movie_embed.config import ModelConfig, OptimizerConfig
 from movie_embed.data.splits import TRAIN
 from movie_embed.errors import MovieEmbedError
-from movie_embed.training.adam import step_users
+from movie_embed.training.adam import Adam
 from movie_embed.training.datamodule import Batch, RatingsDataModule
 from movie_embed.training.model import MovieEmbedding
-from movie_embed.training.scores import ascend, is_compiled
+
+_AnyBatch = Batch | Sequence[Tensor] | Mapping[str, Tensor]
 
 
 class RatingRegression(pl.LightningModule):
@@ -44,10 +45,6 @@ class RatingRegression(pl.LightningModule):
         step; ``"one_cycle"``: up from a 25th, then down (Smith and Topin 2018, arXiv 1708.07120).
     warmup
         The share of the steps over which the rate rises; by default none, with one cycle 0.3.
-    one_pass
-        Whether the users' rows take their step in one pass over a batch's pairs (`step_users`),
-        where that can be: on a CPU, with 32-bit weights, one process and no implicit vectors, and
-        where nothing clips or accumulates gradients. Users then have no ``grad``.
     """
 
     def __init__(
@@ -62,11 +59,10 @@ class RatingRegression(pl.LightningModule):
         implicit: str = "none",
         schedule: str = "constant",
         warmup: float | None = None,
-        one_pass: bool = True,
     ) -> None:
         super().__init__()
         # Plain values only: the checkpoint must load under torch's weights_only=True.
-        self.save_hyperparameters(logger=False)
+        self.save_hyperparameters()
         generator = torch.Generator().manual_seed(seed)
         self.model = MovieEmbedding(users, movies, dim, rating_range, implicit, generator)
         self.learning_rate, self.l2 = learning_rate, l2
@@ -75,7 +71,6 @@ class RatingRegression(pl.LightningModule):
             {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}, prefix="val_"
         )
         self.test_errors = self.val_errors.clone(prefix="test_")
-        self.one_pass, self.steps_in_one_pass = one_pass, False
         self._processes, self._log_every = 1, 0
         self._start_sums(0.0, 0)
 
@@ -103,7 +98,6 @@ class RatingRegression(pl.LightningModule):
             implicit=model.implicit,
             schedule=optimizer.schedule,
             warmup=optimizer.warmup,
-            one_pass=optimizer.one_pass,
         )
         module._set_ratings(data)
         return module
@@ -126,18 +120,10 @@ class RatingRegression(pl.LightningModule):
         self._log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if data := self._ratings():
             self._set_ratings(data)
-        self.steps_in_one_pass = self.one_pass and self._can_step_in_one_pass()
         device = self.trainer.strategy.root_device
         self._exact = torch.float32 if device.type == "mps" else torch.float64  # MPS has no other
         for errors in (self.val_errors, self.test_errors):
             errors.set_dtype(self._exact)
-
-    def _can_step_in_one_pass(self) -> bool:
-        trainer, model = self.trainer, self.model
-        plain = trainer.precision == "32-true" and model.user_vectors.dtype == torch.float32
-        alone = trainer.world_size == 1 and is_compiled(trainer.strategy.root_device)
-        whole = trainer.accumulate_grad_batches == 1 and not trainer.gradient_clip_val
-        return plain and alone and whole and self.hparams["implicit"] == "none"
 
     def _ratings(self) -> RatingsDataModule | None:
         """Return the Trainer's data module, unless the Trainer was given other loaders."""
@@ -145,14 +131,14 @@ class RatingRegression(pl.LightningModule):
         return data if isinstance(data, RatingsDataModule) else None
 
     def configure_optimizers(self) -> Any:
-        """Return dense, fused Adam and its schedule."""
+        """Return dense Adam and its schedule."""
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.parameters() if p.ndim > 1], "weight_decay": 2 * self.l2},
             {"params": [p for p in self.parameters() if p.ndim == 1]},
         ]
         # Dense, since the decay moves every row at every step, as Keras' does. Fused, a step over
         # 7 million parameters takes 5 ms on two cores; torch's plain one takes 40.
-        self._adam = adam = torch.optim.Adam(groups, self.learning_rate, fused=True)
+        adam = Adam(groups, self.learning_rate, fused=True)
         if self.schedule == "constant" and self.warmup is None:
             return adam
         return [adam], [{"scheduler": self._scheduler(adam), "interval": "step"}]
@@ -201,15 +187,12 @@ class RatingRegression(pl.LightningModule):
         """Restore the sums of an unfinished epoch."""
         self._start_sums(*checkpoint["epoch_sums"])
 
-    def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: _AnyBatch, batch_idx: int) -> Tensor:
         """Return the batch's mean squared error, in stars squared."""
-        users, movies, stars, *total = batch
+        users, movies, stars, *total = _columns(batch, 3)
         ratings: Any = total[0] if total else len(users) * self._processes
-        if self.steps_in_one_pass and ascend(users.numpy()):
-            batch = users, movies, stars.float()
-            squared_error = step_users(self._adam, self.model, *batch, 1 / ratings)
-        else:
-            squared_error = mse_loss(self.model(users, movies), stars.float(), reduction="sum")
+        predicted = self.model(users, movies)
+        squared_error = mse_loss(predicted, stars.to(predicted.dtype), reduction="sum")
         self._squared_error += squared_error.detach()
         self._trained += ratings
         # Processes that share a batch average their gradients.
@@ -245,19 +228,30 @@ class RatingRegression(pl.LightningModule):
 
     on_test_start = on_predict_start = on_validation_start
 
-    def validation_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: _AnyBatch, batch_idx: int) -> None:
         """Log RMSE and MAE of the epoch, in stars."""
-        users, movies, stars, *_ = batch
+        users, movies, stars, *_ = _columns(batch, 3)
         errors = self.test_errors if self.trainer.testing else self.val_errors
         errors.update(self(users, movies).to(self._exact), stars.to(self._exact))
         self.log_dict(errors, prog_bar=True)
 
     test_step = validation_step
 
-    def predict_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
+    def predict_step(self, batch: _AnyBatch, batch_idx: int) -> Tensor:
         """Return the predicted stars of a batch's pairs."""
-        stars: Tensor = self(*batch[:2])
+        stars: Tensor = self(*_columns(batch, 2)[:2])
         return stars
+
+
+def _columns(batch: Any, least: int) -> Sequence[Any]:
+    """Return users, movies and so on of a batch that any loader may have made."""
+    given, expected = type(batch).__name__, ", ".join(Batch._fields[:least])
+    if isinstance(batch, Mapping):
+        given = f"one of {', '.join(map(str, batch))}"
+        batch = [batch[name] for name in Batch._fields if name in batch]
+    if not isinstance(batch, Sequence) or len(batch) < least:
+        raise MovieEmbedError(f"a batch must be a tuple or a dict of {expected}, not {given}")
+    return batch
 
 
 def _factor(schedule: str, rising: float, steps: float, step: int) -> float:

@@ -44,7 +44,12 @@ from movie_embed.training.checkpoints import (
 )
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.folders import begin, claimed, going_on
-from movie_embed.training.machine import check_devices, check_memory
+from movie_embed.training.machine import (
+    check_devices,
+    check_memory,
+    set_threads,
+    threads_given_back,
+)
 from movie_embed.training.model import MovieEmbedding
 from movie_embed.training.regression import RatingRegression
 from movie_embed.training.report import describe_data, describe_result
@@ -103,9 +108,7 @@ def train(
     """
     run = Path(run)
     check_devices(config.trainer)
-    if is_forked():  # whose OpenMP threads did not outlive the fork: sharing work waits for ever
-        torch.set_num_threads(1)
-    with claimed(run, config):
+    with threads_given_back(), claimed(run, config):
         for folder in (run, *run.glob("*/")):
             remove_leftovers(folder)
         data = data or RatingsDataModule(config.data, config.seed)
@@ -122,6 +125,7 @@ def train(
         if trainer.is_global_zero:
             print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
             begin(run, config)
+        set_threads(config, data.batch_size)
         with going_on(run):
             trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
             return _finish(config, run, data, module, trainer, throughput, swept)
@@ -164,7 +168,6 @@ def _finish(
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
     how = "compiled loops" if is_compiled(trainer.strategy.root_device) else "plain loops"
-    how = "users stepped in one pass" if module.steps_in_one_pass else how
     how += f", {plural(torch.get_num_threads(), 'CPU thread')}"
     how += " in a forked process (a spawned one may have more)" if is_forked() else ""
     saving = time.perf_counter() - began
