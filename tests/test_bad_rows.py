@@ -170,7 +170,38 @@ def test_timestamps_are_seconds_or_dates_or_refused(tmp_path: Path) -> None:
         assert rows_of(load(tmp_path, skip=True))[3] == (7, 30, 1.0)  # it counts as missing
     triples = load(tmp_path, timestamp="none")
     assert rows_of(triples)[3] == (7, 30, 1.0)
-    assert "the last in the file is kept" in str(triples.notes)
+    assert "the last in the file is kept: no times" in triples.notes[-1]
+
+
+DATES: dict[str, tuple[str, str, str]] = {  # the later one, the earlier one, and their order
+    "month first": ("08/31/2017", "12/01/2016", "month/day/year"),
+    "day first": ("31.8.2017", "1.12.2016", "day/month/year"),
+    "with a clock": ("8/31/2017 1:05:00 PM", "8/31/2017 11:05", "month/day/year"),
+    "Amazon": ("09 13, 2009", "01 2, 2009", "month/day/year"),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_are_read_by_the_order_that_fits(kind: str, tmp_path: Path) -> None:
+    late, early, order = DATES[kind]
+    rows = f'1,1,5.0,"{late}"\n1,1,1.0,"{early}"\n1,2,3.0,"{early}"\n'
+    triples = load(data_set(tmp_path, TIMED + rows.encode()))
+    assert rows_of(triples) == [(1, 1, 5.0), (1, 2, 3.0)]
+    assert f"dates are read as {order}" in triples.notes
+
+
+def test_dates_of_either_order_are_refused_and_never_sorted_by_line(tmp_path: Path) -> None:
+    data_set(tmp_path, TIMED + b"1,1,5.0,02/01/2017\n1,1,1.0,01/02/2017\n")
+    for skip in (False, True):
+        with pytest.raises(
+            MovieEmbedError, match=r"csv: 2 timestamps.*\n.*tells its day from its m"
+        ):
+            load(tmp_path, skip=skip)
+    data_set(tmp_path, b"userId,movieId,rating,seen_date\n1,1,5.0,2\n1,1,1.0,1\n")
+    assert "no times (data.columns.timestamp=NAME names them; it has seen_date)" in str(
+        load(tmp_path).notes
+    )
+    assert rows_of(load(tmp_path, timestamp="seen_date")) == [(1, 1, 5.0)]
 
 
 def test_times_of_parts_with_bad_rows_are_named_by_their_own_lines(

@@ -11,6 +11,7 @@ an index, whether ids are whole numbers, names or UUIDs. The other pass makes th
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from movie_embed.config import DataConfig
 from movie_embed.data.files import connect, reading
 from movie_embed.data.ratings import Ratings, bit_width, smallest
 from movie_embed.data.relation import holds_quotes, source_of, walk
-from movie_embed.data.tables import RATING_ROLES, Table
+from movie_embed.data.tables import RATING_ROLES, Table, listed
 from movie_embed.data.values import (
     BadRows,
     Limits,
@@ -51,10 +52,20 @@ _VALUE = "enum_code(rating::ratings)"  # once `_enumerate` has numbered the rati
 _STRIPPED = "trim({0}, ' ' || chr(9))"
 _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPED}
 
+_TEXT_IDS = " (data.text_ids=true reads ids as text)"
+
 # Seconds since 1970, or dates.
 _SECONDS = "coalesce(try_cast(time AS DOUBLE), epoch_ns(try_cast(time AS TIMESTAMP_NS)) / 1e9)"
+# Dates of which it is not known at first whether the month or the day comes first.
+_DATED = r"regexp_replace(time, '^([0-9]+)[/. -]([0-9]+)[/., -]+([0-9]{4})', '\1/\2/\3')"
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_ORDERS = {
+    order: f"epoch(try_strptime({_DATED}, {[date + clock for clock in _CLOCKS]}))"
+    for order, date in (("month/day/year", "%m/%d/%Y"), ("day/month/year", "%d/%m/%Y"))
+}
 _NO_TIME = (
-    "is neither seconds nor YYYY-MM-DD HH:MM:SS; data.columns.timestamp=none leaves times aside"
+    "is neither seconds nor YYYY-MM-DD HH:MM:SS nor a date that tells its day from its month; "
+    "data.columns.timestamp=none leaves times aside"
 )
 
 Texts = dict[str, int]  # how many rows have each
@@ -130,9 +141,9 @@ def read_ratings(
         values = found.ratings.values, 2 ** codes.bits[1] - 1
         notes: tuple[str, ...] = ()
         if len(found.pairs):
-            last, timed = _latest(engine, good, codes, found.pairs, table, bad_rows.skip)
+            last, note = _latest(engine, good, codes, found.pairs, table, config)
             values[0][found.places] = last & values[1]
-            notes = () if timed else ("of repeated ratings the last in the file is kept: no times",)
+            notes = (note,) if note else ()
         return Read(found.ratings, found.movie_ids, found.rows, notes)
 
 
@@ -209,8 +220,8 @@ def _faults(
 ) -> list[dict[str, str]]:
     """Return the errors of users, movies and ratings by text."""
     return [
-        faults(texts[0], lambda text: as_id(text, whole[0], "user")),
-        faults(texts[1], lambda text: as_id(text, whole[1], "movie")),
+        faults(texts[0], lambda text: as_id(text, whole[0], "user", _TEXT_IDS)),
+        faults(texts[1], lambda text: as_id(text, whole[1], "movie", _TEXT_IDS)),
         faults(texts[2], lambda text: check_stars(text, limits, hint)),
     ]
 
@@ -342,11 +353,11 @@ def _latest(
     codes: _Codes,
     pairs: NDArray[np.int64],
     given: Table,
-    skip: bool,
-) -> tuple[NDArray[np.int64], bool]:
+    config: DataConfig,
+) -> tuple[NDArray[np.int64], str]:
     """Return the key of the latest rating of each pair, else of the last in the file.
 
-    And whether there were times. Messages are about the table as it was given.
+    And what is to be said of times. Messages are about the table as it was given.
     """
     source, parameters = source_of(table, RATING_ROLES)
     engine.register("wanted", pd.DataFrame({"pair": pairs}))
@@ -361,13 +372,40 @@ def _latest(
         """,
         parameters,
     )
-    _settle_times(engine, table, given, skip)
+    order = _read_dates(engine, source, parameters)
+    _settle_times(engine, table, given, config.on_bad_rows == "skip")
     last = engine.sql(
         "SELECT arg_max(key, {'seconds': seconds, 'place': place}) AS key FROM again "
         "GROUP BY pair ORDER BY pair"
     ).fetchnumpy()["key"]
-    timed = engine.sql("SELECT bool_or(isfinite(seconds)) FROM again").fetchall()[0][0]
-    return np.asarray(last).astype(np.int64), bool(timed)
+    note = f"dates are read as {order}" if order else ""
+    if (
+        "timestamp" not in given.roles
+        or not engine.sql("FROM again WHERE time <> ''").limit(1).fetchall()
+    ):
+        note = "of repeated ratings the last in the file is kept: no times"
+        near = [name for name in given.names if re.search("date|time", name.lower())]
+        if near and not config.columns.timestamp:
+            note += f" (data.columns.timestamp=NAME names them; it has {listed(near)})"
+    return np.asarray(last).astype(np.int64), note
+
+
+def _read_dates(engine: duckdb.DuckDBPyConnection, source: str, parameters: dict[str, Any]) -> str:
+    """Read dates like 08/31/2017 by the order of day and month that fits more of all rows.
+
+    Return the order, and ``""`` if there are no such dates or both orders fit.
+    """
+    odd = "time <> '' AND NOT isfinite(seconds)"
+    if not engine.sql(f"FROM again WHERE {odd}").limit(1).fetchall():
+        return ""
+    fits = ", ".join(f"count({seconds})" for seconds in _ORDERS.values())
+    times = f"(SELECT trim(coalesce(timestamp, '')) AS time FROM {source})"
+    first, second = engine.execute(f"SELECT {fits} FROM {times}", parameters).fetchall()[0]
+    if first == second:
+        return ""
+    order: str = [*_ORDERS][second > first]
+    engine.execute(f"UPDATE again SET seconds = coalesce({_ORDERS[order]}, seconds) WHERE {odd}")
+    return order
 
 
 def _settle_times(
@@ -376,7 +414,9 @@ def _settle_times(
     """Refuse times that are none, or let them count as missing, which is older than any."""
     odd = "FROM again WHERE time <> '' AND NOT isfinite(seconds)"
     texts = dict(engine.sql(f"SELECT place, time {odd}").fetchall())
-    bad_times = BadRows(skip)  # the rows themselves are good
+    # The rows themselves are good. Without any time they would go by their lines, so none is left.
+    timed = bool(engine.sql("FROM again WHERE isfinite(seconds)").limit(1).fetchall())
+    bad_times = BadRows(skip and timed)
     # A copy of the good rows knows where each was; of other tables the row is where it is.
     rows = walk(table, _CLEANED[-2:]) if texts else ()
     for place, (path, number, was) in enumerate(rows, start=1):
@@ -384,5 +424,5 @@ def _settle_times(
             where, line = (was[0], int(was[1])) if was[0] else (str(path), number)
             bad_times.note(where, line, f"timestamp {texts[place]!r} {_NO_TIME}", given.unit)
     for path in given.paths:
-        bad_times.settle(path, 1, "timestamp", "taken as missing")
+        bad_times.settle(path, int(timed), "timestamp", "taken as missing")
     engine.execute("UPDATE again SET seconds = '-inf' WHERE NOT isfinite(seconds)")

@@ -44,8 +44,11 @@ def holds_whole_ids(counts: Mapping[str, int]) -> bool:
     return 2 * whole > total
 
 
-def as_id(text: str, whole: bool, role: str = "movie") -> Id:
-    """Return the id in a text, the number 1 for ``1.0``; ValueError if the text has none."""
+def as_id(text: str, whole: bool, role: str = "movie", hint: str = "") -> Id:
+    """Return the id in a text, the number 1 for ``1.0``; ValueError if the text has none.
+
+    The hint is for texts that are no numbers.
+    """
     stripped = text.strip(BLANKS)
     match = _WHOLE.fullmatch(stripped)
     if whole and match and -(2**63) <= (number := int(match[1])) < 2**63:
@@ -55,8 +58,7 @@ def as_id(text: str, whole: bool, role: str = "movie") -> Id:
     fault = "is not a whole number within 64 bits" if whole else "is empty or no printable text"
     numeric = _NUMBER.fullmatch(stripped) or _GROUPED.fullmatch(stripped)
     named = whole and text.isprintable() and stripped.lower() not in _NONE and not numeric
-    way = " (data.text_ids=true reads ids as text)" if named else ""
-    raise ValueError(f"{role} id {reprlib.repr(text)} {fault}{way}")
+    raise ValueError(f"{role} id {reprlib.repr(text)} {fault}{hint if named else ''}")
 
 
 def as_stars(text: str) -> np.float32:
@@ -122,6 +124,10 @@ class BadRows:
         if self.skip and good:
             _log.warning("%s", "\n".join([f"{path}: {plural(bad, noun)} {outcome}", *told]))
             return
-        way = f"{outcome} with data.on_bad_rows=skip" if good else "it has no good row"
+        way = (
+            f"{outcome} with data.on_bad_rows=skip"
+            if good
+            else f"it has no good {noun.split()[-1]}"
+        )
         first = f"{told.pop(0)}; " if bad == 1 else f"{path}: "
         raise MovieEmbedError("\n".join([f"{first}{plural(bad, noun)}, {way}", *told]))
