@@ -171,6 +171,17 @@ def test_a_file_is_read_as_the_library_reads_it_and_not_kept(
     params = {"name": "list.txt", "rated": "false"}
     listed = CLIENT.post("/api/read", params=params, content="Alien (1979)\nNowhere\n").json()
     assert listed["ratings"] == {}
+    mine = "who,film,mark\na,Alien (1979),8\nb,Aliens (1986),3\n"
+    read = {"columns": ["title=film", "rating=mark", "user=who"], "scale": 10, "rated_by": "a"}
+    answer = CLIENT.post("/api/read", params=read, content=mine).json()
+    assert answer["ratings"] == {"20": 4.0}
+    assert {"title": "film", "rating": "mark"}.items() <= answer["columns"].items()
+    many = "title,rating\n" + 300 * "Alien (1979),4\n"
+    page = CLIENT.post("/api/read", params={"first": 290, "most": 7}, content=many).json()
+    assert (page["rows"], page["first"], len(page["matches"])) == (300, 290, 7)
+    assert page["matches"][0]["line"] == 292
+    huge = CLIENT.post("/api/read", content="title,rating\n" + 100_001 * "Alien,4\n")
+    assert (huge.status_code, "100,000 rows" in huge.json()["error"]) == (422, True)
     assert [row["movie_id"] for row in listed["matches"]] == [20, None]
     wrong = CLIENT.post("/api/read", params={"name": "x.pdf"}, content=b"%PDF-1.4")
     assert (wrong.status_code, wrong.json()["error"][:14]) == (422, "x.pdf is a PDF")
@@ -223,6 +234,9 @@ def test_a_mistake_is_one_line(path: str, status: int, told: str) -> None:
         ("people", {"people": [{"10": 5}, "99"]}, 404, "user_id=99 is not in ml-test"),
         ("read?scale=a", "", 422, "scale"),
         ("read?page=2", "", 422, "page: Extra"),
+        ("read?rated=false&scale=10", "", 422, "scale: without effect where rated=false"),
+        ("read?seen=true", "", 422, "seen: without effect where rated=true"),
+        ("read?columns=title", "", 422, "columns.0: String should match pattern"),
     ],
 )
 def test_a_body_with_a_mistake_is_one_line(path: str, body: Any, status: int, told: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import logging
 import re
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -39,10 +38,10 @@ from starlette.routing import Mount, Route
 from movie_embed import __version__
 from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import OwnRatings
+from movie_embed.answers.results import OwnMovies, OwnRatings
 from movie_embed.config import ServeConfig
 from movie_embed.data.movies import Id, MovieId, split_year
-from movie_embed.errors import MovieEmbedError, UnknownError, program
+from movie_embed.errors import MovieEmbedError, UnknownError, printable, program
 from movie_embed.web.map import map_json
 from movie_embed.web.metrics import Metrics
 from movie_embed.web.models import (
@@ -73,7 +72,11 @@ _ANY_FILE = {"application/octet-stream": {"schema": {"type": "string", "format":
 _SMALL, _FEW, _SLOW = 20_000, 50, 4
 _ZIPPED = [Middleware(GZipMiddleware, minimum_size=1_000)]
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_LISTS = {name for name, each in SimilarTo.model_fields.items() if "list" in str(each.annotation)}
+_LISTS = {
+    name
+    for name, each in (SimilarTo.model_fields | ReadAs.model_fields).items()
+    if "list" in str(each.annotation)
+}
 _log = logging.getLogger(__name__)
 
 MovieInAddress = Annotated[IdText, InPath(description="A movie's id", examples=["1"])]
@@ -356,12 +359,15 @@ def _add_movies(app: FastAPI, newest: Newest) -> None:
         rows = map(known.wanted, asked.movies)
         return [None if row is None else known.movie(row) for row in rows]
 
-    @app.post("/api/read", openapi_extra={"requestBody": {"content": _ANY_FILE}}, tags=["movies"])
+    file: dict[str, Any] = {"requestBody": {"content": _ANY_FILE}}
+
+    @app.post("/api/read", response_model=ReadFile, openapi_extra=file, tags=["movies"])
     async def read(
         content: Annotated[bytes, Depends(_body)], asked: Annotated[ReadAs, Query()]
-    ) -> ReadFile:
+    ) -> Response:
         """Read somebody's ratings from a service's export or a table; the file is not kept."""
-        return await newest.in_thread(partial(_read, newest.known.recommender, content, asked))
+        found = await newest.in_thread(partial(_read, newest.known.recommender, content, asked))
+        return Response(to_json(found), media_type="application/json")
 
     @app.get("/api/map", response_model=MovieMap, tags=["movies"])
     def movie_map(request: Request) -> Response:
@@ -385,22 +391,22 @@ def _add_movies(app: FastAPI, newest: Newest) -> None:
         return Ready()
 
 
-def _read(recommender: Recommender, content: bytes, asked: ReadAs) -> ReadFile:
-    name = re.sub(r"[^\w. -]", "_", asked.name.rpartition("/")[2])[-100:].lstrip(".") or "ratings"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(content)
-        try:
-            own = (recommender.read_ratings if asked.rated else recommender.read_movies)(path)
-        except MovieEmbedError as error:
-            raise MovieEmbedError(str(error).replace(f"{folder}/", "")) from error
-        notes = [note.replace(f"{folder}/", "") for note in own.notes]
-    ratings = own if isinstance(own, OwnRatings) else {}
-    return ReadFile(
-        ratings={str(movie.id): stars for movie, stars in ratings.items()},
-        matches=own.matches,
-        notes=notes,
-    )
+def _read(recommender: Recommender, content: bytes, asked: ReadAs) -> dict[str, Any]:
+    columns = dict(each.split("=", 1) for each in asked.columns)
+    how: dict[str, Any] = {
+        "name": printable(asked.name.rpartition("/")[2]) or "the file",
+        "columns": columns,
+    }
+    ratings: dict[str, float] = {}
+    own: OwnRatings | OwnMovies
+    if asked.rated:
+        own = recommender.read_ratings(
+            content, **how, scale=asked.scale, rated_by=asked.rated_by or None
+        )
+        ratings = {str(movie.id): stars for movie, stars in own.items()}
+    else:
+        own = recommender.read_movies(content, **how, seen=asked.seen)
+    return {"ratings": ratings, **own.read.to_dict(asked.first, asked.most)}
 
 
 def _quick(

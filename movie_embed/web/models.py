@@ -11,7 +11,6 @@ from pydantic_core import PydanticCustomError
 from movie_embed.answers.results import Match, Reason, Recommendation
 from movie_embed.data.movies import Id
 
-MOST_MATCHES = 10_000
 _MOST_PEOPLE, _MOST_LISTED, _MOST_VARIED = 20, 10_000, 200
 
 IdText = Annotated[str, Field(min_length=1, max_length=100)]
@@ -177,6 +176,31 @@ class ReadAs(BaseModel):
     rated: bool = Field(
         True, description="False reads a list of movies, with ratings or without", examples=[False]
     )
+    seen: bool = Field(
+        False, description="Of a list, the movies that were seen, not those to see", examples=[True]
+    )
+    columns: list[Annotated[str, Field(pattern=r"^\w+=", max_length=200)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Unusual columns by meaning; one without a name is not read",
+        examples=[["title=Movie seen"]],
+    )
+    scale: float | None = Field(
+        None, gt=0, le=1e6, description="The highest rating there may be", examples=[10]
+    )
+    rated_by: str | None = Field(
+        None, max_length=200, description="The user, if the file has several", examples=["me"]
+    )
+    first: int = Field(0, ge=0, le=10**6, description="The first line to show", examples=[10_000])
+    most: int = Field(10_000, ge=1, le=10_000, description="How many lines to show", examples=[100])
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        without = {"seen"} if self.rated else {"scale", "rated_by"}
+        for name in sorted(without & self.model_fields_set):
+            told = f"{name}: without effect where rated={str(self.rated).lower()}"
+            raise PydanticCustomError("unused", told)
+        return self
 
 
 def _model(name: str, kind: type, **replaced: Any) -> type[BaseModel]:
@@ -221,8 +245,11 @@ class ReadFile(BaseModel):
     """The ratings of a file."""
 
     ratings: dict[str, float]
-    matches: list[Match] = Field(description="What each line was taken for")
     notes: list[str]
+    columns: dict[str, str] = Field(description="The columns that were read, by meaning")
+    rows: int = Field(description="How many lines the file has")
+    first: int
+    matches: list[Match] = Field(description="What each line was taken for, from the first")
 
 
 class Region(BaseModel):
