@@ -261,7 +261,7 @@ class OwnColumns:
 
 @dataclass
 class RecommendConfig(Checked):
-    """All settings of `recommend.py`; the first seven are the question.
+    """All settings of `recommend.py`; the first eight are the question.
 
     Here is checked which go together; `Recommender` and `Filters` check the others' values.
     """
@@ -273,6 +273,8 @@ class RecommendConfig(Checked):
     user_id: Any = None
     ratings: Any = None
     rate: StarsByMovie = None
+    users: Any = None
+    to: Annotated[str | None, fits(r".+\.(csv|parquet)", "a file *.csv or *.parquet")] = None
     scale: Annotated[Any, must(_are_tops, "above 0: 5, 10, 100, or one for each file")] = None
     columns: OwnColumns = field(default_factory=OwnColumns)
     rated_by: Any = None
@@ -304,15 +306,15 @@ class RecommendConfig(Checked):
         vectors, files = self.show == "vector", self.ratings is not None
         if vectors and not about_movies:
             raise MovieEmbedError('show=vector needs a movie: movie_id=1, or movie="toy story"')
-        for key in ("movie_id", "user_id"):
+        for key in ("movie_id", "user_id", "users"):
             ids = listed(getattr(self, key))
             known = all(isinstance(each, str) or as_whole(each) is not None for each in ids)
             fits = known and getattr(self, key) != []
             require(fits, key, getattr(self, key), f"an id or a list: '{key}=[1,4896]'")
-        if about_movies + len(given & {"user_id", "ratings", "rate"}) != 1:
+        if about_movies + len(given & {"user_id", "ratings", "rate", "users"}) != 1:
             raise MovieEmbedError(
-                'ask one thing: movie="toy story", movie_id=1, user_id=123, ratings=my.csv or '
-                "'rate={1: 5, 4896: 3.5}'"
+                'ask one thing: movie="toy story", movie_id=1, user_id=123, ratings=my.csv, '
+                "'rate={1: 5, 4896: 3.5}' or users=all"
             )
         named = {*_MOVIE_QUESTIONS, "new_genres", "show", "run", "format"}
         for keys, fit, why in (
@@ -321,18 +323,30 @@ class RecommendConfig(Checked):
             ({"scale", "rated_by"}, files, "unless ratings is given"),
             ({"columns"}, files or self.among or self.exclude, "unless there is a file"),
             ({"show"}, files or self.show != "matches", "unless ratings is given"),
+            ({"diversity", "explain", "format", "together"}, not self.users, "with users"),
+            ({"to"}, self.users, "unless users is given"),
             ({"order", "together"}, not about_movies, "where a movie is asked about"),
             (_OF_MOVIES, about_movies, "unless a movie is asked about"),
         ):
             for key in sorted(given & keys if not fit else ()):
                 require(False, key, getattr(self, key), f"left out {why}")
+        require(bool(self.to or not self.users), "to", self.to, "lists.csv or lists.parquet")
         lists = self.show == "answers" or self.format != "letterboxd"
         require(lists, "format", self.format, f"table, json or csv with show={self.show}")
         scales, several = listed(self.scale), len(listed(self.ratings))
         fits = len(scales) in (0, 1, several)
         require(fits, "scale", self.scale, f"one for all files, or one for each of {several}")
         self.scale = scales * several if len(scales) == 1 else scales or [None] * several
-        for key in ("movie", "ratings", "movie_id", "user_id", "not_like", "among", "exclude"):
+        for key in (
+            "movie",
+            "ratings",
+            "movie_id",
+            "user_id",
+            "users",
+            "not_like",
+            "among",
+            "exclude",
+        ):
             setattr(self, key, listed(getattr(self, key)))
         for key in ("movie", "ratings", "among", "exclude"):
             setattr(self, key, list(map(str, getattr(self, key))))

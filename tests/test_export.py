@@ -10,7 +10,7 @@ from embedded import MOVIES, random_vectors, saved
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.config import EXPORT_FORMATS
 from movie_embed.embeddings.export import EXPORTS, export
-from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,24 @@ def test_tsv(embeddings: SavedEmbeddings, tmp_path: Path) -> None:
 def test_parquet(embeddings: SavedEmbeddings, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    (path,) = export(embeddings, ["parquet"], tmp_path)
+    path, _ = export(embeddings, ["parquet"], tmp_path)
     table = pq.read_table(path)
     assert np.array(table["vector"].to_pylist(), np.float32).tolist() == embeddings.vectors.tolist()
     assert table["bias"].to_numpy().tolist() == embeddings.biases.tolist()
     assert table["movie_id"].to_pylist() == embeddings.movies.ids[:MOVIES].tolist()
     assert table["year"].to_pylist()[:4] == [1960, 2000, 2000, None]
+
+
+def test_users_are_exported_where_they_were_saved(demo_folder: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    saved = SavedEmbeddings.load(demo_folder / "run")
+    users = saved.load_part("user", UserEmbeddings)
+    movies, path = export(saved, ["parquet"], tmp_path)
+    assert movies.name == "movies.parquet"
+    table = pq.read_table(path)
+    assert table["user_id"].to_pylist() == users.ids.tolist()
+    assert np.array(table["vector"].to_pylist(), np.float32).tolist() == users.vectors.tolist()
 
 
 def test_word2vec_text(embeddings: SavedEmbeddings, tmp_path: Path) -> None:

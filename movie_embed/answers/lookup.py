@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from movie_embed.checks import is_number, listed, require, whole
 from movie_embed.data.movies import Id, MovieId, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.errors import MovieEmbedError, UnknownError, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = NDArray[np.intp]
 
@@ -126,6 +129,41 @@ class Lookup:
         return Asked(
             np.array(list(stars_of), np.intp), np.array(list(stars_of.values()), np.float32)
         )
+
+    def columns(self, frame: pd.DataFrame, *others: str) -> tuple[Rows, NDArray[Any], Rows]:
+        """Return the person, from 0, of each row of a frame, all people's ids, and table rows.
+
+        The frame has the columns user and movie, an id of the data, and `others`.
+        """
+        import pandas as pd
+
+        for name in ("user", "movie", *others):
+            found = ", ".join(map(str, getattr(frame, "columns", ())))
+            require(name in found.split(", "), "columns", found, f"with {name} among them")
+        people, ids = pd.factorize(frame["user"])
+        places, movies = pd.factorize(frame["movie"])
+        for name, codes in (("user", people), ("movie", places)):
+            if (codes < 0).any():
+                raise MovieEmbedError(f"row {int(np.argmin(codes)) + 1} has no {name}")
+        named = (each if isinstance(each, str) else whole("movie", each) for each in movies)
+        rows = np.array([self.row(MovieId(each), "movie") for each in named], np.intp)
+        return people, np.asarray(ids), rows[places]
+
+    def rated_by_many(self, ratings: pd.DataFrame) -> tuple[list[Asked], NDArray[Any]]:
+        """Return the ratings of each person in a frame of user, movie and rating, and their ids."""
+        people, ids, rows = self.columns(ratings, "rating")
+        stars, (low, high) = np.asarray(ratings["rating"], np.float32), self.embeddings.rating_range
+        order = np.lexsort((rows, people))
+        twice = np.zeros(len(rows), np.bool_)
+        twice[order[1:]] = (np.diff(people[order]) == 0) & (np.diff(rows[order]) == 0)
+        wrong = twice | ~((stars >= low) & (stars <= high))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            scale = f"{stars[row]:g} stars are off the scale, {low:g} to {high:g}"
+            told = "rated twice" if twice[row] else scale
+            raise MovieEmbedError(f"user {ids[people[row]]}, {self.name(int(rows[row]))}: {told}")
+        ends = np.cumsum(np.bincount(people, minlength=len(ids)))[:-1]
+        return [Asked(rows[mine], stars[mine]) for mine in np.split(order, ends)], ids
 
     def name(self, row: int) -> str:
         """Return a title with its year, or the id where there is none."""

@@ -20,7 +20,7 @@ from movie_embed.embeddings.spaces import Space
 from movie_embed.errors import MovieEmbedError
 
 Order = Literal["match", "choice", "stars"]
-Together = Literal["average", "least"]
+Aggregate = Literal["average", "least"]
 Floats = NDArray[np.floating[Any]]
 
 
@@ -38,9 +38,9 @@ class People:
         The space with all rated movies, and the one with the movies that may be answers.
     ease
         The implicit model, or None.
-    together
+    aggregate
         How the scores of several people become one: ``"average"``, or ``"least"``, that of the
-        person whom a movie suits least.
+        person whom a movie suits least. None where each person has a list alone.
     """
 
     asked: Sequence[Asked]
@@ -48,10 +48,11 @@ class People:
     of_ratings: Space
     space: Space
     ease: Ease | None
-    together: Together = "average"
+    aggregate: Aggregate | None = "average"
 
     def __post_init__(self) -> None:
-        choose("together", self.together, get_args(Together))
+        if self.aggregate:
+            choose("together", self.aggregate, get_args(Aggregate))
 
     @cached_property
     def rated(self) -> Rows:
@@ -63,17 +64,30 @@ class People:
         """The stars given for `rated`."""
         return np.concatenate([each.stars for each in self.asked])
 
-    def scores(self, order: Order | None) -> Floats:
-        """Return the scores that rank answers, shape (movies,)."""
+    @cached_property
+    def unrated(self) -> NDArray[np.bool_]:
+        """Which movies nobody rated, or each person, shape (1 or people, movies)."""
+        alone, size = self.aggregate is None, len(self.space.vectors)
+        unrated = np.ones((len(self.asked) if alone else 1, size), np.bool_)
+        for person, each in enumerate(self.asked):
+            unrated[person if alone else 0, each.rows[each.rows < size]] = False
+        return unrated
+
+    def each(self, order: Order | None) -> Floats:
+        """Return each person's scores, by which answers are ranked, shape (people, movies)."""
         order = order or ("match" if self.ease else "stars")
         choose("order", order, get_args(Order))
         if order == "stars":
-            return self.stars(slice(None))
+            return predict_stars(self._likings, self.saved.rating_range)
         if self.ease is None:
             raise MovieEmbedError(
                 f"order={order}: the run has no implicit model (ranking.enabled=false), only stars"
             )
-        return self._relative_matches if order == "match" else self._relative(self._choices)
+        return self._matches if order == "match" else self._relative(self._choices)
+
+    def scores(self, order: Order | None) -> Floats:
+        """Return the scores of all together, shape (movies,)."""
+        return self._joined(self.each(order))
 
     def stars(self, movies: Rows | slice) -> Floats:
         """Return predicted stars of some movies, shape (movies,)."""
@@ -81,7 +95,7 @@ class People:
 
     def match(self, movies: Rows) -> Floats | None:
         """Return the matches of some movies as shares of the best; None without the model."""
-        return None if self.ease is None else np.clip(self._relative_matches[movies], 0, 1)
+        return None if self.ease is None else np.clip(self._joined(self._matches[:, movies]), 0, 1)
 
     def shares(self, movies: Rows, order: Order | None) -> tuple[Rows, Floats, Floats]:
         """Return each rating's share of some movies' scores.
@@ -151,20 +165,19 @@ class People:
         return choices
 
     @cached_property
-    def _relative_matches(self) -> Floats:
-        """Each movie's match as a share of the best match, shape (movies,)."""
-        matches = match_scores(self._choices, predict_stars(self._likings, (0, 1)))
-        return self._relative(matches)
+    def _matches(self) -> Floats:
+        """Each movie's match as a share of the person's best, shape (people, movies)."""
+        return self._relative(match_scores(self._choices, predict_stars(self._likings, (0, 1))))
 
     def _relative(self, scores: Floats) -> Floats:
-        """Return each person's scores as shares of the best among unrated movies, then joined."""
-        unrated = np.ones(scores.shape[1], np.bool_)
-        unrated[self.rated[self.rated < len(unrated)]] = False
-        best = scores.max(axis=1, where=unrated, initial=np.finfo(np.float32).tiny)
-        return self._joined(scores / best[:, None])
+        """Return each person's scores as shares of the best among unrated movies."""
+        tiny = np.finfo(np.float32).tiny
+        best = scores.max(axis=1, where=self.unrated, initial=tiny, keepdims=True)
+        return np.asarray(scores / best)
 
     def _joined(self, scores: Floats) -> Floats:
         if len(scores) == 1:
             return np.asarray(scores[0])
-        joined: Floats = scores.mean(axis=0) if self.together == "average" else scores.min(axis=0)
-        return joined
+        return np.asarray(
+            scores.mean(axis=0) if self.aggregate == "average" else scores.min(axis=0)
+        )

@@ -6,6 +6,7 @@ import shlex
 import sys
 from dataclasses import fields
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from movie_embed.answers.filters import Filters
@@ -17,6 +18,7 @@ from movie_embed.cli import setting
 from movie_embed.config import RecommendConfig
 from movie_embed.data.movies import MovieId
 from movie_embed.errors import MovieEmbedError, program
+from movie_embed.storage import write_text
 
 
 def answer(config: RecommendConfig) -> str:
@@ -31,6 +33,8 @@ def answer(config: RecommendConfig) -> str:
     if config.show == "vector":
         recommender, movies = asked_movies(recommender, config)
         return vectors_as(config.format, [recommender.vector(movie) for movie in movies])
+    if config.to:
+        return _lists(recommender, config, Path(config.to).expanduser())
     if config.show == "matches":
         own, _ = _files(recommender, config)
         return matches_as(config.format, [match for each in own for match in each.matches])
@@ -48,11 +52,25 @@ def answer(config: RecommendConfig) -> str:
     return text
 
 
+def _lists(recommender: Recommender, config: RecommendConfig, path: Path) -> str:
+    """Write a list for each user of the data, or for some, and say so."""
+    from movie_embed.embeddings.export import write_parquet
+
+    ids = None if config.users == ["all"] else config.users
+    how = _given(config, "order") | {"filters": _filters(config, _files(recommender, config)[1])}
+    lists = recommender.for_users(ids, config.k, **how)
+    if path.suffix == ".parquet":
+        write_parquet(lists, path)
+    else:
+        write_text(path, lists.to_csv(index=False))
+    return f"{len(lists):,} movies for {lists['user'].nunique():,} users in {path}"
+
+
 def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recommendations]:
     """Return the question in words, and its answers."""
     own, lists = _files(recommender, config)
-    filters = {each.name: getattr(config, each.name) for each in fields(Filters)} | lists
-    settings = {"filters": Filters(**filters), **_given(config, "diversity", "explain")}
+    filters = _filters(config, lists)
+    settings = {"filters": filters, **_given(config, "diversity", "explain")}
     if config.user_id or config.ratings or config.rate is not None:
         people = config.user_id or own or [config.rate]
         settings |= _given(config, "order", "together")
@@ -62,6 +80,10 @@ def ask(recommender: Recommender, config: RecommendConfig) -> tuple[str, Recomme
     settings |= _given(config, "combine", "metric", "weights", "not_like")
     answers = recommender.similar(movies, config.k, **settings)
     return " and ".join(recommender.title(movie) for movie in movies), answers
+
+
+def _filters(config: RecommendConfig, lists: dict[str, Any]) -> Filters:
+    return Filters(**{each.name: getattr(config, each.name) for each in fields(Filters)} | lists)
 
 
 def _given(config: RecommendConfig, *names: str) -> dict[str, Any]:

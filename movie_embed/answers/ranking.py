@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from movie_embed.checks import is_number, listed, require
+from movie_embed.evaluation import top_rows
 
 Floats = NDArray[np.floating[Any]]
 Scores = NDArray[np.float32]
@@ -16,30 +17,12 @@ Rows = NDArray[np.intp]
 
 _ESTIMATE = 0.8  # docs/cold_start.md
 _POOL = 10
-_PARTS = 100
 
 
 def best_rows(scores: Floats, allowed: NDArray[np.bool_], k: int) -> Rows:
     """Return at most `k` allowed rows from the highest score down; ties go to the first row."""
-    k = min(k, int(np.count_nonzero(allowed)))
-    if k < 1:
-        return np.empty(0, dtype=np.intp)
-    scores = np.where(allowed, scores, -np.inf)
-    best = np.flatnonzero(scores >= _reached_by(scores, k))
-    best = best[allowed[best]]
-    return best[np.argsort(-scores[best], kind="stable")][:k]
-
-
-def _reached_by(scores: Floats, k: int) -> np.floating[Any]:
-    """Return a lower bound on the k-th best score, which few scores exceed.
-
-    Of many scores it is the k-th highest maximum of their parts. To find this is faster than to
-    partition all scores.
-    """
-    parts = _PARTS * k
-    if len(scores) > 2 * parts:
-        scores = scores[: len(scores) // parts * parts].reshape(-1, parts).max(axis=0)
-    return np.partition(scores, -k)[-k]  # type: ignore[no-any-return]
+    top: Rows = top_rows(np.where(allowed, scores, -np.inf)[None], max(k, 1))[0]
+    return top[top >= 0][:k]
 
 
 def diverse_rows(

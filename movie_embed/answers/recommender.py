@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from movie_embed.answers.filters import Catalogue, Filters, checked_shape
 from movie_embed.answers.lookup import Asked, Lookup, Movie, Rows
-from movie_embed.answers.people import Order, People, Together
+from movie_embed.answers.people import Aggregate, Order, People
 from movie_embed.answers.ranking import best_rows, diverse_rows, estimates_drawn, mean_query
 from movie_embed.answers.results import (
     MovieVector,
@@ -22,14 +24,17 @@ from movie_embed.answers.results import (
     Recommendations,
     SimilarUser,
 )
-from movie_embed.checks import choose, is_number, names, require, whole
+from movie_embed.checks import choose, is_number, listed, names, require, whole
 from movie_embed.data.movies import Id
 from movie_embed.embeddings.content import with_movie
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Space, Spaces, cosines, unit
 from movie_embed.errors import MovieEmbedError
+from movie_embed.evaluation import top_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from movie_embed.answers.imports.reading import Imports
 
 Metric = Literal["mixed", "cosine", "whitened", "dot"]
@@ -37,6 +42,7 @@ Combine = Literal["mean", "max"]
 
 _ANY = Filters()
 _MOST_REASONS = 3
+_BLOCK = 128  # people
 
 
 class Recommender:
@@ -207,7 +213,7 @@ class Recommender:
         k: SupportsIndex = 10,
         *,
         order: Order | None = None,
-        together: Together = "average",
+        together: Aggregate = "average",
         popularity: float = 0.0,
         filters: Filters = _ANY,
         diversity: float = 0.0,
@@ -250,19 +256,129 @@ class Recommender:
         require(bool(asked), "people", people, "at least one user id or ratings")
         group = self._people(asked, filters, together)
         scores = group.scores(order)
-        if popularity:
-            wide = is_number(popularity) and -1 <= popularity <= 1
-            require(wide, "popularity", popularity, "a number from -1 to 1")
-            ranked = order != "stars" and self._spaces.ease is not None
-            require(ranked, "popularity", popularity, "0 where stars order the answers")
-            counts = self.embeddings.movies.rating_counts[: len(scores)]
-            scores = scores * (counts + 1.0) ** (popularity / 2)
+        scores = self._towards(popularity, order, scores)
         allowed = self._allowed(group.rated, filters)
         rows = diverse_rows(scores, allowed, k, group.space.unit, diversity)
         match = group.match(rows)
         numbers = {} if match is None else {"match": match}
         reasons = self._main_parts(rows, group, order) if explain else None
         return self.lookup.answers(rows, {**numbers, "predicted_stars": group.stars(rows)}, reasons)
+
+    def for_users(
+        self, ids: Iterable[SupportsIndex | str] | None = None, k: SupportsIndex = 10, **how: Any
+    ) -> pd.DataFrame:
+        """Return a list for each of many users of the data, by default all, as `for_user` does.
+
+        ``order``, ``popularity`` and ``filters`` are as in `for_people`.
+
+        Returns
+        -------
+        DataFrame
+            With the columns user, movie, rank and score, in the users' order.
+
+        Raises
+        ------
+        MovieEmbedError
+            As `for_user`.
+        """
+        users = self._spaces.users
+        if ids is None:
+            rows: Iterable[int] = range(len(users.ids))
+        else:
+            rows = [self.lookup.user(users, each) for each in listed(ids)]
+        asked = [Asked(*users.ratings_of(row)) for row in rows]
+        return self._lists(asked, users.ids[list(rows)], k, **how)
+
+    def for_many(self, ratings: pd.DataFrame, k: SupportsIndex = 10, **how: Any) -> pd.DataFrame:
+        """Return a list for each of many new people, as `for_ratings` does.
+
+        `ratings` has the columns user, movie, an id of the data, and rating, in stars. The rest is
+        as in `for_users`.
+        """
+        return self._lists(*self.lookup.rated_by_many(ratings), k, **how)
+
+    def predict(self, pairs: pd.DataFrame) -> pd.DataFrame:
+        """Predict what users of the data think of movies, from their saved ratings.
+
+        `pairs` has the columns user and movie, ids of the data. Returned is a copy with the columns
+        stars, predicted, and score, the match, which may exceed 1 for a movie already rated; it is
+        left out if the run has no implicit model.
+        """
+        users = self._spaces.users
+        people, ids, rows = self.lookup.columns(pairs)
+        asked = [Asked(*users.ratings_of(self.lookup.user(users, each))) for each in ids]
+        columns = np.full((2, len(rows)), np.nan, np.float32)
+        cold = bool(len(rows)) and int(rows.max()) >= self.embeddings.movies.embedded
+        order = np.argsort(people, kind="stable")
+
+        def fill(first: int, group: People) -> None:
+            ends = np.searchsorted(people[order], [first, first + len(group.asked)])
+            mine = order[slice(*ends)]
+            cells = people[mine] - first, rows[mine]
+            columns[0, mine] = group.each("stars")[cells]
+            if group.ease:
+                columns[1, mine] = group.each("match")[cells]
+
+        self._in_blocks(asked, Filters(include_rare=cold), fill)
+        found = {"stars": columns[0], "score": columns[1]}
+        return pairs.assign(**found if self._spaces.ease else {"stars": columns[0]})
+
+    def _lists(
+        self,
+        asked: Sequence[Asked],
+        ids: NDArray[Any],
+        k: SupportsIndex,
+        order: Order | None = None,
+        popularity: float = 0.0,
+        filters: Filters = _ANY,
+    ) -> pd.DataFrame:
+        """Return a list for each person: the columns user, by `ids`, movie, rank and score."""
+        import pandas as pd
+
+        k, _ = checked_shape(k, filters, 0.0, explain=False)
+        allowed = self._allowed([], filters)
+        tops = np.full((len(asked), k), -1, np.int32)
+        scores = np.zeros((len(asked), k), np.float32)
+
+        def fill(first: int, group: People) -> None:
+            each = self._towards(popularity, order, group.each(order))
+            each = np.where(group.unrated & allowed[: each.shape[1]], each, -np.inf)
+            top = top_rows(each, k)
+            part = slice(first, first + len(top)), slice(0, top.shape[1])
+            tops[part], scores[part] = top, np.take_along_axis(each, top, axis=1)
+
+        self._in_blocks(asked, filters, fill)
+        people, ranks = np.nonzero(tops >= 0)
+        columns = {"user": ids[people], "movie": self.embeddings.movies.ids[tops[people, ranks]]}
+        return pd.DataFrame(columns | {"rank": ranks + 1, "score": scores[people, ranks]})
+
+    def _in_blocks(
+        self, asked: Sequence[Asked], filters: Filters, fill: Callable[[int, People], None]
+    ) -> None:
+        """Call a function with blocks of people, and the first of each, from a thread a core."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from movie_embed.threads import blas_threads
+
+        def block(first: int) -> None:
+            fill(first, self._people(asked[first : first + _BLOCK], filters, None))
+
+        # Products of a block are too small for the threads of BLAS.
+        with blas_threads(1), ThreadPoolExecutor(cpu_count()) as pool:
+            deque(pool.map(block, range(0, len(asked), _BLOCK)), maxlen=0)  # raises their errors
+
+    def _towards(
+        self, popularity: float, order: Order | None, scores: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Return scores, shape (..., movies), moved towards well-known or less known movies."""
+        if not popularity:
+            return scores
+        wide = is_number(popularity) and -1 <= popularity <= 1
+        require(wide, "popularity", popularity, "a number from -1 to 1")
+        ranked = order != "stars" and self._spaces.ease is not None
+        require(ranked, "popularity", popularity, "0 where stars order the answers")
+        counts = self.embeddings.movies.rating_counts[: scores.shape[-1]]
+        return np.asarray(scores * (counts + 1.0) ** (popularity / 2))
 
     @cached_property
     def imports(self) -> Imports:
@@ -400,7 +516,7 @@ class Recommender:
         return movie_id
 
     def _people(
-        self, asked: Sequence[Asked], filters: Filters, together: Together = "average"
+        self, asked: Sequence[Asked], filters: Filters, together: Aggregate | None = "average"
     ) -> People:
         rated = np.concatenate([each.rows for each in asked])
         spaces = self._space(rated, _ANY), self._space([], filters)

@@ -8,14 +8,18 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from movie_embed.data.movies import split_genres, split_year
-from movie_embed.embeddings.saved import SavedEmbeddings
+from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.embeddings.spaces import unit
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import atomic_path, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def export_tsv(saved: SavedEmbeddings, folder: Path) -> list[Path]:
@@ -32,28 +36,40 @@ def export_tsv(saved: SavedEmbeddings, folder: Path) -> list[Path]:
 
 
 def export_parquet(saved: SavedEmbeddings, folder: Path) -> list[Path]:
-    """Write ``movies.parquet``: the metadata, ``bias`` and ``vector``, a list of float32."""
+    """Write ``movies.parquet`` and, if the run saved users, ``users.parquet``.
+
+    Both have ``bias`` and ``vector``, a list of float32: movies beside the metadata, and users
+    beside ``user_id``.
+    """
+    import pandas as pd
+
+    header, *rows = _metadata(saved)
+    movies = pd.DataFrame(rows, columns=list(map(str, header)))
+    movies["year"] = movies["year"].replace("", pd.NA).astype("Int64")
+    parts = [("movies", movies, saved.biases, saved.vectors)]
+    if users := saved.users or saved.load_part("user", UserEmbeddings):
+        parts.append(("users", pd.DataFrame({"user_id": users.ids}), users.biases, users.vectors))
+    for name, table, biases, vectors in parts:
+        table["bias"], table["vector"] = biases, vectors.tolist()
+        typed = f"select * replace (vector::float[{vectors.shape[1]}] as vector) from frame"  # noqa: S608
+        write_parquet(table, folder / f"{name}.parquet", typed)
+    return [folder / f"{name}.parquet" for name, *_ in parts]
+
+
+def write_parquet(frame: pd.DataFrame, path: Path, query: str = "from frame") -> None:
+    """Write a data frame, or what a query makes of it."""
     import duckdb
-    import pandas as pd  # DuckDB takes its tables
 
     from movie_embed.data.files import connect
 
-    header, *rows = _metadata(saved)
-    table = pd.DataFrame(rows, columns=list(map(str, header)))
-    table["year"] = table["year"].replace("", pd.NA).astype("Int64")
-    table["bias"], table["vector"] = saved.biases, saved.vectors.tolist()
-    path = folder / "movies.parquet"
-    dim = saved.vectors.shape[1]
     with atomic_path(path) as temporary, connect() as database:
-        database.register("movies", table)
-        typed = f"select * replace (vector::float[{dim}] as vector) from movies"  # noqa: S608
+        database.register("frame", frame)
         try:
-            database.from_query(typed).write_parquet(str(temporary))
+            database.from_query(query).write_parquet(str(temporary))
         except duckdb.IOException as error:  # a full disk, most likely
             found = re.search(r'"errno":"(\d+)"', str(error))
             number = int(found[1]) if found else errno.EIO
             raise OSError(number, os.strerror(number)) from error
-    return [path]
 
 
 def export_word2vec(saved: SavedEmbeddings, folder: Path) -> list[Path]:
