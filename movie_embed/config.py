@@ -190,6 +190,17 @@ class TrainerConfig(Checked, section="trainer."):
         require(every <= self.max_epochs, "trainer.check_val_every_n_epoch", every, allowed)
 
 
+LOGGERS = ("tensorboard", "csv", "wandb", "mlflow", "none")
+
+
+@dataclass
+class LoggerConfig(Checked, section="logger."):
+    """Where curves and settings are logged; options are the arguments of Lightning's logger."""
+
+    name: Annotated[str, one_of(*LOGGERS)] = "tensorboard"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class SaveConfig(Checked, section="save."):
     """The files that a training run leaves for `recommend.py`."""
@@ -210,6 +221,7 @@ class TrainConfig(Checked):
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     save: SaveConfig = field(default_factory=SaveConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     seed: Annotated[int, must(lambda n: 0 <= n < 2**32, "from 0 to 4294967295")] = 0
     resume: str | None = None
@@ -408,6 +420,8 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         store.store(name=f"{name}_schema", node=schema)
+    for name in LOGGERS:
+        store.store(group="logger", name=name, node={"name": name})
     for name, own in DATA_SETS.items():
         shown = {"min_ratings": own.min_ratings, "rating_range": own.rating_range}
         store.store(group="data", name=name, node={"name": name, **shown})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from movie_embed.data.movies import split_genres
 from movie_embed.embeddings.export import export_tsv
@@ -38,7 +37,7 @@ _PROJECTOR = (
 
 
 def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write ``figures/*.png``, the same for TensorBoard, its projector's files, and the map.
+    """Write ``figures/*.png``, the files of TensorBoard's projector, and the map.
 
     The map is also kept for the server. Earlier figures are replaced. A figure whose data the
     folder lacks is left out, and a line on stderr says why.
@@ -53,7 +52,7 @@ def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
     Returns
     -------
     list of Path
-        The files written, without TensorBoard's own.
+        The files written.
 
     Raises
     ------
@@ -67,23 +66,15 @@ def show_run(run: Path, metrics: Mapping[str, Any] | None = None) -> list[Path]:
         raise MovieEmbedError(f"{folder} is no whole run: {error}") from error
     saved = SavedEmbeddings.load(folder)
     points = save_layout(folder, saved, metrics["seed"])
-    from torch.utils.tensorboard import SummaryWriter  # a run that is not there is told at once
-
-    earlier = list(folder.glob("events.out.tfevents.*.figures"))
-    with SummaryWriter(str(folder), filename_suffix=".figures") as writer:
-        for name, plot in FIGURES.items():
-            try:
-                canvas = FigureCanvasAgg(plot(folder, saved, {**metrics, "points": points}))
-            except MovieEmbedError as error:
-                print(f"no figure {name}: {error}", file=sys.stderr)
-                continue
-            paths.append(folder / "figures" / f"{name}.png")
-            with atomic_path(paths[-1]) as temporary:
-                canvas.figure.savefig(temporary, format="png")
-            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-            writer.add_image(f"figures/{name}", pixels, metrics["epochs"], dataformats="HWC")
-    for path in earlier:
-        path.unlink()
+    for name, plot in FIGURES.items():
+        try:
+            figure = plot(folder, saved, {**metrics, "points": points})
+        except MovieEmbedError as error:
+            print(f"no figure {name}: {error}", file=sys.stderr)
+            continue
+        paths.append(folder / "figures" / f"{name}.png")
+        with atomic_path(paths[-1]) as temporary:
+            FigureCanvasAgg(figure).figure.savefig(temporary, format="png")
     config = folder / "projector_config.pbtxt"
     write_text(config, _PROJECTOR)
     page = folder / "figures" / "map.html"
@@ -203,18 +194,14 @@ def plot_genre_map(saved: SavedEmbeddings, points: Points, movies: int = MOST_FI
 
 def losses_of(folder: Path) -> dict[str, dict[int, float]]:
     """Return a run's mean squared error by epoch, from 1: in training, and in validation if any."""
-    # TensorBoard logs a line for each file at its end, and for points that a resumed run repeats.
-    logging.getLogger("tensorboard").setLevel(logging.ERROR)
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    tags = events.Tags()["scalars"]
-    if "train_loss_epoch" not in tags:
-        raise MovieEmbedError(f"{folder} has no TensorBoard events with the loss")
-    training = events.Scalars("train_loss_epoch")
-    steps = min(np.diff([-1, *(event.step for event in training)]))  # of an epoch
-    losses = {"training": {-(-(e.step + 1) // steps): e.value for e in training}}
-    if "val_rmse" in tags:
-        validation = events.Scalars("val_rmse")
-        losses["validation"] = {-(-(e.step + 1) // steps): e.value**2 for e in validation}
+    try:
+        with (folder / "epochs.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise MovieEmbedError(f"{folder} has no epochs.csv; train the run anew") from error
+    losses = {"training": {int(row["epoch"]): float(row["train_loss_epoch"]) for row in rows}}
+    if held_out := {int(r["epoch"]): float(r["val_rmse"]) ** 2 for r in rows if r.get("val_rmse")}:
+        losses["validation"] = held_out
     return losses
 
 

@@ -151,7 +151,7 @@ def test_a_finished_run_can_be_extended_but_not_repeated(board: Path, tmp_path: 
 # What runs once training has ended, in order; each is cut before it begins.
 @pytest.mark.parametrize(
     "cut",
-    ["restore_epoch", "_log_outcome", "save_embeddings", "_show", "write_text"],
+    ["restore_epoch", "log_outcome", "save_embeddings", "_show", "write_text"],
 )
 @pytest.mark.parametrize("extended", [False, True], ids=["new", "extended"])
 def test_a_run_that_was_cut_while_saving_is_finished(

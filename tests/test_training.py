@@ -1,10 +1,13 @@
 """Training as a whole: what it learns, what it leaves behind, and that it repeats exactly."""
 
 import json
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xxhash
@@ -18,12 +21,13 @@ from checkerboard import (
     untimed,
     write_checkerboard,
 )
+from pytorch_lightning.loggers import CSVLogger
 from running import ROOT, start
 from synthetic import rated
 from tqdm import tqdm
 
 from movie_embed import Filters, MovieEmbedError, Recommender
-from movie_embed.config import ModelConfig, OptimizerConfig, SaveConfig
+from movie_embed.config import LoggerConfig, ModelConfig, OptimizerConfig, SaveConfig
 from movie_embed.data.splits import TRAIN, VAL
 from movie_embed.embeddings.saved import SavedEmbeddings
 from movie_embed.embeddings.spaces import Spaces
@@ -469,3 +473,60 @@ def test_a_new_ranking_metric_is_one_entry(
         in (tmp_path / "README.md").read_text()
     )
     assert scalars(tmp_path, "final/hits") == pytest.approx([metrics["hits"]])
+
+
+def test_a_logger_is_named_or_passed(board: Path, tmp_path: Path) -> None:
+    config = settings(board, 2)
+    for name in ("none", "csv"):
+        train(replace(config, logger=LoggerConfig(name)), tmp_path / name)
+        assert not list((tmp_path / name).glob("events*"))
+    logged = pd.read_csv(tmp_path / "csv" / "csv" / "metrics.csv")
+    assert {"train_loss", "val_rmse", "final/ndcg"} <= {*logged.columns}
+    assert "learning_rate: 0.02" in (tmp_path / "csv" / "csv" / "hparams.yaml").read_text()
+    own = CSVLogger(tmp_path, "mine", "")
+    metrics = train(config, tmp_path / "own", logger=own)
+    assert pd.read_csv(tmp_path / "mine" / "metrics.csv")["final/val_rmse"].max() == pytest.approx(
+        metrics["val_rmse"]
+    )
+    curves = [pd.read_csv(tmp_path / name / "epochs.csv") for name in ("none", "own")]
+    timed = ["ratings_per_second"]
+    pd.testing.assert_frame_equal(*(curve.drop(columns=timed) for curve in curves))
+    assert curves[0].epoch.tolist() == [1, 2]
+    assert curves[1].val_rmse.min() == pytest.approx(metrics["val_rmse"])
+    with pytest.raises(MovieEmbedError, match=r"logger\.options=.*nonsense"):
+        train(replace(config, logger=LoggerConfig("csv", {"nonsense": 1})), tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_without_its_package_says_what_to_install(
+    name: str, board: Path, tmp_path: Path
+) -> None:
+    if find_spec(name):
+        pytest.skip(f"{name} is installed")
+    with pytest.raises(MovieEmbedError, match=f"logger={name} needs its package: pip install"):
+        train(replace(settings(board, 1), logger=LoggerConfig(name)), tmp_path / "run")
+
+
+class Best(RatingRegression):
+    """A user's own module, which monitors a metric of its own."""
+
+    monitor = "val_own"
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_own", float(self.current_epoch == 1))
+
+
+def test_the_best_epoch_is_by_what_a_module_monitors(
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(board, 6, trainer={"early_stopping": 2})
+    for more_is_better, best in ((True, 2), (False, 1)):
+        entry = Metric("val_own", "is epoch 2", more_is_better)
+        data = RatingsDataModule(config.data, config.seed)
+        module = Best.for_data(data, config.model, config.optimizer)
+        folder = tmp_path / str(best)
+        with monkeypatch.context() as patch:
+            patch.setattr("movie_embed.training.run.METRICS", {**METRICS, "val_own": entry})
+            train(config, folder, data=data, module=module)
+        found = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        assert found["epoch"] + 1 == best

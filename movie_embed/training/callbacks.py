@@ -5,17 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from movie_embed.errors import Interrupted, take_over
+from movie_embed.storage import write_text
 
 _NOTHING = nullcontext()
 
@@ -40,11 +39,9 @@ class Throughput(Timer):
         self._epoch = (0, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the measurements so far."""
         return {**super().state_dict(), "ratings": self.ratings, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on measuring."""
         super().load_state_dict(state_dict)
         self.ratings, self.seconds = state_dict["ratings"], state_dict["seconds"]
 
@@ -66,7 +63,6 @@ class Throughput(Timer):
             self.seconds += time.perf_counter() - self._started
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the epoch's throughput."""
         ratings, seconds = self.ratings - self._epoch[0], self.seconds - self._epoch[1]
         if seconds > 0:
             pl_module.log("ratings_per_second", ratings / seconds)
@@ -76,7 +72,6 @@ class Unprofiled(PassThroughProfiler):
     """A profiler that measures nothing. Lightning's own costs more, at fifty calls a step."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Return a context that does nothing, the same every time."""
         return _NOTHING
 
 
@@ -138,45 +133,50 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
     More patience lets it go on.
     """
 
-    def __init__(self, patience: int) -> None:
-        super().__init__("val_rmse", patience=patience, check_on_train_epoch_end=False)
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting, with the patience that is now given."""
         super().load_state_dict(state_dict | {"patience": self.patience})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Train no more where training had stopped."""
         trainer.should_stop = self.wait_count >= self.patience
 
 
-class Curves(TensorBoardLogger):
-    """TensorBoard's logger without Lightning's additions: the epoch's number, settings as YAML.
+class Epochs(pl.callbacks.Checkpoint):
+    """The curves that a run keeps itself, an epoch a row of ``epochs.csv``.
 
-    The run writes its settings itself, and logs them at the end, with the final metrics.
+    Where no bar is shown, each epoch is a line of output as well. Lightning calls a `Checkpoint`
+    after the module, which logs its loss as an epoch ends.
     """
 
-    def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Log settings with metrics, not the module's at the start."""
-        if metrics is not None:
-            super().log_hyperparams(params, metrics, step)
+    def __init__(self, file: Path, monitor: str, lines: bool) -> None:
+        self.file, self.monitor, self.lines = file, monitor, lines
+        self._rows: list[dict[str, float]] = []
+        self._validated: dict[str, float] = {}
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics, each once a step."""
-        super().log_metrics({k: v for k, v in metrics.items() if k != "epoch"}, step)
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows, "validated": self._validated}
 
-    def save(self) -> None:
-        """Write all curves, as Lightning asks after each metric: a killed run keeps them."""
-        self.experiment.flush()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._rows, self._validated = state_dict["rows"], state_dict["validated"]
 
-
-class EpochLines(pl.Callback):
-    """One line per epoch, for output that is kept in a file."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics.items()
+        self._validated = {k: float(v) for k, v in metrics if k.startswith("val_")}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the epoch's errors."""
+        metrics, number = trainer.callback_metrics, trainer.current_epoch + 1
+        of_steps = {name for name in metrics if f"{name}_epoch" in metrics or name[:4] == "val_"}
+        row = {name: float(metrics[name]) for name in metrics if name not in of_steps}
+        self._rows.append({"epoch": number} | row | self._validated)
+        self._validated = {}
         if not trainer.is_global_zero:
             return
-        shown = ("train_loss", "val_rmse")
-        metrics = [f"{k} {v:.4f}" for k, v in trainer.callback_metrics.items() if k in shown]
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}:", *metrics, flush=True)
+        names = dict.fromkeys(name for row in self._rows for name in row)
+        lines = [names, *([row.get(name, "") for name in names] for row in self._rows)]
+        write_text(self.file, "".join(f"{','.join(map(str, line))}\n" for line in lines))
+        if self.lines:
+            shown = [
+                f"{name.removesuffix('_epoch')} {metrics[name]:.4f}"
+                for name in ("train_loss_epoch", self.monitor)
+                if name in metrics
+            ]
+            print(f"epoch {number}/{trainer.max_epochs}:", *shown, flush=True)

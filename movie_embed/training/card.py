@@ -34,7 +34,7 @@ def model_card(
     counts, name = data_set.counts, config.data.name
     settings = OmegaConf.structured(config)
     chosen = {key: OmegaConf.select(settings, key) for key in _SHOWN}
-    measured = {metric.label: metrics[metric.name] for metric in METRICS.values()} | {
+    measured = {metric.label: metrics.get(metric.name) for metric in METRICS.values()} | {
         f"{metric.label} of the most popular movies": metrics[f"popularity_{metric.name}"]
         for metric in RANKING
     }

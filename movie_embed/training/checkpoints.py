@@ -6,7 +6,6 @@ import json
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -27,38 +26,45 @@ _NO_CHECKPOINT = "it is damaged, no checkpoint, or holds more than numbers"
 _NO_MEMORY = "there is not enough memory for it; resume the run where there is more"
 
 
-class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
-    """Lightning's; it finds its best epoch again in a run folder that was moved.
+class Keep(pl.callbacks.Checkpoint):
+    """Checkpoints of the last epoch, or step, and of the best epoch by what is monitored.
 
-    It saves no step that is followed by validation: the epoch's checkpoint comes right after.
+    Lightning's ModelCheckpoint keeps absolute paths in its state, so a run folder that is moved
+    forgets its best epoch. No step is saved that validation follows: the epoch is saved after it.
     """
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        """Save every so many steps."""
-        if can_go_on_from(trainer, arguments[-1]):
-            super().on_train_batch_end(trainer, *arguments)
+    def __init__(self, folder: Path, monitor: str, mode: str, every_n_steps: int | None) -> None:
+        self.last, self.best = folder / "last.ckpt", folder / "best.ckpt"
+        self.monitor, self.sign = monitor, -1 if mode == "max" else 1
+        self.every_n_steps = every_n_steps
+        self._least = math.inf
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state, with the paths of the folder as it is now."""
+    def state_dict(self) -> dict[str, Any]:
+        return {"least": self._least}
 
-        def here(kept: Any) -> Any:
-            if isinstance(kept, dict):
-                return {here(path): score for path, score in kept.items()}
-            return kept.replace(old, new, 1) if isinstance(kept, str) else kept
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on with the best so far; a run begun with version 1.0 has it with Lightning's."""
+        for state in checkpoint["callbacks"].values():
+            if (best := state.get("best_model_score", state.get("least"))) is not None:
+                self._least = float(best)
 
-        old, new = state_dict["dirpath"], str(self.dirpath)
-        super().load_state_dict({name: here(kept) for name, kept in state_dict.items()})
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: Any
+    ) -> None:
+        due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
+        if due and can_go_on_from(trainer, arguments[-1]):
+            trainer.save_checkpoint(self.last)
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        value = self.sign * float(trainer.callback_metrics[self.monitor])
+        if value < self._least:
+            self._least = value
+            trainer.save_checkpoint(self.best)
 
-def keep_checkpoints(config: TrainConfig, run: Path, validates: bool) -> list[pl.Callback]:
-    """Keep the last epoch, or step, and, where there is a validation split, the best epoch."""
-    keep = partial(ModelCheckpoint, run / "checkpoints", enable_version_counter=False)
-    callbacks: list[pl.Callback] = [keep("last", save_on_train_epoch_end=True)]
-    if config.save.every_n_steps:
-        callbacks.append(keep("last", every_n_train_steps=config.save.every_n_steps))
-    if validates:
-        callbacks.append(keep("best", "val_rmse", save_on_train_epoch_end=False))
-    return callbacks
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.last)
 
 
 def resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> int:
@@ -103,7 +109,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Save a checkpoint."""
         with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
             try:
                 torch.save({**checkpoint, _VERSION_KEY: FORMAT_VERSION}, file)
@@ -114,14 +119,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Load a checkpoint; nothing in it can run code, whatever `weights_only` is.
-
-        Raises
-        ------
-        MovieEmbedError
-            The file is absent, damaged, no checkpoint of ours, of a newer format, or holds weights
-            that are not finite.
-        """
+        """Load a checkpoint; nothing in it can run code, whatever `weights_only` is."""
         try:
             with ZipFile(path) as archive:  # torch writes checksums of each part, and reads none
                 if archive.testzip() is not None:
@@ -148,19 +146,16 @@ class BackgroundCheckpointIO(AtomicCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Begin to save a checkpoint, once the one before is written."""
         self.teardown()
         writer = ThreadPoolExecutor(1)
         self._pending = writer.submit(super().save_checkpoint, deepcopy(checkpoint), path)
         writer.shutdown(wait=False)  # its thread ends with the file
 
     def load_checkpoint(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Load a checkpoint, once the last is written."""
         self.teardown()
         return super().load_checkpoint(*arguments, **options)
 
     def teardown(self) -> None:
-        """Wait until the last checkpoint is written."""
         pending, self._pending = self._pending, None
         if pending:
             pending.result()

@@ -23,7 +23,8 @@ from movie_embed.storage import write_text
 _SETTINGS = "config.yaml"
 _HELD = (_SETTINGS, "metrics.json", FILE_NAME, "checkpoints/last.ckpt")
 # In the order of their removal: while the settings are there, the folder still holds a run.
-_WRITTEN = ("metrics.json", FILE_NAME, "checkpoints", "figures", "projector*", "events*", _SETTINGS)
+_WRITTEN = ("metrics.json", FILE_NAME, *["epochs.csv", "csv", "checkpoints", "figures"])
+_WRITTEN += ("projector*", "events*", _SETTINGS)
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # where Lightning looks, in its order
 # A resumed run may change these settings; any other would make it another run. The data may have
 # moved: their fingerprint is compared.

@@ -47,6 +47,8 @@ class RatingRegression(pl.LightningModule):
         The share of the steps over which the rate rises; by default none, with one cycle 0.3.
     """
 
+    monitor = "val_rmse"  # the best epoch and early stopping go by it
+
     def __init__(
         self,
         users: int,

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
@@ -28,9 +28,8 @@ from movie_embed.evaluation import METRICS, RANKING, Errors, errors, fit_biases
 from movie_embed.storage import remove_leftovers, write_text
 from movie_embed.threads import is_forked
 from movie_embed.training.callbacks import (
-    Curves,
     EarlyStopping,
-    EpochLines,
+    Epochs,
     StopOnSignal,
     Throughput,
     Unprofiled,
@@ -38,12 +37,13 @@ from movie_embed.training.callbacks import (
 from movie_embed.training.card import model_card
 from movie_embed.training.checkpoints import (
     BackgroundCheckpointIO,
-    keep_checkpoints,
+    Keep,
     restore_epoch,
     resumed_step,
 )
 from movie_embed.training.datamodule import RatingsDataModule
 from movie_embed.training.folders import begin, claimed, going_on
+from movie_embed.training.loggers import log_outcome, log_settings, logger_of
 from movie_embed.training.machine import (
     check_devices,
     check_memory,
@@ -72,6 +72,7 @@ def train(
     *,
     data: RatingsDataModule | None = None,
     module: RatingRegression | None = None,
+    logger: Logger | Sequence[Logger] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     swept: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, float | int | None]:
@@ -83,12 +84,14 @@ def train(
         All settings. With `resume` the run in the folder goes on from its last checkpoint.
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
-        ``embeddings.safetensors``, ``README.md``, TensorBoard events and, unless
-        ``save.figures=false``, ``figures/`` and what TensorBoard's projector reads.
+        ``embeddings.safetensors``, ``epochs.csv``, ``README.md``, what the logger writes and,
+        unless ``save.figures=false``, ``figures/`` and what TensorBoard's projector reads.
     data
         In place of ``RatingsDataModule(config.data, config.seed)``.
     module
         In place of ``RatingRegression.for_data(data, config.model, config.optimizer)``.
+    logger
+        One of Lightning's, or several, in place of the one that ``config.logger`` names.
     callbacks
         Lightning's, to call besides its own.
     swept
@@ -119,12 +122,13 @@ def train(
         last = run / "checkpoints" / "last.ckpt"
         step = resumed_step(config, data, last) if config.resume else None
         # What a killed run logged after its last checkpoint is logged anew.
-        logger = Curves(run, name="", version="", default_hp_metric=False, purge_step=step)
+        logger = logger or logger_of(config.logger, run, step)
         throughput = Throughput()
-        trainer = _trainer(config, data, run, logger, [throughput, *callbacks])
+        trainer = _trainer(config, data, module, run, logger, [throughput, *callbacks])
         if trainer.is_global_zero:
             print(describe_data(config, data), module.model.summary(), sep="\n\n", flush=True)
             begin(run, config)
+            log_settings(trainer.loggers, asdict(config))
         set_threads(config, data.batch_size)
         with going_on(run):
             trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
@@ -164,7 +168,11 @@ def _finish(
     saved, ranked = save_embeddings(config, data, module.model, module.l2, run)
     metrics |= ranked
     write_text(run / "README.md", model_card(config, data.data_set, saved, metrics))
-    _log_outcome(trainer, config, swept, metrics)
+    settings = OmegaConf.structured(config)
+    main = {key: OmegaConf.select(settings, key) for key in _MAIN_SETTINGS if key not in swept}
+    names = [*METRICS, *(f"popularity_{metric.name}" for metric in RANKING)]
+    final = {name: metrics[name] for name in names if metrics.get(name) is not None}
+    log_outcome(trainer.loggers, {**swept, **main}, final, trainer.global_step)
     if config.trainer.profiler:
         print(trainer.profiler.summary())  # type: ignore[attr-defined]
     how = "compiled loops" if is_compiled(trainer.strategy.root_device) else "plain loops"
@@ -177,23 +185,6 @@ def _finish(
     # The last file: without it the run has not finished, and resume= does all of this again.
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics
-
-
-def _log_outcome(
-    trainer: pl.Trainer, config: TrainConfig, swept: Mapping[str, Any], metrics: Mapping[str, Any]
-) -> None:
-    """Fill TensorBoard's HParams tab: the settings that matter most, and the saved model's metrics.
-
-    The curves have their last epoch's values; these are the saved one's, hence other tags.
-    """
-    settings = OmegaConf.structured(config)
-    main = {key: OmegaConf.select(settings, key) for key in _MAIN_SETTINGS if key not in swept}
-    names = [*METRICS, *(f"popularity_{metric.name}" for metric in RANKING)]
-    final = {f"final/{name}": metrics[name] for name in names if metrics[name] is not None}
-    logger = trainer.logger
-    assert isinstance(logger, TensorBoardLogger)
-    logger.log_hyperparams({**swept, **main}, final, trainer.global_step)
-    logger.finalize("success")
 
 
 def _show(run: Path, metrics: dict[str, Any]) -> None:
@@ -211,8 +202,9 @@ def _show(run: Path, metrics: dict[str, Any]) -> None:
 def _trainer(
     config: TrainConfig,
     data: RatingsDataModule,
+    module: RatingRegression,
     run: Path,
-    logger: TensorBoardLogger,
+    logger: Logger | Sequence[Logger] | None,
     callbacks: Sequence[pl.Callback],
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
@@ -223,22 +215,27 @@ def _trainer(
     if not data.val_size:
         settings["limit_val_batches"] = 0
     settings["profiler"] = config.trainer.profiler or Unprofiled()
+    bar = config.trainer.enable_progress_bar and sys.stdout.isatty()
+    lines = config.trainer.enable_progress_bar and not bar
+    metric = METRICS.get(module.monitor)
+    mode = "max" if metric and metric.more_is_better else "min"
+    folder = run / "checkpoints"
     callbacks = [
         *callbacks,
-        StopOnSignal(run / "checkpoints" / "last.ckpt"),
-        *keep_checkpoints(config, run, data.val_size > 0),
+        Epochs(run / "epochs.csv", module.monitor, lines),
+        StopOnSignal(folder / "last.ckpt"),
+        Keep(folder, module.monitor, mode, config.save.every_n_steps),
     ]
     if patience := config.trainer.early_stopping:
-        callbacks.append(EarlyStopping(patience))
-    if config.trainer.enable_progress_bar and sys.stdout.isatty():
+        stop = partial(EarlyStopping, patience=patience, check_on_train_epoch_end=False)
+        callbacks.append(stop(module.monitor, mode=mode))
+    if bar:
         callbacks.append(TQDMProgressBar(settings["log_every_n_steps"]))
-    elif config.trainer.enable_progress_bar:
-        settings["enable_progress_bar"] = False
-        callbacks.append(EpochLines())
+    settings["enable_progress_bar"] = bar
     return pl.Trainer(
         **settings,
         callbacks=callbacks,
-        logger=logger,
+        logger=logger or False,
         plugins=[BackgroundCheckpointIO()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
