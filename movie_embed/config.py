@@ -21,6 +21,7 @@ from movie_embed.evaluation import METRICS
 
 LATEST = Path("outputs/latest")  # a file that names the newest finished run
 
+_SPOKEN = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 EXPORT_FORMATS = ("tsv", "parquet", "word2vec", "faiss")
 _MOVIE_QUESTIONS = ("movie", "movie_id", "new_movie")
 _OF_MOVIES = {"combine", "metric", "weights", "not_like"}  # settings of these questions alone
@@ -109,6 +110,7 @@ class DataConfig(Checked, section="data."):
             self.rating_range = list(own.rating_range)
         if self.min_ratings == MISSING:
             self.min_ratings = own.min_ratings
+        self.delimiter = _SPOKEN.get(self.delimiter or "", self.delimiter)
         super().__post_init__()
         if self.name == "demo":
             given = {**vars(self), **{f"columns.{k}": v for k, v in vars(self.columns).items()}}

@@ -264,7 +264,7 @@ def test_a_setting_that_nothing_reads_is_refused(name: str, tmp_path: Path) -> N
 def test_settings_beside_data_that_they_do_not_concern() -> None:
     query = "SELECT 1 AS user, 1 AS movie, 4 AS rating"
     for settings, told in (
-        ({"delimiter": ";"}, "data.delimiter=;: left out, it is not in the first line"),
+        ({"delimiter": ";"}, "data.delimiter=';': left out, it is not in the first line"),
         ({"columns": ColumnNames(title="t")}, "no column 't'"),
         (
             {"path": str(DOCS)},

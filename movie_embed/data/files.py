@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
+import glob
 import gzip
 import io
 import lzma
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -70,13 +71,26 @@ def _open_zst(path: Path) -> IO[bytes]:
     layout = "columns=$2, delim='\\x01', quote='', escape='', header=false, auto_detect=false"
     with connect() as engine:
         query, columns = f"SELECT line FROM read_csv($1, {layout})", {"line": "VARCHAR"}
-        rows = engine.execute(query, [engine_path(path), columns]).fetchall()
+        rows = engine.execute(query, [glob.escape(str(path)), columns]).fetchall()
     return io.BytesIO("\n".join(line or "" for (line,) in rows).encode())
 
 
-def text_lines(path: AnyPath) -> io.TextIOWrapper:
-    """Open a file as lines with their ends; bytes that are not UTF-8 become lone surrogates."""
-    return io.TextIOWrapper(open_bytes(path), "utf-8-sig", "surrogateescape", newline="")
+def text_lines(path: AnyPath, errors: str) -> io.TextIOWrapper:
+    """Open a file as lines with their ends, with a handler of bytes that are not UTF-8."""
+    return io.TextIOWrapper(open_bytes(path), "utf-8-sig", errors, newline="")
+
+
+def _in_windows_code(error: UnicodeError) -> tuple[str, int]:
+    """Decode bytes that are not UTF-8 by the code page of Windows, as far as it has them."""
+    assert isinstance(error, UnicodeDecodeError)
+    octets = error.object[error.start : error.end]
+    try:
+        return octets.decode("cp1252"), error.end
+    except UnicodeDecodeError:
+        return octets.decode("latin-1"), error.end
+
+
+codecs.register_error("windows", _in_windows_code)
 
 
 def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyConnection:
@@ -96,11 +110,6 @@ def connect(folder: Path | None = None, given: Any = None) -> duckdb.DuckDBPyCon
     # DuckDB would show a progress bar after two seconds, in log files too.
     engine.execute("SET enable_progress_bar = false")
     return engine if given is None or isinstance(given, str) else engine.register("given", given)
-
-
-def engine_path(path: Path) -> str:
-    """Return a path for DuckDB, which would take brackets and stars for a pattern."""
-    return re.sub(r"([*?[])", r"[\1]", str(path))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from movie_embed.data.movielens import cache_dir, fetch, wait_for
 from movie_embed.data.movies import MovieTable, ids_of
 from movie_embed.data.ratings import Counts, DataSet, Ratings, numbered
 from movie_embed.data.reader import Read, read_ratings
-from movie_embed.data.sources import Sources, checked, find_sources
+from movie_embed.data.sources import Sources, find_sources
 from movie_embed.data.tables import Table, given_table, made_local
 from movie_embed.data.values import BadRows
 from movie_embed.errors import MovieEmbedError, plural
@@ -59,9 +59,7 @@ def load_ratings(config: DataConfig, frame: Any = None) -> DataSet:
     if frame is not None or config.query:  # whether their content has changed is not known
         kind, given = ("query", _query(config)) if frame is None else ("frame", frame)
         table = given_table(kind, given, config)
-        path = Path(config.path).expanduser() if config.path else None
-        found = find_sources(path, config, table) if path else checked(Sources(table), config)
-        return _read_apart(config, found)
+        return _read_apart(config, find_sources(config, table))
     sources = None if config.name == "demo" else _find(config)
     on_disk = sources.on_disk if sources else demo.SOURCES
     name = f"{config.name}-{_cache_key(config, on_disk)}"
@@ -113,9 +111,10 @@ def _query(config: DataConfig) -> str:
 def _find(config: DataConfig) -> Sources:
     config.check_source()
     if config.path:
-        return find_sources(Path(config.path).expanduser(), config)
+        return find_sources(config)
     folder = cache_dir(config.cache_dir)
-    return find_sources(fetch(DATA_SETS[config.name], folder, download=config.download), config)
+    archive = fetch(DATA_SETS[config.name], folder, download=config.download)
+    return find_sources(config, path=archive)
 
 
 def _read(config: DataConfig, sources: Sources | None, scratch: Path) -> DataSet:
@@ -159,7 +158,7 @@ def _notes(sources: Sources, movies: MovieTable, read: Read, observed: bool) -> 
     table = sources.ratings
     if table.sample:
         roles, places = ", ".join(table.roles), ", ".join(table.roles.values())
-        yield f"{table.path.name} has no header: {roles} are its columns {places}"
+        yield f"{table.paths[0].name} has no header: {roles} are its columns {places}"
     named = sum(map(bool, movies.titles))
     if "title" in table.roles and not sources.movies and not named:
         yield (

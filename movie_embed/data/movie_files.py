@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
@@ -41,73 +41,71 @@ def read_movies(
     an id or with one given before are bad.
     """
     links, movies = _read_links(sources.links, whole), dict[Id, Movie]()
-    if sources.movies is None and "title" in sources.ratings.roles:
+    table = sources.movies
+    if table is None and "title" in sources.ratings.roles:
         rows = _beside_ratings(sources.ratings, whole, chosen=bool(config.columns.title))
+    elif table and table.roles["movie"] == "id" and "imdb" in table.roles and links:
+        # Kaggle's The Movies: titles go by TMDB ids. No link leads to its few broken rows.
+        by_tmdb = {str(tmdb): movie_id for movie_id, (_, tmdb) in links.items()}
+        rows = _keyed(table, whole, bad_rows, by_tmdb)
     else:
-        rows = _rows_by_id(sources, links, whole, bad_rows)
+        rows = _keyed(table, whole, bad_rows, once=True)
     for key, row in rows:
         flagged = "|".join(genre for genre in GENRE_FLAGS if row.get(genre) == "1")
         genres = split_genre_text(row.get("genres", flagged))
-        movies[key] = Movie(_title(row), genres, links.get(key) or _own_links(key))
+        own = _number(key) if isinstance(key, str) and key.startswith("tt") else 0
+        title, year = row["title"], re.search(r"\b(1[89]|20)\d\d\b", row.get("year", ""))
+        if year and split_year(title)[1] is None:
+            title = f"{title.strip()} ({year[0]})"
+        movies[key] = Movie(title, genres, links.get(key, (own, 0)))
     return movies
 
 
 def read_tags(sources: Sources, whole: bool, bad_rows: BadRows) -> dict[Id, str]:
     """Read the distinct tags of each movie in lower case, sorted and joined by ``|``."""
     tags: dict[Id, set[str]] = {}
-    for key, row in _keyed(sources.tags, lambda row: _id_of(row, whole), bad_rows):
+    for key, row in _keyed(sources.tags, whole, bad_rows):
         tag = " ".join(row["tag"].lower().replace("|", " ").split())
         tags.setdefault(key, set()).add(tag)
     named = {movie_id: sorted(given - {""}) for movie_id, given in tags.items()}
     return {movie_id: "|".join(given) for movie_id, given in named.items() if given}
 
 
-def _rows_by_id(
-    sources: Sources, links: dict[Id, tuple[int, int]], whole: bool, bad_rows: BadRows
-) -> Iterator[tuple[Id, Row]]:
-    table, seen, by_tmdb = sources.movies, set[Id](), dict[str, Id]()
-    if table and table.roles["movie"] == "id" and "imdb" in table.roles and table != sources.links:
-        # Kaggle's The Movies: titles go by TMDB ids. No link leads to its few broken rows.
-        by_tmdb = {str(tmdb): movie_id for movie_id, (_, tmdb) in links.items() if tmdb}
-
-    def key_of(row: Row) -> Id | None:
-        if by_tmdb:
-            return by_tmdb.get(row["movie"].strip(BLANKS))
-        key = _id_of(row, whole)
-        if key in seen:
-            raise ValueError(f"movie id {row['movie']} is given twice")
-        if not all(row.get(genre, "0") in ("0", "1") for genre in GENRE_FLAGS):
-            raise ValueError("a genre flag is neither 0 nor 1")
-        seen.add(key)
-        return key
-
-    yield from ((key, row) for key, row in _keyed(table, key_of, bad_rows) if key is not None)
-
-
 def _keyed(
-    table: Table | None, key_of: Callable[[Row], Any], bad_rows: BadRows
-) -> Iterator[tuple[Any, Row]]:
-    """Yield the good rows of a table, if there is one; raise at its end if there are bad ones."""
-    if table is None:
-        return
-    good = 0
-    for path, number, values in walk(table, (*table.roles,), bad_rows, named=True):
+    table: Table | None,
+    whole: bool,
+    bad_rows: BadRows,
+    keys: Mapping[str, Id] | None = None,
+    once: bool = False,
+) -> Iterator[tuple[Id, Row]]:
+    """Yield the good rows of a table, if there is one; raise at its end if there are bad ones.
+
+    Rows that go by other ids have their `keys`, and the others are passed over.
+    """
+    good, seen = 0, set[Id]()
+    for path, number, values in walk(table, (*table.roles,), bad_rows, named=True) if table else ():
+        assert table
         row = dict(zip(table.roles, values, strict=True))
         try:
-            key = key_of(row)
+            if keys is not None:
+                if (key := keys.get(row["movie"].strip(BLANKS))) is None:
+                    continue
+            else:
+                key = as_id(row["movie"], whole)
+            if "\0" in "".join(values):
+                raise ValueError("it holds a NUL byte")
+            if once and key in seen:
+                raise ValueError(f"movie id {row['movie']} is given twice")
+            if not {row.get(genre, "0") for genre in GENRE_FLAGS} <= {"0", "1"}:
+                raise ValueError("a genre flag is neither 0 nor 1")
         except ValueError as error:
             bad_rows.note(path, number, str(error), table.unit)
-        else:
-            good += 1
-            yield key, row
-    for path in table.paths:
+            continue
+        good += 1
+        seen.add(key)
+        yield key, row
+    for path in table.paths if table else ():
         bad_rows.settle(path, good)
-
-
-def _id_of(row: Row, whole: bool) -> Id:
-    if "\0" in "".join(row.values()):
-        raise ValueError("it holds a NUL byte")
-    return as_id(row["movie"], whole, "movie")
 
 
 def _beside_ratings(table: Table, whole: bool, chosen: bool) -> Iterator[tuple[Id, Row]]:
@@ -119,7 +117,7 @@ def _beside_ratings(table: Table, whole: bool, chosen: bool) -> Iterator[tuple[I
     several = set()
     for movie, first, *last in _distinct(table):
         try:
-            key = as_id(movie, whole, "movie")
+            key = as_id(movie, whole)
         except ValueError:
             continue
         known = texts.setdefault(key, last)
@@ -168,22 +166,10 @@ def _read_links(table: Table | None, whole: bool) -> dict[Id, tuple[int, int]]:
     if table and "movie" in table.roles:
         for _, _, (movie, imdb, tmdb) in walk(table, ("movie", "imdb", "tmdb"), named=True):
             with suppress(ValueError):
-                found[as_id(movie, whole, "movie")] = _number(imdb), _number(tmdb)
+                found[as_id(movie, whole)] = _number(imdb), _number(tmdb)
     return found
 
 
 def _number(text: str) -> int:
     number = re.fullmatch(r"(?:tt)?(\d{1,12})(?:\.0)?", text.strip())
     return int(number[1]) if number else 0
-
-
-def _own_links(movie_id: Id) -> tuple[int, int]:
-    """Return the numbers of a movie whose id is IMDb's, as ``tt0111161``."""
-    return (_number(str(movie_id)) if str(movie_id).startswith("tt") else 0), 0
-
-
-def _title(row: Row) -> str:
-    """Return the title with the year in brackets, wherever the year stands."""
-    year = re.search(r"\b(1[89]|20)\d\d\b", row.get("year", ""))
-    title = row["title"]
-    return f"{title.strip()} ({year[0]})" if year and split_year(title)[1] is None else title

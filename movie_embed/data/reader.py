@@ -120,7 +120,7 @@ def read_ratings(
     table: Table, config: DataConfig, limits: Limits, bad_rows: BadRows, scratch: Path
 ) -> Read:
     """Read a table of ratings; DuckDB sorts in `scratch` what its memory does not hold."""
-    with reading(table.path), connect(scratch, table.given) as engine:
+    with reading(table.paths[0]), connect(scratch, table.given) as engine:
         quotes = table.quotes and any(map(holds_quotes, table.local))
         good = replace(table, quotes=quotes)  # the bad rows are taken out of it below
         plain = None if config.text_ids else _read_plain(engine, good, limits)
@@ -134,7 +134,7 @@ def read_ratings(
             if texts is None or any(bad):
                 counts, good = _cleaned(good, bad, bad_rows, scratch / "cleaned.csv")
             if not counts[0]:
-                raise MovieEmbedError(f"{table.path} has no ratings")
+                raise MovieEmbedError(f"{table.paths[0]} has no ratings")
             codes = _codes_of(engine, good, counts, whole)
             plain = codes, _gathered(engine, good, codes)
         codes, found = plain
@@ -245,7 +245,7 @@ def _cleaned(
         bad_rows.settle(path, texts[0].total())
     copy = replace(
         table, paths=table.paths[:1], kind="text", names=_CLEANED, delimiter=",", first=0,
-        quotes=True, roles={name: name for name in _CLEANED}, unpacked=(target,),
+        quotes=True, roles={name: name for name in _CLEANED}, local=(target,),
     )  # fmt: skip
     return [*texts], copy
 
@@ -261,12 +261,12 @@ def _codes_of(
     levels, ranks = np.unique(stars, return_inverse=True)
     if len(levels) > MAX_LEVELS:
         raise MovieEmbedError(
-            f"{table.path} has {len(levels):,} distinct ratings, and at most "
+            f"{table.paths[0]} has {len(levels):,} distinct ratings, and at most "
             f"{MAX_LEVELS:,} fit: round them, for example with data.query"
         )
     bits = bit_width(len(movie_ids)), bit_width(len(levels))
     if bit_width(len(user_ids)) + sum(bits) > _MAX_BITS:
-        raise MovieEmbedError(f"{table.path} has too many users and movies")
+        raise MovieEmbedError(f"{table.paths[0]} has too many users and movies")
     _enumerate(engine, "rating", spellings)
     value = _VALUE
     if len(levels) < len(stars):  # 4 and 4.0 are one; a look-up takes as long as all else

@@ -6,7 +6,6 @@ Ratings are read row by row only to find the lines of bad rows; titles and tags 
 from __future__ import annotations
 
 import mmap
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,8 +17,6 @@ from movie_embed.data.files import AnyPath, connect, reading, text_lines
 from movie_embed.data.lines import LineError, quoted_rows, split_line
 from movie_embed.data.tables import Table, relation_of
 from movie_embed.data.values import BadRows
-
-_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 def source_of(table: Table, roles: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -63,9 +60,7 @@ def walk(
     for path, file in zip(table.paths, table.local, strict=True):
         with reading(path):
             if table.kind != "text":
-                yield from (
-                    (path, *row) for row in _records(replace(table, unpacked=(file,)), roles)
-                )
+                yield from ((path, *row) for row in _records(replace(table, local=(file,)), roles))
                 continue
             for number, fields in _rows(file, table, named, partial(note, path)):
                 if len(fields) == width + 1 and not fields[-1]:  # DuckDB reads such a line, too
@@ -90,22 +85,21 @@ def _rows(
     """Yield the rows below the header that are not blank, with their lines."""
     # Ratings are read a row a line, so that an open quote costs its line and not those after it.
     if named and table.quotes:
-        with text_lines(path) as lines, suppress(LineError):
-            whole = quoted_rows(map(_decoded, lines), table.delimiter)
+        with text_lines(path, "windows") as lines, suppress(LineError):
+            whole = quoted_rows(lines, table.delimiter)
             yield from ((number, row) for number, row in whole if number > table.first and row)
             return
     # A title or tag may hold an unquoted separator.
     free = next((table.roles[role] for role in ("title", "tag") if role in table.roles), None)
     at = table.names.index(free) if free else 0
     joins = free and not table.quotes and (len(table.delimiter) > 1 or free == table.names[-1])
-    with text_lines(path) as lines:
+    with text_lines(path, "windows" if named else "surrogateescape") as lines:
         for number, end in enumerate(lines, start=1):
             line = end.rstrip("\r\n")
             if number <= table.first or not line:
                 continue
             try:
-                text = _decoded(line) if named else line
-                fields = split_line(text, table.delimiter, table.quotes, strict=named)
+                fields = split_line(line, table.delimiter, table.quotes, strict=named)
             except LineError as error:
                 note(number, str(error))
                 continue
@@ -114,14 +108,3 @@ def _rows(
                 joined = table.delimiter.join(fields[at : at + more])
                 fields = [*fields[:at], joined, *fields[at + more :]]
             yield number, fields
-
-
-def _decoded(line: str) -> str:
-    """Return a line as text: UTF-8 if it can be, else the code page of Windows."""
-    if line.isascii() or not _ESCAPED.search(line):
-        return line
-    octets = line.encode("utf-8", "surrogateescape")
-    try:
-        return octets.decode("cp1252")
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")

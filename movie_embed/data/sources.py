@@ -7,7 +7,7 @@ import re
 import stat
 import weakref
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +20,6 @@ from movie_embed.data.tables import (
     listed,
     look_at,
     no_column,
-    require_ratings,
-    spoken_delimiter,
 )
 from movie_embed.errors import MovieEmbedError, plural, printable
 
@@ -60,11 +58,18 @@ class Sources:
         )
 
 
-def find_sources(path: Path, config: DataConfig, given: Table | None = None) -> Sources:
+def find_sources(
+    config: DataConfig, given: Table | None = None, path: Path | None = None
+) -> Sources:
     """Find the tables of a data set in a folder or zip, or beside a file of ratings.
 
     Beside ratings that are `given`, a query or a table in memory, titles, tags and links are found.
     """
+    if config.path:
+        path = Path(config.path).expanduser()
+    if path is None:
+        assert given
+        return _checked(Sources(given), config)
     with reading(path):
         if not path.exists():
             raise MovieEmbedError(f"data.path={path}: no such file or folder")
@@ -75,30 +80,26 @@ def find_sources(path: Path, config: DataConfig, given: Table | None = None) -> 
         else:
             others = [look_at(parts, config) for parts in _files(path.parent) if path not in parts]
             sources = _with_others(look_at((path,), config), others, config)
-        return checked(sources, config)
+        return _checked(sources, config)
 
 
 def _in_folder(root: AnyPath, path: Path, config: DataConfig, given: Table | None) -> Sources:
     """Find tables in a folder, or else in the folders in it, three levels deep."""
-    level, seen, what = [root], list[Table](), "titles" if given else "ratings"
+    level, seen = [root], list[Table]()
     for _ in range(_DEPTH):
         tables = {folder: [look_at(parts, config) for parts in _files(folder)] for folder in level}
-        having: dict[AnyPath, list[Table]] = {}
-        for folder, inside in tables.items():
-            if given:
-                found = [given] * (len(_with_others(given, inside, config).tables) > 1)
-            else:
-                found = _with_ratings(inside, config)
-            if found:
-                having[folder] = found
-        if having:
-            _refuse_several(having, f"data.path={path}: several folders have {what}")
-            (folder, found), *_ = having.items()
-            paths = [table.path for table in found]
-            _refuse_several(paths, f"data.path={path}: several tables have {what}")
+        found = [(f, table) for f in level for table in _fitting(tables[f], config, given)]
+        if found:
+            folder, ratings = found[0]
+            folders = dict.fromkeys(str(each) for each, _ in found)
+            paths = dict.fromkeys(str(table.paths[0]) for _, table in found)
+            for kind, names in (("folders", folders), ("tables", paths)):
+                if len(names) > 1:
+                    have = f"{kind} have {'titles' if given else 'ratings'}: {', '.join(names)}"
+                    raise MovieEmbedError(f"data.path={path}: several {have}; name one of them")
             above = [] if folder in (root, path) else [look_at(p, config) for p in _files(root)]
-            others = [t for t in (*tables[folder], *above) if t.path not in found[0].paths]
-            return _with_others(found[0], others, config)
+            others = [t for t in (*tables[folder], *above) if t.paths[0] not in ratings.paths]
+            return _with_others(ratings, others, config)
         seen += itertools.chain.from_iterable(tables.values())
         level = [child for folder in level for child in _visible(folder) if child.is_dir()]
     visible = _visible(root)
@@ -109,7 +110,7 @@ def _in_folder(root: AnyPath, path: Path, config: DataConfig, given: Table | Non
         if suffix_of(child) in OTHER_FORMS:
             look_at((child,), config)
     if len(seen) == 1 and not given and "title" not in seen[0].roles:
-        require_ratings(seen[0], config)
+        _checked(Sources(seen[0]), config)
     wanted = f"titles, tags or links, to stand beside {given}" if given else _EXPECTED
     told = [f"data.path={path}: found no table with {wanted}", *_described(seen, visible)]
     raise MovieEmbedError("\n".join(told))
@@ -126,45 +127,47 @@ def _described(tables: list[Table], visible: list[AnyPath]) -> Iterator[str]:
         yield f"not looked at: {listed(others)}"
 
 
-def _with_ratings(tables: list[Table], config: DataConfig) -> list[Table]:
-    """Return the tables that may be the ratings; if several may, the ones with that name."""
+def _fitting(tables: list[Table], config: DataConfig, given: Table | None) -> list[Table]:
+    """Return the tables that may be the ratings; if several may, the ones with that name.
+
+    Ratings that are `given` fit a folder with titles, tags or links.
+    """
+    if given:
+        return [given] * (len(_with_others(given, tables, config).tables) > 1)
     fitting = [table for table in tables if {"user", "movie", "rating"} <= table.roles.keys()]
-    given = {getattr(config.columns, role) for role in RATING_ROLES} - {None, "none"}
-    fitting = [table for table in fitting if given <= {*table.names}] or fitting
+    named = {getattr(config.columns, role) for role in RATING_ROLES} - {None, "none"}
+    fitting = [table for table in fitting if named <= {*table.names}] or fitting
     if len({(table.kind, table.names) for table in fitting}) == 1 and fitting[0].kind == "parquet":
         parts = tuple(path for table in fitting for path in table.paths)
         fitting = [replace(fitting[0], paths=parts)]  # a folder of shards
-    called = [table for table in fitting if stem_of(table.path) in ("ratings", "rating", "u")]
+    called = [table for table in fitting if stem_of(table.paths[0]) in ("ratings", "rating", "u")]
     # A file of this name without such columns is still meant: its columns are then refused by name.
-    meant = [table for table in tables if stem_of(table.path) in ("ratings", "rating")]
+    meant = [table for table in tables if stem_of(table.paths[0]) in ("ratings", "rating")]
     return called or fitting or meant
-
-
-def _refuse_several(paths: Collection[AnyPath], what: str) -> None:
-    if len(paths) > 1:
-        raise MovieEmbedError(f"{what}: {', '.join(map(str, paths))}; name one of them")
 
 
 def _with_others(ratings: Table, others: list[Table], config: DataConfig) -> Sources:
     """Return ratings with the tables of titles, tags and links beside them."""
     beside = [table for table in others if not {"user", "rating"} <= table.roles.keys()]
 
-    def first(*roles: str) -> Table | None:
-        return next((table for table in beside if {*roles} <= table.roles.keys()), None)
-
-    tags, links, movies = first("movie", "tag"), first("tmdb", "imdb"), first("movie", "title")
+    movies, tags, links = (
+        next((table for table in beside if roles <= table.roles.keys()), None)
+        for roles in ({"movie", "title"}, {"movie", "tag"}, {"tmdb", "imdb"})
+    )
     own = config.columns.title
     if movies and own in ratings.names and own not in movies.names:
         movies = None
     used = [ratings, movies, tags, links]
-    aside = sorted(table.path.name for table in others if table not in used)
+    aside = sorted(table.paths[0].name for table in others if table not in used)
     # A query may read what is left aside here.
     return Sources(ratings, movies, tags, links, () if ratings.kind == "query" else tuple(aside))
 
 
-def checked(sources: Sources, config: DataConfig) -> Sources:
+def _checked(sources: Sources, config: DataConfig) -> Sources:
     """Refuse ratings that lack a column they need, and settings that no table needs."""
-    require_ratings(sources.ratings, config)
+    for role in RATING_ROLES[:3]:
+        if role not in sources.ratings.roles:
+            raise no_column(sources.ratings, role, getattr(config.columns, role) or role)
     titles, tags = sources.movies or sources.ratings, sources.tags
     owners = dict.fromkeys(("title", "genres", "year"), titles) | {"tag": tags or titles}
     for role, given in vars(config.columns).items():
@@ -172,10 +175,10 @@ def checked(sources: Sources, config: DataConfig) -> Sources:
         named = sources.tables if role == "movie" else [tags if role == "tag" else table]
         if given and given != "none" and not any(t and t.roles.get(role) == given for t in named):
             raise no_column(table, role, given)
-    wanted = spoken_delimiter(config)
+    wanted = config.delimiter
     if wanted and not any(t.kind == "text" and t.delimiter == wanted for t in sources.tables):
         where = f"in the first line of {sources.ratings}"
-        raise MovieEmbedError(f"data.delimiter={config.delimiter}: left out, it is not {where}")
+        raise MovieEmbedError(f"data.delimiter={wanted!r}: left out, it is not {where}")
     return sources
 
 

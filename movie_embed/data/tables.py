@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shutil
 import tempfile
@@ -16,7 +17,6 @@ from movie_embed.config import ColumnNames, DataConfig
 from movie_embed.data.files import (
     AnyPath,
     connect,
-    engine_path,
     open_bytes,
     reading,
     stem_of,
@@ -69,7 +69,6 @@ OTHER_FORMS = {
 _DELIMITERS = ("::", "\t", ";", ",", "|")  # of two that fit equally the first
 _USUAL = {".dat": "::", ".data": "\t", ".base": "\t", ".test": "\t", ".txt": " "}  # unquoted
 _NUMBER = re.compile(r"\s*[-+]?[0-9]+([.,][0-9]+)?\s*")
-_SPOKEN = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _HEAD = 2**16
 
 
@@ -85,20 +84,12 @@ class Table:
     first: int = 0  # how many lines stand above the rows
     sample: tuple[str, ...] = ()  # the first row, if there is no header: columns are "1", "2", ...
     quotes: bool = False
-    unpacked: tuple[Path, ...] = ()  # ordinary files, if `paths` are members of a zip
+    local: tuple[Path, ...] = ()  # the paths, or ordinary files with the same content
     given: Any = None  # a query's text, or a table of pandas, Arrow or Polars
 
     def __str__(self) -> str:
         parts = f" and {len(self.paths) - 1:,} more parts" if len(self.paths) > 1 else ""
-        return f"{self.path.name}{parts}"
-
-    @property
-    def path(self) -> AnyPath:
-        return self.paths[0]
-
-    @property
-    def local(self) -> tuple[Path, ...]:
-        return self.unpacked or tuple(Path(str(path)) for path in self.paths)
+        return f"{self.paths[0].name}{parts}"
 
     @property
     def unit(self) -> str:
@@ -116,16 +107,14 @@ def look_at(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
         table = Table(paths, "parquet" if suffix == ".parquet" else "json", (), {})
         with tempfile.TemporaryDirectory() as folder:
             first = made_local(replace(table, paths=paths[:1]), Path(folder) / "table")
-            return replace(_described(first, config), paths=paths, unpacked=())
+            return replace(_described(first, config), paths=paths, local=())
 
 
 def given_table(kind: str, given: Any, config: DataConfig) -> Table:
     """Return a query, or a table in memory, as a table of ratings."""
     path = Path("data.query" if kind == "query" else "the table given")
     with reading(path):
-        table = _described(Table((path,), kind, (), {}, given=given), config)
-    require_ratings(table, config)
-    return table
+        return _described(Table((path,), kind, (), {}, local=(path,), given=given), config)
 
 
 def _described(table: Table, config: DataConfig) -> Table:
@@ -134,7 +123,7 @@ def _described(table: Table, config: DataConfig) -> Table:
     with connect(given=table.given) as engine:
         rows = engine.execute(f"DESCRIBE FROM {relation}", parameters).fetchall()
     names = tuple(row[0] for row in rows)
-    return replace(table, names=names, roles=_roles_in(names, config.columns, table.path))
+    return replace(table, names=names, roles=_roles_in(names, config.columns, table.paths[0]))
 
 
 def relation_of(table: Table) -> tuple[str, dict[str, Any]]:
@@ -143,7 +132,7 @@ def relation_of(table: Table) -> tuple[str, dict[str, Any]]:
         return "given", {}
     if table.kind == "query":
         return f"({table.given})", {}
-    files = {"files": [engine_path(path) for path in table.local]}
+    files = {"files": [glob.escape(str(path)) for path in table.local]}
     if table.kind == "parquet":
         return "read_parquet($files, union_by_name=true)", files
     if table.kind == "json":
@@ -161,21 +150,9 @@ def relation_of(table: Table) -> tuple[str, dict[str, Any]]:
     ), files | layout
 
 
-def require_ratings(table: Table, config: DataConfig) -> None:
-    """Refuse a table that lacks a column which ratings must have."""
-    for role in RATING_ROLES[:3]:
-        if role not in table.roles:
-            raise no_column(table, role, getattr(config.columns, role) or role)
-
-
 def listed(names: Sequence[str]) -> str:
     """Return the names of columns for a message."""
     return printable(", ".join(names)) or "nothing"
-
-
-def spoken_delimiter(config: DataConfig) -> str | None:
-    """Return ``data.delimiter`` as a character, also where it is a word for it."""
-    return _SPOKEN.get(config.delimiter or "", config.delimiter)
 
 
 def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
@@ -183,7 +160,7 @@ def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
     setting = f"data.columns.{role}"
     if table.sample:
         return MovieEmbedError(
-            f"{table.path} has no header, and its first row is {listed(table.sample)}: "
+            f"{table.paths[0]} has no header, and its first row is {listed(table.sample)}: "
             f"{setting}=N says by its place, 1 to {len(table.names)}, which column is the {role}"
         )
     near = did_you_mean(wanted, map(printable, table.names))
@@ -191,7 +168,7 @@ def no_column(table: Table, role: str, wanted: str) -> MovieEmbedError:
     if table.kind == "text" and len(table.names) < 2:
         ways = f"data.delimiter says what separates its fields, {ways}"
     return MovieEmbedError(
-        f"{table.path}: no column {wanted!r}, it has {listed(table.names)}{near} ({ways})"
+        f"{table.paths[0]}: no column {wanted!r}, it has {listed(table.names)}{near} ({ways})"
     )
 
 
@@ -208,7 +185,7 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
     rows = [line for line in lines[above : above + 100] if line.strip()] or [""]
     if len(head) == _HEAD and len(lines) < above + 100:
         rows = rows[:-1] or rows  # the last line is cut
-    separator, usual = _layout(path, rows, spoken_delimiter(config))
+    separator, usual = _layout(path, rows, config.delimiter)
     try:
         names = tuple(map(str.strip, split_line(lines[above], separator, quotes)))
     except LineError as error:
@@ -320,7 +297,7 @@ def _roles_in(names: Sequence[str], columns: ColumnNames, path: AnyPath) -> dict
 def made_local(table: Table, folder: Path) -> Table:
     """Return a table whose files DuckDB can open: members of a zip are copied to a folder."""
     if not any(isinstance(p, zipfile.Path) or p.name.lower().endswith(".bz2") for p in table.paths):
-        return table
+        return replace(table, local=tuple(Path(str(path)) for path in table.paths))
     folder.mkdir()
     targets = []
     for number, path in enumerate(table.paths):
@@ -329,4 +306,4 @@ def made_local(table: Table, folder: Path) -> Table:
         with reading(path), open_bytes(path) as packed, target.open("wb") as plain:
             shutil.copyfileobj(packed, plain, 2**20)
         targets.append(target)
-    return replace(table, unpacked=tuple(targets))
+    return replace(table, local=tuple(targets))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import reprlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -92,14 +93,14 @@ def faults(texts: Iterable[str], check: Callable[[str], object]) -> dict[str, st
     return found
 
 
+@dataclass
 class BadRows:
     """Collect rows that cannot be read; raise with a list of them, or skip them."""
 
-    def __init__(self, skip: bool = False) -> None:
-        self.skip = skip
-        self.count = 0  # of all files
-        self._counts: defaultdict[str, int] = defaultdict(int)
-        self._listed: defaultdict[str, list[str]] = defaultdict(list)
+    skip: bool = False
+    count: int = 0  # of all files
+    _counts: Counter[str] = field(default_factory=Counter)
+    _listed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, path: object, number: int, problem: str, unit: str = "line") -> None:
         """Note the fault of a row."""
