@@ -521,6 +521,7 @@ def test_a_signal_ends_the_server_whatever_runs(
     ) as server:  # fmt: skip
         try:
             assert server.stdout
+            assert server.stderr
             assert server.stdout.readline().startswith(f"http://127.0.0.1:{port}  ")
             until(lambda: answers_at(port))
             with socket.create_connection(("127.0.0.1", port), timeout=20) as asked:
@@ -529,6 +530,7 @@ def test_a_signal_ends_the_server_whatever_runs(
                 assert server.stdout.readline() == "reading\n"
                 server.send_signal(number)
                 assert server.wait(20) == 128 + number
+                assert "Traceback" not in server.stderr.read()
         finally:
             server.kill()
 

@@ -99,7 +99,8 @@ class Guard:
                 body = await self._body(scope, headers, receive)
                 receive = _once(body, receive)
             await self.app(scope, receive, send_with_headers)
-        except Refused as refused:
+        except (Refused, asyncio.CancelledError) as stop:  # the server cancels what it cannot await
+            refused = stop if isinstance(stop, Refused) else Refused(503, "the server ends")
             told = JSONResponse({"error": str(refused)}, refused.status, {"connection": "close"})
             await told(scope, receive, send_with_headers)
         finally:
