@@ -77,6 +77,8 @@ _LISTS = {
     for name, each in (SimilarTo.model_fields | ReadAs.model_fields).items()
     if "list" in str(each.annotation)
 }
+_FILTERS = {each.name for each in fields(Filters)}
+_OF_ALL = {"k", "diversity", "explain", "order", "popularity", "together"}
 _log = logging.getLogger(__name__)
 
 MovieInAddress = Annotated[IdText, InPath(description="A movie's id", examples=["1"])]
@@ -93,8 +95,9 @@ class Answers:
         self._run = saved.file.path.parent if saved.file else None
         self._map: list[tuple[bytes, bytes, str]] = []
         self._drawing = Lock()
-        # Text may be compared with every id to say which is near.
-        self.small = self.movies.embedded <= _SMALL and self.movies.ids.dtype != object
+        self.texts = self.movies.ids.dtype == object
+        # To say which ids are near an unknown one, text is compared with all.
+        self.small = self.movies.embedded <= _SMALL and not self.texts
         years = [split_year(title)[1] for title in self.movies.titles[: self.movies.embedded]]
         known = [year for year in years if year]
         self.health = Health(
@@ -111,11 +114,11 @@ class Answers:
 
     def id(self, text: str) -> MovieId:
         """Return the id that the text stands for."""
-        if not _WHOLE.fullmatch(text):
-            if self.movies.ids.dtype != object:
-                raise UnknownError(f"id={text}: the data has whole numbers as ids")
-            return MovieId(text)
-        return MovieId(int(text))
+        if _WHOLE.fullmatch(text):
+            return MovieId(int(text))
+        if not self.texts:
+            raise UnknownError(f"id={text}: the data has whole numbers as ids")
+        return MovieId(text)
 
     def ids(self, texts: list[str]) -> list[MovieId]:
         """Return the ids that texts stand for."""
@@ -127,12 +130,11 @@ class Answers:
 
     def settings(self, asked: Settings) -> dict[str, Any]:
         """Return the settings of every question, as `Recommender` takes them."""
-        filters = {each.name: getattr(asked, each.name) for each in fields(Filters)}
-        filters["among"] = self.ids(asked.among) or None
-        filters["exclude"] = self.ids(asked.exclude)
-        given = {"k", "diversity", "explain", "order", "popularity", "together"}
-        others = {name: value for name, value in vars(asked).items() if name in given}
-        return {"filters": Filters(**filters), **others}
+        given = {name: getattr(asked, name) for name in asked.model_fields_set & _OF_ALL}
+        filters = {name: getattr(asked, name) for name in asked.model_fields_set & _FILTERS}
+        for name in {"among", "exclude"} & filters.keys():
+            filters[name] = self.ids(filters[name]) or None
+        return {**given, "filters": Filters(**filters)} if filters else given
 
     def movie(self, row: int) -> dict[str, Any]:
         """Return one row of the table."""

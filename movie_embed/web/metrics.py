@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import Any
 
 from prometheus_client import (
@@ -32,9 +33,12 @@ class Metrics:
             ProcessCollector(registry=self._registry)
         of: Any = {"registry": self._registry}
         labels = ["route", "status"]
-        self._requests = Counter("movie_embed_requests", "Requests answered", labels, **of)
-        self._seconds = Histogram(
+        requests = Counter("movie_embed_requests", "Requests answered", labels, **of)
+        times = Histogram(
             "movie_embed_request_seconds", "Time of an answer", labels[:1], buckets=_BUCKETS, **of
+        )
+        self._of = cache(
+            lambda route, status: (requests.labels(route, status), times.labels(route))
         )
         self.loaded = Gauge(
             "movie_embed_run_loaded_seconds",
@@ -46,8 +50,9 @@ class Metrics:
     def note(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request, and log it in one line, without its query: that is somebody's taste."""
         route = getattr(scope.get("endpoint"), "__name__", "other")
-        self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        requests, times = self._of(route, status)
+        requests.inc()
+        times.observe(seconds)
         if self._log:
             client = (scope.get("client") or ("-",))[0]
             asked = f"{client} {scope['method']} {printable(scope['path'])}"

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
@@ -65,7 +64,7 @@ class Connection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server that ends soon after a signal: Python would wait for its threads."""
+    """The only server, which ends soon after a signal: Python would wait for its threads."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
@@ -77,7 +76,7 @@ class Server(uvicorn.Server):
 
 
 class Workers(Multiprocess):
-    """Several servers; those that do not end soon after a signal are killed."""
+    """Several servers, which uvicorn ends by the signal itself, and by which signal."""
 
     ended_by = 0
 
@@ -90,14 +89,6 @@ class Workers(Multiprocess):
         """Note that SIGTERM ended it."""
         self.ended_by = signal.SIGTERM
         super().handle_term()
-
-    def join_all(self) -> None:
-        """Wait for the servers, but not for long."""
-        last = time.monotonic() + _LAST - 1
-        for each in self.processes:
-            each.process.join(max(last - time.monotonic(), 0))
-            each.kill()
-        super().join_all()
 
 
 def serve(config: ServeConfig) -> None:
