@@ -16,6 +16,7 @@ from synthetic import (
     files_config,
     load,
     movies_of,
+    ratings_bare,
     refusal,
     rows_of,
     write_folder,
@@ -286,6 +287,17 @@ def test_columns_without_names_go_by_their_places(tmp_path: Path) -> None:
     triples = load(tmp_path, None, **PLACES)
     assert rows_of(triples) == EXPECTED
     assert "user, movie, rating, timestamp are its columns 1, 2, 5, 6" in str(triples.notes)
+
+
+def test_files_without_header_are_told_apart(tmp_path: Path) -> None:
+    titles = b"20::Big (1988)::x\n30::Up (2009)::y\n10::Heat :: a (1995)::War\n"
+    files = {"log.dat": ratings_bare(), "films.dat": titles}
+    triples = load(write_folder(tmp_path / "a", files))
+    assert movies_of(triples)[10][:2] == ("Heat :: a (1995)", "War")
+    text = b"0,1,2,3\n1,10,4.0,Heat\n1,20,3.5,Big\n"  # numbered by pandas
+    triples = load(write_folder(tmp_path / "b", {"r.csv": text}), title="4")
+    assert rows_of(triples) == EXPECTED[:2]
+    assert movies_of(triples)[10].title == "Heat"
 
 
 def test_a_refused_folder_shows_the_columns_of_each_file(tmp_path: Path) -> None:

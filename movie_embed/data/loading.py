@@ -166,9 +166,12 @@ def _notes(sources: Sources, movies: MovieTable, read: Read, observed: bool) -> 
             f"taken for titles: 'data.columns.title={table.roles['title']}' takes it"
         )
     elif not (sources.movies or "title" in table.roles):
-        beside = "data.path=FOLDER reads one beside a query"
-        way = "data.columns.title=NAME names its column" if sources.on_disk else beside
-        yield f"no table of titles: movies go by their ids ({way})"
+        way = ""
+        if table.kind == "query":
+            way = " (data.path=FOLDER reads one beside a query)"
+        elif sources.aside or len(table.names) > len(table.roles):
+            way = " (data.columns.title=NAME names its column)"
+        yield f"no table of titles: movies go by their ids{way}"
     elif named < len(movies) / 2:
         yield f"only {named:,} of {len(movies):,} movies have a title"
     yield from read.notes

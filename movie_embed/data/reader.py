@@ -55,7 +55,10 @@ _SPELLING = {True: rf"regexp_replace({_STRIPPED}, '\.0+$', '')", False: _STRIPPE
 _TEXT_IDS = " (data.text_ids=true reads ids as text)"
 
 # Seconds since 1970, or dates.
-_SECONDS = "coalesce(try_cast(time AS DOUBLE), epoch_ns(try_cast(time AS TIMESTAMP_NS)) / 1e9)"
+_SECONDS = (
+    "coalesce(try_cast(time AS DOUBLE), epoch_ns(try_cast(time AS TIMESTAMP_NS)) / 1e9, "
+    "epoch(try_strptime(time, ['%b %d, %Y', '%B %d, %Y', '%d %b %Y', '%d %B %Y'])))"
+)
 # Dates of which it is not known at first whether the month or the day comes first.
 _DATED = r"regexp_replace(time, '^([0-9]+)[/. -]([0-9]+)[/., -]+([0-9]{4})', '\1/\2/\3')"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")

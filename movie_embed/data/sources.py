@@ -197,7 +197,7 @@ def _files(folder: AnyPath) -> Iterator[tuple[AnyPath, ...]]:
         if path.is_dir():
             if inside := tuple(_parts(path)):
                 yield inside
-        elif suffix_of(path) in _SUFFIXES or re.match(r"rating.*\.txt$", path.name.lower()):
+        elif suffix_of(path) in _SUFFIXES or re.search(r"rating.*\.txt$", path.name.lower()):
             # part-00000.csv and part-00001.csv; ratings_2016.csv and ratings_2017.csv
             stem = re.sub(r"^part-.*|[0-9a-f-]{32,}|[0-9]{4,}", "*", stem_of(path))
             parts.setdefault(stem + suffix_of(path), []).append(path)

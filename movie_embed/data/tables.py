@@ -23,6 +23,7 @@ from movie_embed.data.files import (
     suffix_of,
 )
 from movie_embed.data.lines import LineError, split_line
+from movie_embed.data.movies import split_year
 from movie_embed.errors import MovieEmbedError, did_you_mean, printable
 
 # Common names of columns, in small letters without punctuation; the first that is there is taken.
@@ -190,6 +191,10 @@ def _text_table(paths: tuple[AnyPath, ...], config: DataConfig) -> Table:
         names = tuple(map(str.strip, split_line(lines[above], separator, quotes)))
     except LineError as error:
         raise MovieEmbedError(f"{path}, line {above + 1}: {error}") from error
+    if len(names) > 3 and names == tuple(map(str, range(len(names)))):
+        # pandas numbers columns without names; the first row is the next one.
+        above, rows = above + 1, rows[1:] or [""]
+        names = tuple(split_line(rows[0], separator, quotes))
     words = [name for name in names if not _NUMBER.fullmatch(name)]
     named = len(_roles_in(words, config.columns, path)) > 1
     if named or {*vars(config.columns).values()} & {*words} or (words == [*names] and not usual):
@@ -245,7 +250,8 @@ def _split(rows: list[str], separator: str, quotes: bool) -> list[list[str]]:
 def _usual_columns(path: AnyPath, row: list[str]) -> tuple[str, ...]:
     """Return what the columns of a file without a header usually are."""
     number = len(row) > 2 and _NUMBER.fullmatch(row[2])
-    if stem_of(path) in ("movie", "movies") and len(row) in (2, 3):
+    titled = len(row) > 1 and split_year(row[1])[1] and not number
+    if (titled or stem_of(path) in ("movie", "movies")) and len(row) in (2, 3):
         return ("movie", "title", "year") if number else _MOVIES[: len(row)]
     if stem_of(path) in ("tag", "tags") and len(row) == 4:
         return _TAGS
@@ -265,7 +271,8 @@ def _by_place(
             roles.pop(role, None)
         elif place in places:
             foreign = bool(usual) and (role in RATING_ROLES) != ("rating" in usual)
-            if not foreign or (role not in RATING_ROLES and place not in roles.values()):
+            needed = [roles.get(name) for name in RATING_ROLES[:3]]
+            if not foreign or (role not in RATING_ROLES and place not in needed):
                 roles = {r: p for r, p in roles.items() if p != place} | {role: place}
     return roles
 
