@@ -97,30 +97,36 @@ class Ratings:
             counts += np.bincount(self.values[part][chosen[part]], minlength=len(counts))
         return counts
 
-    def renumbered(self, number: Indices, staying: Mask | None = None) -> Ratings:
-        """Return the ratings of all users, or those who stay, with other numbers of the movies.
+    def reordered(self, order: Indices, staying: Mask | None = None) -> Ratings:
+        """Return the ratings of all users, or those who stay, with the movies numbered anew.
 
-        `number` gives the new number of each old one. Within a user movies ascend again.
+        `order` has the old numbers in their new order. Within a user movies ascend again.
         """
         staying = np.ones(len(self.user_ids), np.bool_) if staying is None else staying
-        if staying.all() and np.array_equal(number, np.arange(len(number))):
+        if staying.all() and np.array_equal(order, np.arange(len(order))):
             return self
-        size = int(number.max()) + 1
+        number = np.zeros(int(order.max()) + 1, np.uint64)
+        number[order] = np.arange(len(order), dtype=np.uint64)
+        low, high = bit_width(len(self.levels)), bit_width(len(self.levels)) + bit_width(len(order))
+        descents = np.append(np.flatnonzero(np.diff(order) < 0) + 1, len(order))
+        first = np.uint64(int(descents[0]) << low)  # key of the movies that are no longer in order
         kept = np.append(0, np.cumsum(np.where(staying, np.diff(self.starts), 0)))
-        movies = np.empty(kept[-1], smallest(size, least=16))
+        movies = np.empty(kept[-1], smallest(len(order), least=16))
         values = np.empty(kept[-1], self.values.dtype)
-        low, high = bit_width(len(self.levels)), bit_width(len(self.levels)) + bit_width(size)
-        movie_part = number.astype(np.uint64) << np.uint64(low)
 
         def write(part: slice) -> None:
-            first, last = np.searchsorted(self.starts, (part.start, part.stop))
             users = self.users(part)
-            keys = users.astype(np.uint64) << np.uint64(high)
-            keys |= movie_part.take(self.movies[part])
+            keys = number.take(self.movies[part]) << np.uint64(low)
             keys |= self.values[part]
-            keys = keys[staying[users]]
-            keys.sort()
-            target = slice(kept[first], kept[last])
+            # Movies with a low number keep their order, and the others theirs, where these are
+            # trained and cold ones. Of two parts in order a stable sort makes one in a tenth of
+            # the time.
+            low_ones = keys < first
+            keys |= users.astype(np.uint64) << np.uint64(high)
+            keys = np.concatenate([keys[of & staying[users]] for of in (low_ones, ~low_ones)])
+            keys.sort(kind="stable")
+            start, stop = np.searchsorted(self.starts, (part.start, part.stop))
+            target = slice(kept[start], kept[stop])
             values[target] = keys & np.uint64(2**low - 1)
             keys >>= np.uint64(low)
             movies[target] = keys & np.uint64(2 ** (high - low) - 1)
@@ -212,12 +218,10 @@ def numbered(
     for part in ratings.slices():
         staying[ratings.users(part)[trained[ratings.movies[part]]]] = True
     order = np.append(np.flatnonzero(trained), np.flatnonzero((counts > 0) & ~trained))
-    number = np.zeros(len(counts), np.int64)
-    number[order] = np.arange(len(order))
     users = int(np.count_nonzero(np.diff(ratings.starts)))
     table = _movie_table(*texts, movie_ids[order], counts[order], int(trained.sum()))
     before = Counts(users, len(order), len(ratings))
-    return ratings.renumbered(number, staying), table, before
+    return ratings.reordered(order, staying), table, before
 
 
 def _movie_table(

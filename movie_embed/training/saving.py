@@ -73,7 +73,7 @@ def save_embeddings(
     biases = model.user_biases.detach().numpy()
     user_vectors = _only(user_vectors, _telling(user_vectors, movie_vectors[learned]))
     row_of = np.argsort(order)
-    rows = data_set.ratings.renumbered(row_of)
+    rows = data_set.ratings.reordered(order)
     users = UserEmbeddings(
         ids=rows.user_ids,
         vectors=user_vectors,
