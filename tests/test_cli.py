@@ -178,7 +178,7 @@ def test_exports_name_their_files(trained: Path) -> None:
         ("data.rating_range=1,5", "'data.rating_range=[1,5]'"),
         ("data.path=a=b", "'data.path=\"a=b\"'"),
         ("model.dim 8", "model.dim: must be KEY=VALUE"),
-        ("objective=loss", "one of val_rmse"),
+        ("objective=loss", "one of train_rmse, val_rmse"),
     ],
 )
 def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, told: str) -> None:

@@ -182,7 +182,7 @@ def asked(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (tmp_path / run).symlink_to(demo_folder / "run")
     monkeypatch.chdir(tmp_path)
     name_latest(Path("outputs/latest"), tmp_path / "outputs/2026-01-31/12-00-00")
-    (tmp_path / "my.csv").write_text("title,stars,Seen,Points\nToy Story,5,Toy Story,10\n")
+    (tmp_path / "my.csv").write_text("title,stars,Film,Points\nToy Story,5,Toy Story,10\n")
     (tmp_path / "ratings.csv").write_text("Name,Year,Letterboxd URI,Rating\nToy Story,1995,,5\n")
     (tmp_path / "all.csv").write_text("user,title,stars\nann,Toy Story,5\nbob,Toy Story,4\n")
     for name in ("me.csv", "you.csv"):

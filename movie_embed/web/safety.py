@@ -114,7 +114,7 @@ class Guard:
             raise Refused(
                 400,
                 "this server is not called that: use http://localhost and its port, or start it "
-                "with hosts=[NAME]",
+                "with 'hosts=[NAME]'",
             )
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
         if origin in self._origins:
@@ -126,7 +126,7 @@ class Guard:
             page = follows and "/api/" not in scope["path"]  # a link to the page may be anywhere
             foreign = site not in (b"same-origin", b"none") and not page
         if foreign:
-            raise Refused(403, "a page of another site asked: start with origins=[ITS ADDRESS]")
+            raise Refused(403, "a page of another site asked: start with 'origins=[ITS ADDRESS]'")
 
     def is_ours(self, named: str) -> bool:
         """Return whether a Host header names this server."""
