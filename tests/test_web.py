@@ -553,6 +553,27 @@ def test_every_answer_has_the_headers(path: str) -> None:
     assert not [name for name in headers if name.startswith("access-control")]
 
 
+def test_the_description_is_whole_for_generators_of_clients() -> None:
+    described = APP.openapi()
+    operations = [each for path in described["paths"].values() for each in path.values()]
+    names = [each["operationId"] for each in operations]
+    assert len({*names}) == len(names) == 11
+    assert max(map(len, names)) <= 15
+    told = [part for each in operations for part in each.get("parameters", ())]
+    schemas = described["components"]["schemas"]
+    asked = {*schemas} & {"ForEach", "ForRatings", "Wanted", "WantedMovies"}
+    told += [part for name in asked for part in schemas[name]["properties"].values()]
+    assert len(told) > 50
+    for part in told:
+        assert part["description"], part
+        assert (part.get("schema") or part)["examples"], part
+    for each in operations:
+        assert each["tags"]
+        assert each["description"]
+        errors = {status for status in each["responses"] if status > "300"}
+        assert errors == {"400", "403", "404", "408", "413", "422", "500", "503"}
+
+
 def test_models_are_the_command_lines_json() -> None:
     assert set(models.Answer.model_fields) == set(Recommendation._fields)
     assert set(models.Because.model_fields) == set(Reason.__annotations__)

@@ -113,7 +113,6 @@ class Answers:
         recommender.for_ratings({})  # reads what most questions need
 
     def id(self, text: str) -> MovieId:
-        """Return the id that the text stands for."""
         if _WHOLE.fullmatch(text):
             return MovieId(int(text))
         if not self.texts:
@@ -121,11 +120,9 @@ class Answers:
         return MovieId(text)
 
     def ids(self, texts: list[str]) -> list[MovieId]:
-        """Return the ids that texts stand for."""
         return [self.id(text) for text in texts]
 
     def stars(self, ratings: Mapping[str, float]) -> dict[MovieId, float]:
-        """Return somebody's ratings, as `Recommender` takes them."""
         return {self.id(text): stars for text, stars in ratings.items()}
 
     def settings(self, asked: Settings) -> dict[str, Any]:
@@ -137,7 +134,6 @@ class Answers:
         return {**given, "filters": Filters(**filters)} if filters else given
 
     def movie(self, row: int) -> dict[str, Any]:
-        """Return one row of the table."""
         ratings = int(self.movies.rating_counts[row])
         return {**self.recommender.lookup.described(row), "ratings": ratings}
 
@@ -180,7 +176,6 @@ class Newest:
         self.take(recommender)
 
     def take(self, recommender: Recommender) -> None:
-        """Answer from another Recommender from now on."""
         self.known = Answers(recommender, self._poster)
         self._metrics.loaded.set(time.time())
 
@@ -192,7 +187,7 @@ class Newest:
             try:
                 if not self.known.recommender.embeddings.is_at(run):
                     await run_in_threadpool(lambda: self.take(Recommender.load(run)))
-            except MovieEmbedError as error:  # perhaps it is being replaced
+            except Exception as error:  # perhaps it is being replaced; the next look may succeed
                 if told != (told := one_line(error)):
                     _log.warning("the answers stay those of the run before: %s", told)
 

@@ -19,187 +19,139 @@ Stars = Annotated[dict[IdText, Star], Field(max_length=10_000)]
 Weight = Annotated[float, Field(gt=1e-6, lt=1e6)]
 
 
-def _listed(told: str, example: str = "1", least: int = 0, most: int = 1_000) -> Any:
-    given: Any = {"min_length": least, "max_length": most, "examples": [[example]]}
-    default: Any = {} if least else {"default_factory": list}
-    return Field(**default, **given, description=told)
+def _of(default: Any, told: str, example: Any, **bounds: Any) -> Any:
+    return Field(default, description=told, examples=[example], **bounds)
 
 
-class Settings(BaseModel):
-    """Settings of every question, by the names of `recommend.py`."""
+def _refuse(told: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", told)
+
+
+class Asked(BaseModel):
+    """What is asked; anything else is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    k: int = Field(10, ge=1, le=1_000, description="How many movies to answer with", examples=[5])
-    genres: list[IdText] = _listed("Answer with movies of any of these genres", "Comedy", most=50)
-    exclude_genres: list[IdText] = _listed(
-        "Leave out movies of any of these genres", "Comedy", most=50
+
+class Settings(Asked):
+    """Settings of every question, by the names of `recommend.py`."""
+
+    k: int = _of(10, "How many movies to answer with", 5, ge=1, le=1_000)
+    genres: list[IdText] = _of([], "Answer with movies of any of these", ["Comedy"], max_length=50)
+    exclude_genres: list[IdText] = _of([], "Leave out movies of these", ["War"], max_length=50)
+    years: str | None = _of(
+        None, "Of this year, or of these", "1990-1999", pattern=r"^[0-9]{1,4}(-[0-9]{1,4})?$"
     )
-    years: str | None = Field(
-        None,
-        pattern=r"^[0-9]{1,4}(-[0-9]{1,4})?$",
-        description="Answer with movies of a year, or of years",
-        examples=["1990-1999"],
-    )
-    min_count: int = Field(
-        0, ge=0, le=2**53, description="Answer with movies of as many ratings", examples=[100]
-    )
-    include_rare: bool = Field(
-        False, description="Answer also with movies that had no vector learned", examples=[True]
-    )
-    among: list[IdText] = _listed("Answer with some of these movies alone")
-    exclude: list[IdText] = _listed("Leave out these movies")
-    diversity: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="From 0, the best answers, to 1, answers as unlike each other as possible",
-        examples=[0.3],
-    )
-    explain: bool = Field(
-        False, description="Say which movies each answer is due to", examples=[True]
-    )
+    min_count: int = _of(0, "With so many ratings in the data", 100, ge=0, le=2**53)
+    include_rare: bool = _of(False, "Also movies that had no vector learned", True)
+    among: list[IdText] = _of([], "Answer with some of these movies", ["1"], max_length=1_000)
+    exclude: list[IdText] = _of([], "Leave out these movies", ["1"], max_length=1_000)
+    diversity: float = _of(0.0, "From 0, the best, to 1, as unlike as possible", 0.3, ge=0, le=1)
+    explain: bool = _of(False, "Say which movies each answer is due to", True)
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         if self.k > _MOST_VARIED and (self.diversity or self.explain):
-            told = f"k={self.k}: at most {_MOST_VARIED} with diversity or explain"
-            raise PydanticCustomError("k", told)
+            raise _refuse(f"k={self.k}: at most {_MOST_VARIED} with diversity or explain")
         return self
 
 
 class SimilarTo(Settings):
     """Movies like others."""
 
-    movie_id: list[IdText] = _listed("The movies to be similar to", least=1)
-    not_like: list[IdText] = _listed("Movies to keep away from")
-    weights: list[Weight] | None = Field(
-        None, max_length=1_000, description="The weight of each movie", examples=[[2, 1]]
-    )
-    combine: Literal["mean", "max"] = Field(
-        "mean",
-        description="Whether to be similar to the mean of several movies, or to any one of them",
-        examples=["max"],
-    )
-    metric: Literal["mixed", "cosine", "whitened", "dot"] | None = Field(
-        None,
-        description="How to compare; by default mixed, or cosine where a run has no ranking",
-        examples=["cosine"],
+    movie_id: list[IdText] = _of(..., "Movies to be like", ["1"], min_length=1, max_length=1_000)
+    not_like: list[IdText] = _of([], "Movies to keep away from", ["2"], max_length=1_000)
+    weights: list[Weight] | None = _of(None, "Of each movie", [2, 1], max_length=1_000)
+    combine: Literal["mean", "max"] = _of("mean", "Like the mean of several, or any one", "max")
+    metric: Literal["mixed", "cosine", "whitened", "dot"] | None = _of(
+        None, "How to compare: mixed, or else cosine, if none is named", "cosine"
     )
 
 
 class ForUser(Settings):
     """Movies for a user of the data."""
 
-    order: Literal["match", "choice", "stars"] | None = Field(
-        None,
-        description="Order by match, by how likely a movie is chosen, or by predicted stars",
-        examples=["stars"],
+    order: Literal["match", "choice", "stars"] | None = _of(
+        None, "By match, by how likely a movie is chosen, or by predicted stars", "stars"
     )
-    popularity: float = Field(
-        0.0,
-        ge=-1,
-        le=1,
-        description="From -1, less known movies first, to 1, well-known ones first",
-        examples=[-0.5],
-    )
+    popularity: float = _of(0.0, "From -1, less known first, to 1, well-known", -0.5, ge=-1, le=1)
 
 
 class ForRatings(ForUser):
     """Movies for somebody's ratings, or for several people together."""
 
-    ratings: Stars | Annotated[list[Stars], Field(min_length=1, max_length=_MOST_PEOPLE)] = Field(
-        description="Stars by movie id, or a list of that, an entry a person",
-        examples=[{"1": 5, "260": 4.5}],
+    ratings: Stars | Annotated[list[Stars], Field(min_length=1, max_length=_MOST_PEOPLE)] = _of(
+        ..., "Stars by movie id, or a list of that, an entry a person", {"1": 5, "260": 4.5}
     )
-    together: Literal["average", "least"] = Field(
-        "average",
-        description="Add up several people's scores, or take the lowest",
-        examples=["least"],
+    together: Literal["average", "least"] = _of(
+        "average", "Several people's scores become their average, or the least", "least"
     )
 
     @field_validator("ratings", mode="before")
     @classmethod
     def _few(cls, ratings: Any) -> Any:
         if isinstance(ratings, list) and not 1 <= len(ratings) <= _MOST_PEOPLE:
-            told = f"1 to {_MOST_PEOPLE} people, not {len(ratings)}"
-            raise PydanticCustomError("people", told)
+            raise _refuse(f"1 to {_MOST_PEOPLE} people, not {len(ratings)}")
         return ratings
 
 
 class ForEach(ForUser):
     """A list of movies for each of several people."""
 
-    people: Annotated[list[IdText | Stars], Field(min_length=1, max_length=1_000)] = Field(
-        description="Of each person the user id or the stars by movie id",
-        examples=[["123", {"1": 5, "260": 4.5}]],
+    people: list[IdText | Stars] = _of(
+        ...,
+        "Of each person the user id, or the stars by movie id",
+        ["123", {"1": 5, "260": 4.5}],
+        min_length=1,
+        max_length=1_000,
     )
 
     @model_validator(mode="after")
     def _few(self) -> Self:
         if self.k * len(self.people) > _MOST_LISTED:
-            told = f"k times the number of people: at most {_MOST_LISTED:,}"
-            raise PydanticCustomError("people", told)
+            raise _refuse(f"k times the number of people: at most {_MOST_LISTED:,}")
         return self
 
 
 class Wanted(BaseModel):
     """A movie as somebody noted it, perhaps from another run."""
 
-    movie_id: IdText = Field(examples=["1"])
-    title: str | None = Field(None, max_length=500, examples=["Toy Story"])
-    year: int | None = Field(None, examples=[1995])
+    movie_id: IdText = _of(..., "Its id", "1")
+    title: str | None = _of(None, "Its title, without the year", "Toy Story", max_length=500)
+    year: int | None = _of(None, "Its year", 1995)
 
 
 class WantedMovies(BaseModel):
     """Several of them."""
 
-    movies: Annotated[list[Wanted], Field(max_length=10_000)]
+    movies: list[Wanted] = _of(..., "The movies", [{"movie_id": "1"}], max_length=10_000)
 
 
-class Typed(BaseModel):
+class Typed(Asked):
     """What somebody has typed of a title."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    q: str = Field("", max_length=200, description="Beginnings of words", examples=["toy st"])
+    q: str = _of("", "Beginnings of words", "toy st", max_length=200)
 
 
-class ReadAs(BaseModel):
+class ReadAs(Asked):
     """How a file is to be read."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(
-        "ratings.csv", max_length=200, description="The file's name", examples=["ratings.csv"]
+    name: str = _of("ratings.csv", "The file's name", "ratings.csv", max_length=200)
+    rated: bool = _of(True, "False reads a list of movies, with ratings or without", False)
+    seen: bool = _of(False, "Of a list the movies seen, not those to see", True)
+    columns: list[Annotated[str, Field(pattern=r"^\w+=", max_length=200)]] = _of(
+        [], "Unusual columns by meaning", ["title=Movie seen"], max_length=20
     )
-    rated: bool = Field(
-        True, description="False reads a list of movies, with ratings or without", examples=[False]
-    )
-    seen: bool = Field(
-        False, description="Of a list, the movies that were seen, not those to see", examples=[True]
-    )
-    columns: list[Annotated[str, Field(pattern=r"^\w+=", max_length=200)]] = Field(
-        default_factory=list,
-        max_length=20,
-        description="Unusual columns by meaning; one without a name is not read",
-        examples=[["title=Movie seen"]],
-    )
-    scale: float | None = Field(
-        None, gt=0, le=1e6, description="The highest rating there may be", examples=[10]
-    )
-    rated_by: str | None = Field(
-        None, max_length=200, description="The user, if the file has several", examples=["me"]
-    )
-    first: int = Field(0, ge=0, le=10**6, description="The first line to show", examples=[10_000])
-    most: int = Field(10_000, ge=1, le=10_000, description="How many lines to show", examples=[100])
+    scale: float | None = _of(None, "The highest rating there may be", 10, gt=0, le=1e6)
+    rated_by: str | None = _of(None, "The user, if the file has several", "me", max_length=200)
+    first: int = _of(0, "The first line to show", 10_000, ge=0, le=10**6)
+    most: int = _of(10_000, "How many lines to show", 100, ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _used(self) -> Self:
         without = {"seen"} if self.rated else {"scale", "rated_by"}
         for name in sorted(without & self.model_fields_set):
-            told = f"{name}: without effect where rated={str(self.rated).lower()}"
-            raise PydanticCustomError("unused", told)
+            raise _refuse(f"{name}: without effect where rated={str(self.rated).lower()}")
         return self
 
 
@@ -313,6 +265,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         (408, "The request took too long to arrive"),
         (413, "The request is too large"),
         (422, "A value is not as described"),
-        (503, "The server has too many large requests"),
+        (500, "The server has a bug"),
+        (503, "The server has too many large requests, or is ending"),
     )
 }
