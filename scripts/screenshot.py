@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 PORT = 8766
-SHOWN = "/?r=1:5,260:4.5,318:4"
+SHOWN = "/#r=1:5,260:4.5,318:4"
 
 
 def main() -> None:
@@ -38,7 +38,9 @@ def main() -> None:
                     break
                 except Exception:
                     page.wait_for_timeout(100)
-            page.wait_for_selector("#list .why")
+            page.click("#keep")
+            page.click("#hush")
+            page.wait_for_selector("#map-tools", state="visible")
             page.wait_for_timeout(1_000)  # the titles of the map
             page.screenshot(path=given.picture)
         finally:

@@ -1,5 +1,5 @@
 // One check of what is imported: what each line of a file, or of a pasted list, was taken for.
-import { ask, element, known, learn, named, plural, query } from "./api.js";
+import { ask, element, find, known, learn, named, plural, query } from "./api.js";
 import { search } from "./search.js";
 import { listenToStars, showStars, starsText } from "./stars.js";
 
@@ -32,6 +32,8 @@ export class Imports {
     $("busy").hidden = false;
     try {
       const read = await ask(`read?${query({ name: name.slice(-100), ...(rated ? {} : { rated: false }) })}`, { method: "POST", body: content });
+      const strange = read.matches.map(({ movie_id }) => String(movie_id)).filter((id) => id !== "null" && !known.has(id));
+      await find([...new Set(strange)].map((movie_id) => ({ movie_id })));
       this.open(read, rated ? name : "Your titles", rated);
     } catch (error) {
       this.fail(error);
@@ -41,9 +43,6 @@ export class Imports {
 
   open({ matches, notes }, name, rated) {
     Object.assign(this, { rated, all: false });
-    for (const match of matches) {
-      if (match.movie_id !== null && !known.has(String(match.movie_id))) known.set(String(match.movie_id), { title: match.taken_for, year: null, genres: [] });
-    }
     // What needs a look comes first.
     this.lines = matches.map((match) => ({ ...match, id: match.movie_id === null ? null : String(match.movie_id), counts: match.movie_id !== null && (!rated || match.stars !== null) }));
     this.lines.sort((a, b) => a.counts - b.counts || a.line - b.line);
@@ -75,13 +74,12 @@ export class Imports {
   }
 
   row(line, i) {
-    const taken = line.counts || line.id !== null ? named(known.get(line.id) ?? { title: line.taken_for }) : "left out";
     const change = element("button", { type: "button", className: "change", textContent: "Change", ariaLabel: `Change what line ${line.line} is taken for` });
     const cells = [
       element("td", { textContent: line.line }),
       element("td", { textContent: line.title }),
       ...(this.rated ? [element("td", { textContent: line.rating })] : []),
-      element("td", {}, element("span", { textContent: line.counts ? taken : "left out" }), " ", element("small", { textContent: line.how }), " ", change),
+      element("td", {}, element("span", { textContent: line.counts ? named(known.get(line.id)) : "left out" }), " ", element("small", { textContent: line.how }), " ", change),
     ];
     if (this.rated) cells.push(this.starsCell(line));
     const row = element("tr", { className: line.counts ? "" : "left" }, ...cells);
@@ -102,9 +100,7 @@ export class Imports {
     const list = element("ul", { id: "taken", hidden: true, className: "found", role: "listbox", ariaLabel: "Movies found" });
     for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-controls": "taken", "aria-autocomplete": "list", "aria-label": `The movie of line ${line.line}` })) input.setAttribute(name, value);
     const out = element("button", { type: "button", textContent: "Leave out" });
-    // If the box lost focus its list would close, and the button move away before it is released.
-    out.addEventListener("mousedown", (event) => event.preventDefault());
-    cell.replaceChildren(out, element("div", { className: "search" }, input, list));
+    cell.replaceChildren(element("div", { className: "search" }, input, list), out);
     const decided = (values) => {
       Object.assign(line, values);
       this.show();
