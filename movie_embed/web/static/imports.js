@@ -31,7 +31,9 @@ export class Imports {
   async read(content, name, rated = true) {
     $("busy").hidden = false;
     try {
-      const read = await ask(`read?${query({ name: name.slice(-100), ...(rated ? {} : { rated: false }) })}`, { method: "POST", body: content });
+      const part = (first) => ask(`read?${query({ name: name.slice(-100), ...(rated ? {} : { rated: false }), first })}`, { method: "POST", body: content });
+      const read = await part(0);
+      while (read.matches.length < read.rows) read.matches.push(...(await part(read.matches.length)).matches);
       const strange = read.matches.map(({ movie_id }) => String(movie_id)).filter((id) => id !== "null" && !known.has(id));
       await find([...new Set(strange)].map((movie_id) => ({ movie_id })));
       this.open(read, rated ? name : "Your titles", rated);

@@ -2,8 +2,6 @@
 import { said, named } from "./api.js";
 import { listenToStars, showStars } from "./stars.js";
 
-const MARKS = { watch: "Watchlist", seen: "Seen", no: "Not for me" };
-
 export class MovieList {
   // `act` has `rate(id, stars)`, `mark(id, mark or null)`, `visit(id)`, `starsOf(id)` and `markOf(id)`.
   constructor(root, template, scale, act) {
@@ -31,7 +29,7 @@ export class MovieList {
     const { root, rows } = this;
     const focused = document.activeElement;
     const row = root.contains(focused) ? focused.closest(".movie") : null;
-    const [place, top] = [row && [...root.children].indexOf(row), row?.getBoundingClientRect().top];
+    const place = row && [...root.children].indexOf(row);
     const wanted = new Set(items.map((item) => item.id));
     for (const [id, each] of rows) {
       if (wanted.has(id)) continue;
@@ -48,19 +46,9 @@ export class MovieList {
       else if (each.isConnected && root.moveBefore) root.moveBefore(each, next);
       else root.insertBefore(each, next);
     }
-    if (!row || document.activeElement === focused && row.isConnected) this.hold(row, top);
-    else if (row.isConnected) {
-      focused.focus({ preventScroll: true });
-      this.hold(row, top);
-    } else this.focusOn(place, focused);
-  }
-
-  // Rows above may have changed their height: keep the row in use where it was.
-  hold(row, top) {
     if (!row) return;
-    const moved = row.getBoundingClientRect().top - top;
-    const scrolls = row.closest(".side");
-    if (moved) (scrolls.scrollHeight > scrolls.clientHeight ? scrolls : document.scrollingElement).scrollTop += moved;
+    if (!row.isConnected) this.focusOn(place, focused);
+    else if (document.activeElement !== focused) focused.focus({ preventScroll: true });
   }
 
   // The row in use is gone: go on with the same button of the row in its place.
@@ -84,5 +72,3 @@ export class MovieList {
     for (const button of part("marks").children) button.ariaPressed = String(this.act.markOf(movie.id) === button.dataset.mark);
   }
 }
-
-export { MARKS };
