@@ -7,7 +7,7 @@ All learn from the same ratings of a MovieLens folder and rank all movies with a
 that a person has not given. Relevant is what was held out with 4 stars or more: a random tenth of
 the ratings; of a random tenth of the users, all but the 80%, or 1, 5 or 20 ratings, that they are
 folded in from; or, if there are times (``u.data``), each user's last tenth. Ours is `train.py` and
-`Recommender.for_ratings(ratings, k=50)`. Peers have the settings of `GRIDS` with the best nDCG@10
+`Recommender.for_many(ratings, k=50)`. Peers have the settings of `GRIDS` with the best nDCG@10
 for 1,000 users on a tenth of the first seed's training ratings. Seconds and MB are of a process.
 
 `sizes` trains on all movies of the folder, with a second head of more and more of them.
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from harness import (
     DOCS,
     ROOT,
@@ -222,8 +223,8 @@ def ranked(task: Task, seed: int, chosen: Any, peers: Path) -> Iterator[tuple[st
 
 def of_ours(task: Task, seed: int, label: str) -> Iterator[tuple[str, Outcome]]:
     """Train as a user does, ask for everybody's list in some orders, and yield the outcomes."""
-    people, movies, stars = task.given
-    rows = np.split(np.arange(len(people)), np.flatnonzero(np.diff(people)) + 1)
+    asked = pd.DataFrame(dict(zip(("user", "movie", "rating"), task.given, strict=True)))
+    people = np.unique(task.given[0])
     with tempfile.TemporaryDirectory() as folder:
         begun, file = time.perf_counter(), Path(folder, "ratings.csv")
         names = {"header": "userId,movieId,rating", "comments": ""}
@@ -235,11 +236,9 @@ def of_ours(task: Task, seed: int, label: str) -> Iterator[tuple[str, Outcome]]:
         recommender, learned = Recommender.load(Path(folder, "run")), time.perf_counter() - begun
         for order in ORDERS[label]:
             begun = time.perf_counter()
-            scores = np.full((len(rows), task.data.counts.movies), -np.inf, np.float32)
-            for mine, each in zip(rows, scores, strict=True):
-                ratings = dict(zip(movies[mine].tolist(), stars[mine].tolist(), strict=True))
-                answers = recommender.for_ratings(ratings, K, order=order)
-                each[[answer.movie_id for answer in answers]] = -np.arange(len(answers))
+            found = recommender.for_many(asked, K, order=order)
+            scores = np.full((len(people), task.data.counts.movies), -np.inf, np.float32)
+            scores[np.searchsorted(people, found["user"]), found["movie"]] = -found["rank"]
             seconds = learned + time.perf_counter() - begun
             yield f"order={order}" if order else label, (task.figures(scores), seconds, memory)
 

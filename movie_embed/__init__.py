@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from movie_embed.data.movies import MovieId
     from movie_embed.errors import MovieEmbedError
+    from movie_embed.evaluation import evaluate
     from movie_embed.training.run import train
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "SimilarUser",
+    "evaluate",
     "train",
 ]
 __version__ = "1.0.0"
@@ -35,6 +37,7 @@ _MODULES = {
     "MovieEmbedError": "errors",
     "MovieId": "data.movies",
     "Recommender": "answers.recommender",
+    "evaluate": "evaluation",
     "train": "training.run",
 }
 

@@ -142,7 +142,7 @@ class ModelConfig(Checked, section="model."):
 
 @dataclass
 class RankingConfig(Checked, section="ranking."):
-    """The second head: which movies a person would choose, from implicit feedback (EASE)."""
+    """The implicit model: which movies a person would choose, from implicit feedback (EASE)."""
 
     enabled: bool = True
     l2: Annotated[float, must(lambda strength: strength > 0, "above 0")] = 400.0

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from movie_embed.checks import require
+from movie_embed.errors import MovieEmbedError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
@@ -271,3 +277,99 @@ METRICS = {
     )
 }
 RANKING = [metric for metric in METRICS.values() if metric.of_lists]
+
+
+def evaluate(
+    lists: pd.DataFrame,
+    held_out: pd.DataFrame,
+    k: int = K,
+    *,
+    least: float | None = None,
+    train: pd.DataFrame | None = None,
+) -> dict[str, float]:
+    """Measure any model's lists by what was held out.
+
+    Parameters
+    ----------
+    lists
+        A row an answer: user, movie, and rank, from 1, or score. Ids are of any type. Rows of users
+        for whom nothing relevant was held out are left out.
+    held_out
+        A row a rating: user, movie and, if `least` is given, rating.
+    k
+        How many answers of each list count; one that has fewer misses the rest.
+    least
+        The rating from which a held-out movie is relevant; by default every one is.
+    train
+        The training ratings, user and movie, for ``coverage`` and ``novelty``.
+
+    Returns
+    -------
+    dict
+        Means over the users who have relevant movies, also those without a list: ``ndcg``;
+        ``recall``, hits / relevant; ``precision``, hits / k; ``map``, the mean over the relevant
+        movies of the precision where each stands; ``mrr``, 1 / rank of the first hit; ``hit_rate``.
+        With `train`, over all answers to these users: ``coverage``, the share of the training
+        movies that are in some list, and ``novelty``, the mean of -log2 of the share of the
+        training users who rated the movie, one at least.
+
+    Raises
+    ------
+    MovieEmbedError
+        A column is missing, a movie is twice in a list, or nothing relevant was held out.
+    """
+    import pandas as pd
+
+    _require_columns("lists", lists, "user", "movie")
+    _require_columns("held_out", held_out, "user", "movie", *([] if least is None else ["rating"]))
+    require(k >= 1, "k", k, "at least 1")
+    by = "rank" if "rank" in lists else "score"
+    _require_columns("lists", lists, by)
+    if lists.duplicated(["user", "movie"]).any():
+        twice = lists[lists.duplicated(["user", "movie"])].iloc[0]
+        raise MovieEmbedError(f"movie {twice['movie']} is twice in the list of {twice['user']}")
+    wanted = held_out if least is None else held_out[held_out["rating"] >= least]
+    wanted = wanted[["user", "movie"]].drop_duplicates()
+    users = pd.Index(wanted["user"].unique())
+    if not len(users):
+        raise MovieEmbedError("nothing relevant was held out")
+    ordered = lists[lists["user"].isin(users)].sort_values(
+        by, ascending=by == "rank", kind="stable"
+    )
+    places = ordered.groupby("user").cumcount().to_numpy()
+    shown, places = ordered[places < k], places[places < k]
+    pairs = shown[["user", "movie"]].merge(wanted, how="left", indicator=True)
+    hits = np.zeros((len(users), k), np.bool_)
+    hits[users.get_indexer(shown["user"]), places] = pairs["_merge"] == "both"
+    relevant = np.bincount(users.get_indexer(wanted["user"]))
+    found = {name: float(np.mean(of(hits, relevant))) for name, of in _OF_LISTS.items()}
+    if train is not None:
+        _require_columns("train", train, "user", "movie")
+        rated = train[["user", "movie"]].drop_duplicates()["movie"].value_counts()
+        counts = shown["movie"].map(rated).fillna(0).clip(lower=1)
+        known = shown["movie"][shown["movie"].isin(rated.index)]
+        found["coverage"] = known.nunique() / len(rated)
+        found["novelty"] = float(-np.log2(counts / train["user"].nunique()).mean())
+    return found
+
+
+def _require_columns(name: str, frame: pd.DataFrame, *columns: str) -> None:
+    for column in columns:
+        if column not in frame:
+            there = ", ".join(map(str, frame.columns))
+            raise MovieEmbedError(f"{name} has no column {column}, but {there}")
+
+
+def _average_precision(hits: NDArray[np.bool_], relevant: Rows) -> Floats:
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.asarray((precisions * hits).sum(axis=1) / relevant)
+
+
+_OF_LISTS: dict[str, Callable[[NDArray[np.bool_], Rows], Floats]] = {
+    "ndcg": ndcg,
+    "recall": recall,
+    "precision": lambda hits, _: hits.mean(axis=1),
+    "map": _average_precision,
+    "mrr": lambda hits, _: np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0),
+    "hit_rate": lambda hits, _: hits.max(axis=1).astype(np.float64),
+}

@@ -7,12 +7,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from movie_embed import MovieEmbedError
 from movie_embed.evaluation import (
     MovieLists,
     coverage,
     errors,
+    evaluate,
     evaluate_ranking,
     fit_biases,
     mean_popularity,
@@ -111,3 +114,83 @@ def test_metrics_need_no_torch() -> None:
     code = "import sys, movie_embed.evaluation; print({'torch', 'pandas'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "set()\n"
+
+
+def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Lists of 3 to 15 movies for 35 of 40 users, and what was held out."""
+    rng = np.random.default_rng(5)
+    held_out = [
+        (user, movie)
+        for user in range(40)
+        for movie in sorted(rng.choice(60, rng.integers(1, 25), replace=False).tolist())
+    ]
+    lists = []
+    for user in range(35):
+        size = int(rng.integers(3, 16))
+        movies = rng.choice(60, size, replace=False).tolist()
+        scores = np.sort(rng.random(size))[::-1].tolist()
+        lists += [(user, movie, score) for movie, score in zip(movies, scores, strict=True)]
+    names = ["user", "movie", "score"]
+    return pd.DataFrame(lists, columns=names), pd.DataFrame(held_out, columns=names[:2])
+
+
+RANX = {  # ranx 0.3.21: evaluate(Qrels, Run, metrics, make_comparable=True)
+    1: (0.225, 0.01245616515837104, 0.225, 0.01245616515837104, 0.225, 0.225),
+    5: (
+        0.19369096775352515, 0.05572048404381995, 0.19, 0.033719799632628576,
+        0.3358333333333333, 0.55,
+    ),
+    10: (
+        0.1817448835635879, 0.10268381526024714, 0.1725, 0.05105360704504473,
+        0.3504166666666667, 0.65,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("k", RANX)
+def test_lists_in_a_frame_are_measured_as_ranx_measures_them(k: int) -> None:
+    lists, held_out = frames()
+    names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
+    expected = dict(zip(names, RANX[k], strict=True))
+    assert evaluate(lists.sample(frac=1, random_state=0), held_out, k) == pytest.approx(
+        expected, abs=1e-9
+    )
+    ranked = lists.assign(rank=lists.groupby("user").cumcount() + 1).drop(columns="score")
+    texts = ranked.assign(user="u" + ranked["user"].astype(str))
+    wanted = held_out.assign(user="u" + held_out["user"].astype(str), rating=4.0)
+    low = wanted.assign(rating=1.0, movie=wanted["movie"] + 100)
+    found = evaluate(texts, pd.concat([low, wanted]), k, least=4)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_coverage_and_novelty_by_hand() -> None:
+    lists = pd.DataFrame(
+        {"user": [1, 1, 2, 9], "movie": ["a", "b", "a", "c"], "rank": [1, 2, 1, 1]}
+    )
+    held_out = pd.DataFrame({"user": [1, 2], "movie": ["b", "c"]})
+    rated = [(1, "a"), (2, "a"), (3, "a"), (4, "a"), (1, "d"), (1, "c"), (2, "c")]
+    train = pd.DataFrame(rated, columns=["user", "movie"])
+    found = evaluate(lists, held_out, train=train)
+    assert found["coverage"] == 1 / 3  # of a, c and d; user 9 asks for nothing
+    assert found["novelty"] == pytest.approx((0 + 2 + 0) / 3)  # b counts as rated by one of four
+    assert found["hit_rate"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("lists", "told"),
+    [
+        (
+            {"user": [1], "film": [2], "rank": [1]},
+            "lists has no column movie, but user, film, rank",
+        ),
+        ({"user": [1], "movie": [2]}, "lists has no column score, but user, movie"),
+        ({"user": [1, 1], "movie": [2, 2], "rank": [1, 2]}, "movie 2 is twice in the list of 1"),
+    ],
+)
+def test_frames_that_are_no_lists_are_refused(lists: dict, told: str) -> None:
+    held_out = pd.DataFrame({"user": [1], "movie": [2]})
+    with pytest.raises(MovieEmbedError, match=told):
+        evaluate(pd.DataFrame(lists), held_out)
+    some = pd.DataFrame({"user": [1], "movie": [2], "rank": [1]})
+    with pytest.raises(MovieEmbedError, match="nothing relevant was held out"):
+        evaluate(some, held_out.assign(rating=3), least=4)

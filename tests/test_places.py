@@ -92,7 +92,7 @@ def test_who_has_loaded_a_run_answers_from_it_although_another_takes_its_place(
     ids = made.movies.ids[::-1].copy()
     other = replace(made, vectors=made.vectors[::-1], movies=replace(made.movies, ids=ids))
     other.save(tmp_path)
-    assert open_before.similar(10) == expected.similar(10)  # reads the second head
+    assert open_before.similar(10) == expected.similar(10)  # reads the implicit model
     assert open_before.for_user(5) == expected.for_user(5)
     rare = Filters(include_rare=True)
     assert open_before.similar(10, 300, filters=rare) == expected.similar(10, 300, filters=rare)

@@ -21,7 +21,7 @@ Single = NDArray[np.float32]
 
 _DROPOUT = 0.2  # as if a fifth of the ratings were hidden at random (Steck 2020, EDLAE)
 _FEW, _FEW_MOVIES, _FEW_L2, _FEW_POWER = 5, 2_000, 3.0, 0.15
-_FEW_USERS = 2**15  # evenly taken: their products must not take longer than those of the core
+_FEW_USERS = 2**14  # evenly taken: their products must not take longer than those of the core
 _NEAREST = 200
 _PARTS, _SAMPLED = 8, 16  # of a matrix, for as many threads at most; even by a sample of ratings
 _BLOCK = 256  # movies beyond the core, or rows of a matrix
