@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from running import ROOT, run_script
 
@@ -60,10 +61,18 @@ def test_a_page_reads_own_ratings(
     assert len(names["answers"]) == 5
 
 
+def test_a_page_lists_movies_for_many(demo_folder: Path) -> None:
+    names: dict[str, Any] = {"recommender": Recommender.load(demo_folder / "run")}
+    names["ratings"] = pd.DataFrame({"user": ["me", "you"], "movie": [1, 4896], "rating": [5, 4]})
+    exec(code(DOCS / "api.md")[1], names)
+    assert len(names["new"]) == 20
+    assert names["numbers"]["score"].to_numpy() == pytest.approx(names["lists"]["score"], abs=1e-6)
+
+
 def test_a_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names: dict[str, Any] = {}
-    exec(code(DOCS / "api.md")[1].replace("max_epochs=6", "fast_dev_run=True"), names)
+    exec(code(DOCS / "api.md")[2].replace("max_epochs=6", "fast_dev_run=True"), names)
     assert names["module"].trainer.state.finished
 
 
