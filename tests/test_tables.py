@@ -220,6 +220,15 @@ def test_titles_may_stand_with_the_ratings(kind: str, tmp_path: Path) -> None:
     assert "titles" not in str(triples.notes)
 
 
+def test_a_title_column_that_is_named_in_the_ratings_goes_before_other_titles(
+    tmp_path: Path,
+) -> None:
+    MERGED.rename(columns={"title": "film"}).to_csv(tmp_path / "ratings.csv", index=False)
+    write_folder(tmp_path, {"movies.csv": TITLES.replace(b"Heat", b"Cold")})
+    assert movies_of(load(tmp_path))[20].title == "Cold (1995)"
+    assert movies_of(load(tmp_path, title="film"))[20].title == "Heat"
+
+
 def test_headings_of_reviews_are_no_titles() -> None:
     reviews = MERGED.assign(
         title=[f"review {n}" for n in range(len(MERGED))], movieId=10, userId=range(5)

@@ -419,7 +419,7 @@ def _settle_times(
     texts = dict(engine.sql(f"SELECT place, time {odd}").fetchall())
     # The rows themselves are good. Without any time they would go by their lines, so none is left.
     timed = bool(engine.sql("FROM again WHERE isfinite(seconds)").limit(1).fetchall())
-    bad_times = BadRows(skip and timed)
+    bad_times = BadRows(skip)
     # A copy of the good rows knows where each was; of other tables the row is where it is.
     rows = walk(table, _CLEANED[-2:]) if texts else ()
     for place, (path, number, was) in enumerate(rows, start=1):
