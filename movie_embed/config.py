@@ -256,7 +256,6 @@ class OwnColumns:
 
     title: str | None = None
     original: str | None = None
-    english: str | None = None
     year: str | None = None
     rating: str | None = None
     imdb: str | None = None

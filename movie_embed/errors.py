@@ -19,6 +19,14 @@ class UnknownError(MovieEmbedError):
     """There is no such movie or user; over HTTP a 404."""
 
 
+class UnknownColumns(MovieEmbedError):
+    """No column is known to have movies, or ratings; `columns` names some that may, by meaning."""
+
+    def __init__(self, message: str, columns: dict[str, str]) -> None:
+        super().__init__(message)
+        self.columns = columns
+
+
 class Interrupted(BaseException):
     """Ctrl-C, or SIGTERM, with which containers and schedulers ask a process to end.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from movie_embed.answers.results import Reason, Recommendation, Recommendations
 from movie_embed.answers.titles import TitleIndex
 from movie_embed.checks import is_number, listed, require, whole
-from movie_embed.data.movies import Id, MovieId, as_ids_are, nearest_ids, split_genres, split_year
+from movie_embed.data.movies import MovieId, as_ids_are, nearest_ids, split_genres, split_year
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
 from movie_embed.errors import MovieEmbedError, UnknownError, plural
 
@@ -68,29 +68,6 @@ class Lookup:
         """Return the rows of one movie or several."""
         given = [movies] if isinstance(movies, MovieId) else listed(movies)
         return [self.row(movie, key) for movie in given]
-
-    def row_by(self, owner: str, number: Id) -> int | None:
-        """Return the row of an id at ``"IMDb"`` or ``"TMDB"``, or of this data, ``"movie"``."""
-        if self.movies.ids.dtype == object and owner != "TMDB":
-            text = f"tt{number:07}" if isinstance(number, int) and owner == "IMDb" else str(number)
-            if (row := self.movies.row_of(text)) is not None:  # ids may be IMDb's
-                return row
-        whole = int(number) if str(number).isdecimal() else -1
-        return self.movies.row_of(whole) if owner == "movie" else self._linked[owner].get(whole)
-
-    def id_at(self, owner: str, row: int) -> Id | None:
-        """Return the id of a row at an owner, None if it is not known."""
-        ids = {"movie": self.movies.ids.item(row), "TMDB": self.movies.tmdb_id(row)}
-        imdb = self.movies.imdb_id(row)
-        return int(imdb[2:]) if imdb and owner == "IMDb" else ids.get(owner)
-
-    @cached_property
-    def _linked(self) -> dict[str, dict[int, int]]:
-        """The row of each number on IMDb and on TMDB."""
-        links = self.movies.links
-        columns = [[], []] if links is None else links.T.tolist()
-        imdb, tmdb = ({n: row for row, n in enumerate(column) if n} for column in columns)
-        return {"IMDb": imdb, "TMDB": tmdb}
 
     def user(self, users: UserEmbeddings, user_id: SupportsIndex | str) -> int:
         """Return the row of a user, or raise with the nearest ids."""

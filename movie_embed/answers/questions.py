@@ -11,13 +11,12 @@ from typing import Any
 
 from movie_embed.answers.filters import Filters
 from movie_embed.answers.formats import answers_as, matches_as, vectors_as
-from movie_embed.answers.imports.rows import UnknownColumns
 from movie_embed.answers.recommender import Recommender
 from movie_embed.answers.results import OwnRatings, Recommendations
 from movie_embed.cli import setting
 from movie_embed.config import RecommendConfig
 from movie_embed.data.movies import MovieId
-from movie_embed.errors import MovieEmbedError, program
+from movie_embed.errors import MovieEmbedError, UnknownColumns, program
 from movie_embed.storage import write_text
 
 
@@ -96,17 +95,18 @@ def _files(
     """Return the ratings in the files of ``ratings=``, and the movies in those of the lists."""
     if not (config.ratings or config.among or config.exclude):
         return [], {"among": None, "exclude": None}
+    from movie_embed.answers.imports.reading import read_movies, read_ratings  # few need it
 
     named = {meaning: name for meaning, name in vars(config.columns).items() if name is not None}
-    imports, how = recommender.imports, dict[str, Any](columns=named, strict=False)
+    lookup, how = recommender.lookup, dict[str, Any](columns=named, strict=False)
     rated_by = config.rated_by
     try:
         ratings = [
-            imports.ratings(path, scale=scale, rated_by=rated_by, **how)
+            read_ratings(lookup, path, scale, rated_by=rated_by, **how)
             for path, scale in zip(config.ratings, config.scale, strict=True)
         ]
-        among = [imports.movies(path, **how) for path in config.among]
-        exclude = [imports.movies(path, seen=True, **how) for path in config.exclude]
+        among = [read_movies(lookup, path, **how) for path in config.among]
+        exclude = [read_movies(lookup, path, seen=True, **how) for path in config.exclude]
     except UnknownColumns as error:
         raise MovieEmbedError(f"{error}, for example: {_command(error.columns)}") from error
     read = [*(own.read for own in ratings), *(own.read for own in among + exclude)]

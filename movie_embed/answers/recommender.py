@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
@@ -34,8 +33,6 @@ from movie_embed.evaluation import top_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from movie_embed.answers.imports.reading import Imports
 
 Metric = Literal["mixed", "cosine", "whitened", "dot"]
 Combine = Literal["mean", "max"]
@@ -380,13 +377,6 @@ class Recommender:
         counts = self.embeddings.movies.rating_counts[: scores.shape[-1]]
         return np.asarray(scores * (counts + 1.0) ** (popularity / 2))
 
-    @cached_property
-    def imports(self) -> Imports:
-        """The reader of people's files."""
-        from movie_embed.answers.imports.reading import Imports  # few questions need it
-
-        return Imports(self.lookup)
-
     def read_ratings(
         self,
         file: str | Path | bytes,
@@ -421,7 +411,10 @@ class Recommender:
         MovieEmbedError
             The file cannot be read, or no movie in it is known.
         """
-        return self.imports.ratings(file, scale, rated_by, name=name, columns=columns)
+        from movie_embed.answers.imports.reading import read_ratings  # few questions need it
+
+        how = {"name": name, "columns": columns, "rated_by": rated_by}
+        return read_ratings(self.lookup, file, scale, **how)
 
     def read_movies(
         self,
@@ -436,7 +429,9 @@ class Recommender:
         Of a whole export the watchlist is read, or the movies watched if `seen`; of a table then
         only the rows that no column calls unwatched. Otherwise as `read_ratings`.
         """
-        return self.imports.movies(file, seen, name=name, columns=columns)
+        from movie_embed.answers.imports.reading import read_movies
+
+        return read_movies(self.lookup, file, seen, name=name, columns=columns)
 
     def fold_in(self, ratings: Mapping[Any, float]) -> NDArray[np.float64]:
         """Return the vector, then the bias, fitted to somebody's ratings, shape (dim + 1,).

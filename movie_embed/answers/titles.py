@@ -130,6 +130,10 @@ class TitleIndex:
         again = next(filter(None, dated), None)
         return self.listed([again[1]], int(again[2])) if again else ("", [])
 
+    def knows(self, title: str) -> bool:
+        """Whether a title in a list may mean a movie."""
+        return bool(self.listed([title], 0)[1])
+
     def closest(self, titles: Iterable[str], rows: list[int]) -> list[int]:
         """Return the rows that have a title to the article, where there are any.
 
@@ -263,7 +267,8 @@ class TitleIndex:
 
     def _near_year(self, name: str, year: int) -> list[int]:
         """Return the rows with a name that is the same to the article, a year earlier or later."""
-        near = (row for off in (-1, 1) for row in self._of_year(name, year + off) if year)
+        years = (year - 1, year + 1) if year else ()
+        near = (row for each in years for row in self._of_year(name, each))
         return [row for row in near if self.year(row) and self.same(name, row)]
 
     def _alike(self, name: str, year: int) -> list[int]:

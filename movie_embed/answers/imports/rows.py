@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
 from typing import NamedTuple
 
-from movie_embed.answers.imports.tables import LISTED_AS, Line, Table
-from movie_embed.answers.imports.words import (
-    COLUMNS,
-    SEEN,
-    is_movie,
-    kind_of_key,
-    known_columns,
-    own_rating,
-    plain,
-)
-from movie_embed.data.movies import split_year
-from movie_embed.errors import MovieEmbedError, did_you_mean, printable
+from movie_embed.answers.imports import words
+from movie_embed.answers.imports.tables import Line, Table
+from movie_embed.answers.imports.words import COLUMNS, plain
+from movie_embed.data.json_rows import LIST_KEY
+from movie_embed.data.movies import Id, split_year
+from movie_embed.errors import MovieEmbedError, UnknownColumns, did_you_mean, printable
 
-Columns = Mapping[str, str]  # names of columns by meaning; "" for a column that is not to be read
+Columns = Mapping[str, str]  # names by meaning
 Knows = Callable[[str], bool]  # whether the data has a title
 
 _IDS = {
@@ -34,287 +27,218 @@ _YEAR = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
 # A title with its year in round brackets; behind it other brackets, a dash or a file's ending.
 _DATED = re.compile(r"(.*\S\s*\(\d{4}\))\s*(?:[\[{.-].*)?")
 _BRACKETS = re.compile(r"(?<=\S)\s*(?:\[[^\[\]]*\]|\{[^{}]*\})\s*$")
-_THUMBS = re.compile(r"thumbs?(value|up|down)?s?|likes?|liked|reaction")
 _NOT_RATED = {"", "-", "\u2013", "\u2014", "?", "n/a", "na", "nan", "none", "null", "not rated"}
-_MOVIES = ("title", "original", "english", "imdb", "tmdb", "movie", "id")  # columns that tell one
-_LONGEST = 300  # letters of a title
+_LONGEST = 200  # letters of a title
 
 
 class Row(NamedTuple):
-    """One movie as a file names it.
+    """One movie as a file names it."""
 
-    Its ids go with their owners, "IMDb", "TMDB", "movie" for the run, "id" for one unknown. Its
-    titles are the one shown, the original, the English. A `kind` is a word for what is no movie, a
-    `seen` one that speaks against that. Stars are as in the file.
-    """
-
-    place: int
-    ids: tuple[tuple[str, int | str], ...]
-    title: tuple[str, ...]
+    place: int  # the line, or the entry in JSON
+    ids: tuple[tuple[str, Id], ...]  # with their owner: IMDb, TMDB, "movie" for the run, or "id"
+    title: tuple[str, ...]  # as shown, then others
     year: int
-    kind: str | None
-    seen: str | None
-    stars: float | None
+    kind: str | None  # the word for what is no movie
+    seen: str | None  # the word that speaks against it
+    stars: float | None  # as in the file
 
     def __str__(self) -> str:
-        if self.title:
-            return printable(f"{self.title[0]} ({self.year})" if self.year else self.title[0])
-        shown = (f"tt{i:07}" if owner == "IMDb" else f"{owner} {i}" for owner, i in self.ids)
-        return printable(next(shown, ""))
+        year = f" ({self.year})" if self.year else ""
+        ids = (f"tt{i:07}" if owner == "IMDb" else f"{owner} {i}" for owner, i in self.ids)
+        return printable(self.title[0] + year if self.title else next(ids, ""))
 
 
-@dataclass(frozen=True)
 class Rows:
-    """The rows of a file as they were rated one after another; `faults` of those unreadable.
+    """The rows of a table, by date, and their `faults`; it must have ratings if `rated`.
 
-    `columns` were read, by meaning, and `unknown` says why others cannot be. `top` is the highest
-    rating of the scale where the file says it, `site` the highest by others and its column.
+    `unknown` says why columns that are named cannot be read. `top` is the highest rating of the
+    scale if the name of the column says it, `others` that by others, up to 10, and its column.
     """
 
-    name: str
-    unit: str
-    rows: list[Row]
-    faults: dict[int, str]
-    columns: dict[str, str]
-    unknown: dict[str, str]
-    top: float | None
-    site: tuple[float, str]
-
-
-class UnknownColumns(MovieEmbedError):
-    """No column is known to have movies, or ratings; `columns` names some that may, by meaning."""
-
-    def __init__(self, message: str, columns: dict[str, str]) -> None:
-        super().__init__(message)
-        self.columns = columns
-
-
-def read_rows(table: Table, columns: Columns, rated: bool, rated_by: object, knows: Knows) -> Rows:
-    """Read the lines of a table below its header; `rated` if it must have ratings."""
-    for meaning in columns:
-        if meaning not in COLUMNS:
-            near = did_you_mean(str(meaning), COLUMNS)
-            raise MovieEmbedError(f"columns.{meaning}: must be one of {', '.join(COLUMNS)}{near}")
-    given = [name for name in columns.values() if name]
-    if given and all(map(str.isdecimal, given)) and not known_columns(table.head.cells):
-        places = [str(place) for place in range(1, len(table.head.cells) + 1)]
-        lines = [table.head, *table.lines]  # columns are named by their places: it has no header
-        table = table._replace(head=Line(0, places), lines=lines)
-    reader = _Reader(table, columns)
-    reader.require_columns(rated, knows)
-    return reader.rows(rated, rated_by)
-
-
-class _Reader:
-    """The places of a table's columns by meaning, and from them its rows."""
-
-    def __init__(self, table: Table, columns: Columns) -> None:
-        self.table, self.header = table, [cell.strip() for cell in table.head.cells]
-        # In JSON, and tables made of it, "movie.title" is a title too.
-        self.names = [{c, plain(c), plain(c.rpartition(".")[2])} for c in self.header]
-        named = {meaning: self._called(name)[:1] for meaning, name in columns.items()}
-        lacking = {m: name for m, name in columns.items() if name and not named[m]}
-        self.unknown = {m: self._lacks(m, name) for m, name in lacking.items()}
-        taken = {place for places in named.values() for place in places}
-        self.at = {}
-        for meaning, words in COLUMNS.items():
-            found = [there for w in words if (there := sorted({*self._called(w)} - taken))]
-            # A movie has one year and one title, an episode a season or a number.
-            self.at[meaning] = list(chain(*(found if meaning == "episode" else found[:1])))
-        ranks = (self._rank(n) for n in range(len(self.header)) if n not in taken)
-        self.at["rating"] = [rank[2] for rank in sorted(filter(None, ranks))[:1]]
-        self.at |= {m: places for m, places in named.items() if m not in lacking}
+    def __init__(
+        self, table: Table, columns: Columns, rated: bool, rated_by: object, knows: Knows
+    ) -> None:
+        if odd := [str(meaning) for meaning in columns if meaning not in COLUMNS]:
+            near = did_you_mean(odd[0], COLUMNS)
+            raise MovieEmbedError(f"columns.{odd[0]}: must be one of {', '.join(COLUMNS)}{near}")
+        self.name, head, self.lines, self.unit = table
+        given = [name for name in columns.values() if name != "none"]
+        if given and all(map(str.isdecimal, given)) and not words.known_columns(head.cells):
+            self.lines = [head, *self.lines]  # columns are named by their places: it has no header
+            head = Line(0, [str(place) for place in range(1, len(head.cells) + 1)])
+        self.header, self.rated = [cell.strip() for cell in head.cells], rated
+        self.at, self.unknown = self._places(columns)
+        self._require_columns(knows)
+        self.columns = {m: self.header[self.at[m][0]] for m in COLUMNS if self.at[m]}
+        self.has = {m: any(self._value(line, m) for line in self.lines) for m in self.at}
         self.keys_are_kinds = "kind" not in columns
-        self.has = {m: any(self._value(line, m) for line in table.lines) for m in COLUMNS}
-        numbers = [self._numbers(n) for n in self.at["rating"]]
-        said = [rank[1] for n in self.at["rating"] if (rank := own_rating(self.header[n]))]
-        tops = [top for top in (*said, *(top for each in numbers for _, top in each)) if top]
-        self.top, self.rated = max(tops, default=None), any(numbers)
+        self.top = (words.own_rating(self.columns.get("rating", "")) or (0, None))[1]
+        others = [n for n in range(len(self.header)) if n not in self.at["rating"]]
+        named = [n for n in others if re.search("rating|score|рейтинг|评分", plain(self.header[n]))]
+        highest = [(max(self._numbers(n), default=0), self.header[n]) for n in named]
+        self.others = max([(0.0, ""), *(each for each in highest if each[0] <= 10)])
+        lines = self._lines_of(rated_by)
+        self.rows = [self._row(line) for line in lines]
+        self.faults = {line.number: line.fault for line in lines if line.fault}
+        for line, row in zip(lines, self.rows, strict=True):
+            text, counts = self._value(line, "rating"), rated and row[4:] == (None, None, None)
+            if counts and text.casefold() not in _NOT_RATED:
+                told = f"{printable(text, 40)!r} is no number: write ratings as 4.5"
+                self.faults.setdefault(row.place, told)
 
-    def _called(self, name: str) -> list[int]:
-        return [n for n, names in enumerate(self.names) if name and names & {name, plain(name)}]
+    def _places(self, columns: Columns) -> tuple[dict[str, list[int]], dict[str, str]]:
+        """Return the places of columns by meaning, and why those that were named are not there."""
+        # In JSON, and tables made of it, "movie.title" is a title too.
+        names = [{c, plain(c), plain(c.rpartition(".")[2])} - {""} for c in self.header]
 
-    def _lacks(self, meaning: str, name: str) -> str:
-        shown, near = printable(", ".join(self.header)), did_you_mean(name, self.header)
-        file = self.table.name
-        return f"columns.{meaning}={name}: {file} has no such column, it has {shown}{near}"
+        def called(name: str) -> list[int]:
+            return [n for n, each in enumerate(names) if each & {name, plain(name)}]
 
-    def _rank(self, place: int) -> tuple[int, bool, int] | None:
-        """Return the order of a column of ratings: one's own first, then one with numbers."""
-        ranks = [rank[0] for rank in map(own_rating, self.names[place]) if rank]
-        return (min(ranks), not self._numbers(place), place) if ranks else None
+        named = {m: called(name)[: name != "none"] for m, name in columns.items()}
+        lacking = [m for m, name in columns.items() if name != "none" and not named[m]]
+        taken, at = set(chain(*named.values())), {"key": called(LIST_KEY)}
+        for meaning, common in COLUMNS.items():
+            found = [there for word in common if (there := [*{*called(word)} - taken])]
+            # There may be several other titles, and a season or the number of an episode.
+            at[meaning] = sorted(chain(*found[: 99 if meaning in ("original", "episode") else 1]))
+        ranks = [
+            (min(r[0] for r in map(words.own_rating, each) if r), not self._numbers(n), n)
+            for n, each in enumerate(names)
+            if n not in taken and any(map(words.own_rating, each))
+        ]
+        at["rating"] = [min(ranks)[2]] if ranks else []  # one's own first, one with numbers first
+        at |= {m: places for m, places in named.items() if m not in lacking}
+        told = f"{self.name} has no such column, it has {printable(', '.join(self.header))}"
+        near = (did_you_mean(columns[m], self.header) for m in lacking)
+        return at, {m: f"columns.{m}={columns[m]}: {told}{next(near)}" for m in lacking}
 
-    def _numbers(self, place: int) -> list[tuple[float, float | None]]:
-        return list(filter(None, (_number(line.cells[place]) for line in self.table.lines)))
+    def _numbers(self, place: int) -> list[float]:
+        return [n for line in self.lines if (n := _number(line.cells[place])) is not None]
 
     def _value(self, line: Line, meaning: str) -> str:
         """Return the first text of a meaning that is not blank."""
-        return next(filter(None, (line.cells[n].strip() for n in self.at[meaning])), "")
+        places = self.at[meaning]  # most meanings have none, and this runs for each cell
+        return next(filter(None, (line.cells[n].strip() for n in places)), "") if places else ""
 
-    def require_columns(self, rated: bool, knows: Knows) -> None:
+    def _require_columns(self, knows: Knows) -> None:
         """Refuse a table in which no column has movies, or none has ratings."""
-        name, shown = self.table.name, printable(", ".join(self.header))
-        if not self.table.lines and not any(self.at.values()):
-            raise MovieEmbedError(f"{name} has no {'ratings' if rated else 'movies'}")
-        if rated and not self.rated and any(_THUMBS.fullmatch(plain(c)) for c in self.header):
+        if not self.lines and not any(self.at.values()):
+            raise MovieEmbedError(f"{self.name} has no {'ratings' if self.rated else 'movies'}")
+        named = f"its columns are named {printable(', '.join(self.header))}"
+        stars = any(self._numbers(n) for n in self.at["rating"])
+        if self.rated and not stars and re.search(r"(?i)thumbs|\blike", named):
             told = "has thumbs and no stars: write a CSV with the columns title and rating"
-            raise MovieEmbedError(f"{name} {told}; its columns are named {shown}")
-        lacking = [] if any(self.at[meaning] for meaning in _MOVIES) else ["title"]
-        lacking += ["rating"] if rated and not self.at["rating"] else []
+            raise MovieEmbedError(f"{self.name} {told}; {named}")
+        tell = ("title", "original", "imdb", "tmdb", "movie", "id")
+        lacking = [] if any(self.at[meaning] for meaning in tell) else ["title"]
+        lacking += ["rating"] if self.rated and not self.at["rating"] else []
         for meaning in lacking:
             if meaning in self.unknown:
                 raise MovieEmbedError(self.unknown[meaning])
             what = "movies (title, imdbId, ...)" if meaning == "title" else "ratings (rating, ...)"
-            told = f"{name} has no column of {what} that is known: its columns are named {shown}"
-            raise UnknownColumns(
-                f"{told} (columns.{meaning}= names one)", self._guess(lacking, knows)
-            )
+            told = f"has no column of {what} that is known: {named} (columns.{meaning}= names one)"
+            raise UnknownColumns(f"{self.name} {told}", self._guess(lacking, knows))
 
     def _guess(self, lacking: list[str], knows: Knows) -> dict[str, str]:
         """Return the columns that look most like those that are lacking, and like years."""
-        head, lines = self.table.head, self.table.lines[:200]
-        headless = any(map(_number, head.cells))
         scores: dict[str, list[tuple[float, int, int]]] = {"title": [], "rating": [], "year": []}
-        for n in range(len(head.cells)):
-            texts = [line.cells[n].strip() for line in (head, *lines)][not headless :]
-            cells = {text for text in texts if text}
-            numbers = [number[0] for number in map(_number, cells) if number]
+        headless = any(map(_number, self.header))
+        for n, name in enumerate(self.header):
+            cells = {line.cells[n].strip() for line in self.lines[:200]}
+            cells = (cells | {name} if headless else cells) - {""}
+            numbers = [number for number in map(_number, cells) if number is not None]
             if len(numbers) * 10 < len(cells) * 9:
                 scores["title"].append((sum(map(knows, list(cells)[:50])), len(cells), -n))
             elif numbers and all(1880 <= number <= 2100 for number in numbers):
                 scores["year"].append((1, 1, -n))
-            elif numbers and max(numbers) <= 100 and [n] != self.at["rating"]:
+            elif numbers and max(numbers) <= 100:
                 # Others' averages have decimals, and a counter has every number.
                 halves = sum((2 * number).is_integer() for number in numbers) / len(numbers)
                 scores["rating"].append((halves * (len(cells) > 1), -len(cells), -n))
         best = {m: -max(found)[2] for m, found in scores.items() if found}
+        headless |= "title" in lacking and "title" in best and knows(self.header[best["title"]])
         wanted = [m for m in best if m in lacking or headless or (m == "year" and not self.at[m])]
-        headless = headless or ("title" in wanted and knows(self.header[best["title"]]))
         return {m: str(best[m] + 1) if headless else self.header[best[m]] for m in wanted}
 
-    def rows(self, rated: bool, rated_by: object) -> Rows:
-        """Return what each line says; where each has a date, in the order of the dates."""
-        lines = self._of_one(rated_by) if rated else self.table.lines
+    def _lines_of(self, rated_by: object) -> list[Line]:
+        """Return the lines of one person, by their dates where all have dates of one kind."""
+        lines, users = self.lines, dict.fromkeys(self._value(line, "user") for line in self.lines)
+        users.pop("", None)
+        if self.rated and (rated_by is not None or len(users) > 1):
+            lines = [line for line in lines if self._value(line, "user") == str(rated_by)]
+        if not lines and (users or rated_by is not None):
+            told = f"the ratings of {len(users):,} users ({', '.join([*users][:5])}, ...)"
+            way = f"rated_by={next(iter(users), 'NAME')} reads those of one"
+            raise MovieEmbedError(f"{self.name} has {told}: {way}")
         moments = {line.number: self._value(line, "date") for line in lines}
         for kind in (r"[0-9]{1,20}", r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*"):
             if all(re.fullmatch(kind, moment) for moment in moments.values()):
-                lines = sorted(lines, key=lambda line: moments[line.number].rjust(20))
-        rows = [self._row(line, rated) for line in lines]
-        pairs = zip(lines, rows, strict=True)
-        faults = {row.place: self._fault(line, row, rated) for line, row in pairs}
-        columns = {meaning: self.header[places[0]] for meaning, places in self.at.items() if places}
-        faults = {number: fault for number, fault in faults.items() if fault}
-        return Rows(
-            self.table.name, self.table.unit, rows, faults, columns, self.unknown, self.top,
-            self._site(),
-        )  # fmt: skip
+                return sorted(lines, key=lambda line: moments[line.number].rjust(20))
+        return lines
 
-    def _of_one(self, rated_by: object) -> list[Line]:
-        """Return the lines of one person, where a file has those of several."""
-        users = dict.fromkeys(filter(None, (self._value(e, "user") for e in self.table.lines)))
-        if rated_by is None and len(users) < 2:
-            return self.table.lines
-        if str(rated_by) in users:
-            return [line for line in self.table.lines if self._value(line, "user") == str(rated_by)]
-        name, some = self.table.name, ", ".join(list(users)[:5]) or "none"
-        if rated_by is None:
-            told = f"{name} has the ratings of {len(users):,} users ({some}, ...)"
-            raise MovieEmbedError(f"{told}: rated_by={next(iter(users))} reads those of the first")
-        raise MovieEmbedError(f"rated_by={rated_by}: {name} has no such user; it has {some}")
-
-    def _row(self, line: Line, rated: bool) -> Row:
-        titles, years = [], []
-        for meaning in ("title", "original", "english"):
-            text = self._value(line, meaning)[:_LONGEST]
+    def _row(self, line: Line) -> Row:
+        titles: list[str] = []
+        years = [int(year) for year in _YEAR.findall(self._value(line, "year"))]
+        for place in (*self.at["title"], *self.at["original"]):
+            text = line.cells[place].strip()[:_LONGEST]
             dated = _DATED.fullmatch(text)
             name, year = split_year(dated[1] if dated else _BRACKETS.sub("", text))
-            titles += (
-                [name] if name and name not in titles and not _IDS["IMDb"].search(name) else []
-            )
+            titles += [] if name in ("", *titles) or _IDS["IMDb"].search(name) else [name]
             years += [year] if year else []
-        dates = filter(None, (_YEAR.search(line.cells[n]) for n in self.at["year"]))
-        year = next((int(date[0]) for date in dates), years[0] if years else 0)
-        number = _number(self._value(line, "rating"))
-        stars = number[0] * (self.top or 1) / (number[1] or self.top or 1) if number else None
-        kind, seen = self._kind(line), self._not_seen(line, rated)
-        return Row(line.number, self._ids(line), tuple(titles), year, kind, seen, stars)
+        ids, stars = tuple(self._ids(line).items()), _number(self._value(line, "rating"))
+        kind, seen = self._kind(line), self._not_seen(line)
+        return Row(line.number, ids, tuple(titles), next(iter(years), 0), kind, seen, stars)
 
-    def _ids(self, line: Line) -> tuple[tuple[str, int | str], ...]:
-        """Return the ids that a line has: in a column, in brackets, in an address."""
-        found: dict[str, int | str] = {}
-        text = "\t".join(line.cells)
+    def _ids(self, line: Line) -> dict[str, Id]:
+        """Return the ids of a line by owner: in a column, in brackets, in an address."""
+        found: dict[str, Id] = {}
         for owner, pattern in _IDS.items():
-            cell = self._value(line, owner.lower())
-            own = re.fullmatch(r"(?:tt)?(\d{1,12})(?:\.0)?", cell)
-            given = {own[1]} if own else {*pattern.findall(cell)} or {*pattern.findall(text)}
+            own = re.fullmatch(r"(?:tt)?(\d{1,12})(?:\.0)?", self._value(line, owner.lower()))
+            given = {own[1]} if own else {*pattern.findall("\t".join(line.cells))}
             if len(given) == 1:  # several ids may be those of movies like it
                 found[owner] = int(given.pop())
-        if movie := self._value(line, "movie"):
-            found["movie"] = movie.removesuffix(".0")
-        number, source = self._value(line, "id").removesuffix(".0"), self._value(line, "source")
+        source = self._value(line, "source")
         owner = _OWNERS.get(plain(source), "") if source else "id"
-        if number and owner:
-            found.setdefault(owner, number)
-        return tuple(found.items())
+        for whose, meaning in (("movie", "movie"), (owner, "id")):
+            if whose and (number := self._value(line, meaning).removesuffix(".0")):
+                found.setdefault(whose, number)
+        return found
 
     def _kind(self, line: Line) -> str | None:
         """Return None for a movie, else the word for what the line is."""
         if self.has["kind"]:
             kind = self._value(line, "kind")
-            return None if is_movie(kind) else kind
-        if self.keys_are_kinds:
-            keys = [self.header[n].rpartition(".")[0] for n in self.at["title"] if line.cells[n]]
-            keys += [line.cells[n] for n in self._called(LISTED_AS)]
-            if kinds := list(filter(None, map(kind_of_key, keys))):
-                return None if any(map(is_movie, kinds)) else kinds[0]
-        parts = ((n, line.cells[n].strip()) for n in self.at["episode"])
-        return next(
-            (self.header[n] for n, part in parts if part and _number(part) != (0, None)), None
-        )
+            return None if words.is_movie(kind) else kind
+        keys = [self.header[n].rpartition(".")[0] for n in self.at["title"] if line.cells[n]]
+        kinds = [*map(words.kind_of_key, (*keys, self._value(line, "key")))]
+        if self.keys_are_kinds and any(kinds):
+            return None if any(map(words.is_movie, kinds)) else next(filter(None, kinds))
+        numbers = ((n, line.cells[n].strip()) for n in self.at["episode"])
+        parts = (self.header[n] for n, text in numbers if text and _number(text) != 0)
+        return next(parts, None)
 
-    def _not_seen(self, line: Line, rated: bool) -> str | None:
+    def _not_seen(self, line: Line) -> str | None:
         """Return None unless the movie was not watched, or not to the end."""
-        watched, status = self._value(line, "watched"), self._value(line, "status")
-        if self.has["watched"] and not _is_yes(watched) and (watched or not rated):
+        watched, status, plays = (self._value(line, m) for m in ("watched", "status", "plays"))
+        if self.has["watched"] and not _is_yes(watched) and (watched or not self.rated):
             return watched
-        if status and plain(status) not in SEEN:
+        if status and plain(status) not in words.SEEN:
             return status
         # A player counts what it has played itself; a rating says more.
-        plays = self._value(line, "plays")
-        return plays if self.has["plays"] and not rated and not _is_yes(plays) else None
-
-    def _fault(self, line: Line, row: Row, rated: bool) -> str:
-        text = self._value(line, "rating") if rated else ""
-        if row.stars is not None or text.casefold() in _NOT_RATED or row.kind or row.seen:
-            return line.fault
-        return line.fault or f"{printable(text, 40)!r} is no number: write ratings as 4.5"
-
-    def _site(self) -> tuple[float, str]:
-        """Return the highest rating by others, up to 10, and its column."""
-        highest = (0.0, "")
-        for n, name in enumerate(self.header):
-            other = any(word in plain(name) for word in COLUMNS["rating"] if len(word) > 3)
-            if other and n not in self.at["rating"] and (numbers := self._numbers(n)):
-                most = max(number for number, _ in numbers)
-                highest = max(highest, (most, name)) if most <= 10 else highest
-        return highest
+        return plays if self.has["plays"] and not self.rated and not _is_yes(plays) else None
 
 
-def _number(text: str) -> tuple[float, float | None] | None:
-    """Return a rating, as 4.5, 4,5, 4.5/5, 90% or in stars, and the scale that it names."""
-    text = text.strip()
-    if re.fullmatch("\u2605*\u00bd?\u2606*", text) and text:
-        return text.count("\u2605") + text.count("\u00bd") / 2, 5.0
-    scaled = re.fullmatch(r"(.+?)\s*(?:/\s*(5|10|100)|(%))", text)
-    value, top = (scaled[1], float(scaled[2] or 100)) if scaled else (text, None)
+def _number(text: str) -> float | None:
+    if re.fullmatch("\u2605+\u00bd?\u2606*", text.strip()):
+        return text.count("\u2605") + text.count("\u00bd") / 2
     try:
-        number = float(value if "." in value else value.replace(",", ".", 1))
+        number = float(text if "." in text else text.replace(",", ".", 1))
     except ValueError:
         return None
-    return (number, top) if isfinite(number) else None
+    return number if isfinite(number) else None
 
 
 def _is_yes(text: str) -> bool:
     """Whether a cell says that a movie was watched: a word for it, a number of times, a date."""
-    number = _number(text)
-    return number[0] > 0 if number else plain(text) in SEEN or bool(_YEAR.search(text))
+    known = plain(text) in words.SEEN or bool(_YEAR.search(text))
+    return known or (_number(text) or 0) > 0
