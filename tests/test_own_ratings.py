@@ -23,7 +23,8 @@ from own_files import IMDB, LETTERBOXD, MOVIES, RATED, READ, TABLE, zipped
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.answers import questions
-from movie_embed.answers.results import OwnRatings
+from movie_embed.answers.formats import matches_as
+from movie_embed.answers.results import Match, OwnRatings
 from movie_embed.config import OwnColumns, RecommendConfig
 
 
@@ -570,3 +571,11 @@ def test_any_file_gets_an_answer_or_is_refused_with_its_name(
             assert len(told) <= 21
             assert all(line.isprintable() for line in told)
             assert all(line.startswith("  ") for line in told[1:])
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_text() -> None:
+    row = Match(2, '=HYPERLINK("x")', "-5", -7, "@x", -0.5, "+1")
+    line = matches_as("csv", [row]).splitlines()[1]
+    assert next(csv.reader([line])) == [
+        "2", "'=HYPERLINK(\"x\")", "'-5", "-7", "'@x", "-0.5", "'+1",
+    ]  # fmt: skip

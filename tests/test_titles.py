@@ -31,6 +31,12 @@ TITLES = [
     "Godfather: Part II, The (1974)",
     "Rocky V (1990)",
     "V for Vendetta (2006)",
+    "E.T. the Extra-Terrestrial (1982)",
+    "Eternal Sunshine of the Spotless Mind (2004)",
+    "WALL·E (2008)",
+    "Walled In (2009)",
+    "X-Men (2000)",
+    "Omen, The (1976)",
     # not embedded:
     "Heat (1986)",
     "Unseen (2020)",
@@ -94,6 +100,11 @@ def test_a_clear_title_is_found(search: TitleIndex, typed: str, title: str) -> N
         ("godfahter part ii", "Godfather: Part II"),
         ("v for vendeta", "V for"),
         ("inceptoin 2010", "Inception"),
+        ("et", "E.T. the Extra"),
+        ("e t", "E.T. the Extra"),
+        ("walle", "WALL·E"),
+        ("xmen", "X-Men"),
+        ("toystory", "Toy Story (1995)"),
     ],
 )
 def test_a_title_that_is_not_exact_is_said_to_be_taken_for_one(
@@ -124,6 +135,37 @@ def test_namesakes_are_listed_most_rated_first(search: TitleIndex) -> None:
     ]
     with pytest.raises(MovieEmbedError, match='"star wars" fits 2 movies'):
         search.row("star wars")
+
+
+def test_of_namesakes_one_with_ten_times_the_ratings_is_taken_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    titles = ["Titanic (1953)", "Titanic (1943)", "Titanic (1997)"]
+    for most, taken in ((1_000, True), (999, False)):
+        counts = np.array([60, 40, most])
+        index = TitleIndex(MovieTable(np.arange(3), titles, [""] * 3, [""] * 3, counts, 3))
+        if taken:
+            assert index.row("titanic") == 2
+            assert caplog.messages == [
+                '"titanic" fits 3 movies and is taken for Titanic (1997), the most rated by far'
+            ]
+        else:
+            with pytest.raises(MovieEmbedError, match='"titanic" fits 3 movies; add the year'):
+                index.row("titanic")
+
+
+def test_a_question_in_other_letters_gets_no_nearest_title(search: TitleIndex) -> None:
+    with pytest.raises(MovieEmbedError, match=r"Latin letters: give the English or original one$"):
+        search.row("Матрица")
+
+
+def test_titles_are_found_while_they_are_typed(search: TitleIndex) -> None:
+    assert [TITLES[row] for row in search.typed("et")][:2] == [
+        "E.T. the Extra-Terrestrial (1982)", "Eternal Sunshine of the Spotless Mind (2004)",
+    ]  # fmt: skip
+    assert [TITLES[row] for row in search.typed("sabr")] == ["Sabrina (1995)", "Sabrina (1954)"]
+    assert TITLES[search.typed("incpetion")[0]] == "Inception (2010)"
+    assert search.typed("{") == search.typed("") == []
 
 
 @pytest.mark.parametrize("typed", ["matrx reloadde", "toy story (1950)", "qwertyuiop", "", "?"])

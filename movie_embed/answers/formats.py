@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -122,7 +123,10 @@ def _csv(heads: list[str], rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
-    writer.writerows(rows)
+    # A spreadsheet would run a text that begins so as a formula; the apostrophe makes it text.
+    formula = re.compile(r"[=+@\t\r-]")
+    for row in rows:
+        writer.writerow(f"'{e}" if isinstance(e, str) and formula.match(e) else e for e in row)
     return text.getvalue().rstrip("\n")
 
 

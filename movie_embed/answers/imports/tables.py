@@ -17,8 +17,7 @@ from movie_embed.data.json_rows import flat_table
 from movie_embed.data.lines import decoded, split_rows
 from movie_embed.errors import MovieEmbedError
 
-_MOST_ROWS, _MOST_COLUMNS, _MOST_CELLS = 100_000, 1_000, 10**7
-_MOST_LINES, _MOST_BYTES = 10**6, 2**25
+_MOST_ROWS, _MOST_COLUMNS, _MOST_CELLS, _MOST_LINES, _MOST_BYTES = 10**5, 10**3, 10**7, 10**6, 2**25
 _FORMATS = {  # how a file, or a name in a zip, begins, and what it is
     b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"xl/": "an Excel workbook",
     b"content.xml": "an OpenDocument file", b"Index/": "a Numbers document",
