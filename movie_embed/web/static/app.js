@@ -12,7 +12,7 @@ import { onOtherTab, Store } from "./store.js";
 import { scaleOf, starsText } from "./stars.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST_IDS = 500; // in one filter: they are part of an address
+const MOST_IDS = 1000; // that the server takes in one filter
 const FIRST_RATED = 50;
 const STARTERS = 12;
 const pinned = new Map(); // movies rated since the question was asked: they stay where they were
@@ -91,7 +91,12 @@ async function filtersAsked() {
   if (from && to && Number(from) > Number(to)) return null; // no movie is of such years
   const asked = { k, genres, min_count: min, diversity, explain: true };
   if (from || to) asked.years = `${first}-${last}`;
-  if (region) asked.among = (await mapped).within(region).slice(0, MOST_IDS);
+  if (region) {
+    const inside = (await mapped).within(region);
+    asked.among = inside.slice(0, MOST_IDS);
+    const which = inside.length > MOST_IDS ? `The ${plural(MOST_IDS, "most rated movie")} of a part` : "Only a part";
+    $("region").textContent = `${which} of the map ✕`;
+  }
   asked.exclude = [...store.marked("seen"), ...store.marked("no")].slice(-MOST_IDS);
   return asked.among?.length === 0 ? null : asked;
 }
@@ -158,7 +163,8 @@ async function showFocus(focus, signal) {
 const numberOf = ({ predicted_stars: stars, similarity }) => (stars !== undefined ? `${stars.toFixed(1)}\u00a0★` : similarity !== undefined ? `${Math.round(100 * similarity)}\u00a0% alike` : "");
 
 function becauseOf({ reasons = [] }) {
-  const told = reasons.filter((reason) => reason.share >= 0.05).map(({ movie_id, title, share }) => `${said(known.get(String(movie_id))?.title ?? title)} ${Math.round(100 * share)}\u00a0%`);
+  const main = reasons.filter((reason) => reason.share >= 0.05); // of hundreds of ratings none may be
+  const told = (main.length ? main : reasons.slice(0, 1)).map(({ movie_id, title, share }) => `${said(known.get(String(movie_id))?.title ?? title)} ${Math.round(100 * share)}\u00a0%`);
   return told.length ? `because of ${told.join(", ")}` : "";
 }
 
