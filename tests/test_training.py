@@ -22,7 +22,6 @@ from checkerboard import (
     write_checkerboard,
 )
 from pytorch_lightning.loggers import CSVLogger
-from running import ROOT, start
 from synthetic import rated
 from tqdm import tqdm
 
@@ -417,40 +416,6 @@ def test_early_stopping_ends_a_run_and_a_profile_is_shown(
     metrics = train(settings(board, 60, model=ModelConfig(dim=32, l2=0), trainer=trainer), tmp_path)
     assert metrics["epochs"] == metrics["best_epoch"] + 2 < 60  # type: ignore[operator]
     assert "Profiler Report" in capsys.readouterr().out
-
-
-def test_processes_share_every_batch_and_miss_nothing(board: Path) -> None:
-    module = module_of(board)
-    train = module.packed(TRAIN)
-    parts = [list(Batches(train, 100, (3, 1), rank=rank, world_size=3)) for rank in range(3)]
-    for batch, *shares in zip(epoch(module, 3, 1), *parts, strict=True):
-        together = np.concatenate([np.stack(share[:3], axis=1) for share in shares])
-        assert {share.total for share in shares} == {len(batch)}
-        order = np.lexsort(together.T[::-1])
-        np.testing.assert_array_equal(together[order], batch[np.lexsort(batch.T[::-1])])
-
-
-def test_two_processes_train_the_same_model_as_one(board: Path, tmp_path: Path) -> None:
-    one = train(settings(board, 3, batch_size=100), tmp_path / "one")
-    overrides = (
-        f"data=files data.path={board} data.cache_dir={board / 'cache'} data.val_fraction=0.2 "
-        "data.batch_size=100 model.dim=8 model.l2=1e-6 optimizer.learning_rate=0.02 "
-        "optimizer.schedule=constant trainer.max_epochs=3 trainer.enable_progress_bar=false "
-        "trainer.log_every_n_steps=5 save.figures=false trainer.devices=2 trainer.strategy=ddp "
-        f"hydra.run.dir={tmp_path / 'two'}"
-    )
-    done = start([ROOT / "train.py", *overrides.split()], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("RMSE in stars") == 1
-    assert not done.stderr
-    two = json.loads((tmp_path / "two" / "metrics.json").read_text())
-    assert untimed(two) == pytest.approx(untimed(one), rel=1e-4)
-    for tag in ("train_loss", "train_loss_epoch", "val_rmse", "learning_rate"):
-        alone, shared = (scalars(tmp_path / name, tag) for name in ("one", "two"))
-        assert shared == pytest.approx(alone, rel=1e-4), tag
-    assert [path.name for path in (tmp_path / "two").glob("*.log")] == ["train.log"]
-    events = (len(list((tmp_path / name).glob("events*"))) for name in ("one", "two"))
-    assert len(set(events)) == 1
 
 
 def test_a_new_ranking_metric_is_one_entry(

@@ -13,12 +13,14 @@ from zipfile import BadZipFile, ZipFile
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
+from torch import nn
 
 from movie_embed.config import TrainConfig
 from movie_embed.errors import MovieEmbedError, plural
 from movie_embed.storage import FORMAT_VERSION, atomic_path, check_format
 from movie_embed.training.callbacks import can_go_on_from
 from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.divided import USER_ROWS, ByUsers, fill_rows
 from movie_embed.training.regression import RatingRegression
 
 _VERSION_KEY = "movie_embed_format"
@@ -95,6 +97,8 @@ def resumed_step(config: TrainConfig, data: RatingsDataModule, last: Path) -> in
 def restore_epoch(module: RatingRegression, checkpoint: Path) -> int:
     """Load a checkpoint's weights and return its epoch, from 1."""
     state = AtomicCheckpointIO().load_checkpoint(checkpoint)
+    for name in USER_ROWS:  # where they were divided over processes, the module has some only
+        setattr(module.model, name.removeprefix("model."), nn.Parameter(state["state_dict"][name]))
     module.cpu().load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
 
@@ -117,9 +121,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 raise error.__context__ or error from None
 
     def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+        self,
+        path: str | Path,
+        map_location: Any = "cpu",
+        weights_only: bool | None = True,
+        strategy: ByUsers | None = None,
     ) -> dict[str, Any]:
-        """Load a checkpoint; nothing in it can run code, whatever `weights_only` is."""
+        """Load a checkpoint; nothing in it can run code, whatever `weights_only` is.
+
+        Users' rows are those of a process of the `strategy`, or all.
+        """
         try:
             with ZipFile(path) as archive:  # torch writes checksums of each part, and reads none
                 if archive.testzip() is not None:
@@ -129,6 +140,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
             reason = _NO_MEMORY if memory else getattr(error, "strerror", None) or _NO_CHECKPOINT
             raise MovieEmbedError(f"{path} cannot be loaded: {reason}") from error
+        version = checkpoint.get(_VERSION_KEY) if isinstance(checkpoint, dict) else None
+        if not isinstance(version, int):
+            raise MovieEmbedError(f"{path} is no checkpoint of movie_embed")
+        check_format(path, version)
+        fill_rows(checkpoint, Path(path), strategy)
         _check_content(path, checkpoint)
         return dict(checkpoint)
 
@@ -161,14 +177,10 @@ class BackgroundCheckpointIO(AtomicCheckpointIO):
             pending.result()
 
 
-def _check_content(path: str | Path, checkpoint: Any) -> None:
-    version = checkpoint.get(_VERSION_KEY) if isinstance(checkpoint, dict) else None
-    if not isinstance(version, int):
-        raise MovieEmbedError(f"{path} is no checkpoint of movie_embed")
-    check_format(path, version)
+def _check_content(path: str | Path, checkpoint: dict[str, Any]) -> None:
     optimizers = checkpoint.get("optimizer_states", ())
     moments = (some for adam in optimizers for some in adam["state"].values())
     tables = [*checkpoint["state_dict"].values(), *(t for some in moments for t in some.values())]
     # Of extremes, since isfinite() would make copies of the tables.
-    if not all(end.isfinite() for table in tables for end in table.aminmax()):
+    if not all(end.isfinite() for table in tables if table.numel() for end in table.aminmax()):
         raise MovieEmbedError(f"{path} holds weights that are not finite: train again")

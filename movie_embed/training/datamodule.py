@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice, pairwise
@@ -20,6 +20,7 @@ from movie_embed.data.ratings import Columns, DataSet, Mask, bit_width
 from movie_embed.data.splits import TRAIN, UNUSED, VAL, Parts, split
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import digest_of
+from movie_embed.training.divided import ByUsers, share
 
 EVAL_BATCH = 2**18
 _MAX_BATCH = 2**16
@@ -34,7 +35,7 @@ _MAX_BITS = 52  # of a packed rating: the other 12 of 64 are random where rating
 class Batch(NamedTuple):
     """Ratings sorted by user: int32 indices and float32 stars, each of shape (batch,).
 
-    Where processes share a batch, this is one process' part; `total` is the size of the batch.
+    Where users are divided over processes, this is the part of one; `total` is of all.
     """
 
     users: Tensor
@@ -66,11 +67,20 @@ class Packed:
     seed
         Of a shuffle within blocks of 4 million ratings, after which neighbours are of unrelated
         users. Without one the integers ascend.
+    first_user
+        The user whose number is 0 where users are divided over processes.
     """
 
-    def __init__(self, data: DataSet, chosen: Mask, trained: Mask, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        data: DataSet,
+        chosen: Mask,
+        trained: Mask,
+        seed: int | None = None,
+        first_user: int = 0,
+    ) -> None:
         ratings = data.ratings
-        self.levels = ratings.levels
+        self.levels, self.first_user = ratings.levels, np.int32(first_user)
         sizes = len(ratings.user_ids), data.movies.embedded, len(self.levels)
         user_bits, self.movie_bits, self.value_bits = map(bit_width, sizes)
         if (bits := user_bits + self.movie_bits + self.value_bits) > _MAX_BITS:
@@ -99,6 +109,7 @@ class Packed:
     def unpack(self, packed: NDArray[np.unsignedinteger[Any]]) -> Columns:
         """Return users, movies and stars of some of the integers."""
         users = (packed >> (self.movie_bits + self.value_bits)).astype(np.int32)
+        users -= self.first_user
         movies = (packed >> self.value_bits & (2**self.movie_bits - 1)).astype(np.int32)
         return users, movies, self.levels.take(packed & (2**self.value_bits - 1))
 
@@ -149,8 +160,8 @@ class Batches:
         The seed of the order, and the epoch until `set_epoch` sets another. The order depends on
         these and the batch size alone, so a resumed run sees the batches of an uninterrupted run.
         None keeps the order.
-    rank, world_size
-        The number of this process, and how many processes share each batch.
+    sizes
+        How many ratings each process has, where users are divided: a batch is a part of each.
 
     Attributes
     ----------
@@ -168,12 +179,11 @@ class Batches:
         packed: Packed,
         batch_size: int,
         shuffle: tuple[int, int] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
+        sizes: Sequence[int] = (),
     ) -> None:
         self.packed, self.batch_size = packed, batch_size
         self.shuffles, (self.seed, epoch) = shuffle is not None, shuffle or (0, 0)
-        self.rank, self.world_size = rank, world_size
+        self.sizes = sizes or [len(packed)]
         self.place = (epoch, 0)
         self.resumed: tuple[int, int] | None = None
         self.sampler = self
@@ -191,31 +201,40 @@ class Batches:
         self.resumed = state_dict["place"]
 
     def __len__(self) -> int:
-        return -(-len(self.packed) // self.batch_size)
+        return -(-sum(self.sizes) // self.batch_size)
+
+    def _edges(self, size: int) -> list[int]:
+        """Return where each batch of so many ratings begins, and the end.
+
+        Processes have the same number of batches, so each divides its ratings evenly.
+        """
+        if len(self.sizes) == 1:
+            return [*range(0, size, self.batch_size), size]
+        return [size * batch // len(self) for batch in range(len(self) + 1)]
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, (resumed, first) = self.place[0], self.resumed or (0, 0)
         first, self.resumed = first if resumed == epoch else 0, None
+        edges = [self._edges(size) for size in self.sizes]
         for done, part in enumerate(islice(self._parts(epoch), first, None), first + 1):
-            mine = self.packed.unpack(part[self.rank :: self.world_size])
             self.place = epoch, done
-            users, movies, ratings = map(torch.from_numpy, mine)
-            yield Batch(users, movies, ratings, total=len(part))
+            users, movies, ratings = map(torch.from_numpy, self.packed.unpack(part))
+            total = sum(ends[done] - ends[done - 1] for ends in edges)
+            yield Batch(users, movies, ratings, total)
 
     def _parts(self, epoch: int) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         """Yield each batch's ratings: groups in random order, then those that fill no group."""
-        packed, size = self.packed.array, self.batch_size
-        starts = range(0, len(packed), size)
+        packed = self.packed.array
+        edges = self._edges(len(packed))
         if not self.shuffles:
-            yield from (packed[start : start + size] for start in starts)
+            yield from (packed[start:stop] for start, stop in pairwise(edges))
             return
-        length = min(max(size // _GROUP, 1), _GROUP)
+        length = min(max(self.batch_size // len(self.sizes) // _GROUP, 1), _GROUP)
         whole = len(packed) // length * length
         groups, rest = packed[:whole].reshape(-1, length), packed[whole:]
         # NumPy keeps the stream of raw bits from version to version, but not `permutation`'s.
         order = np.argsort(np.random.SFC64([self.seed, epoch, 1]).random_raw(len(groups)))
-        for start in starts:
-            stop = min(start + size, len(packed))
+        for start, stop in pairwise(edges):
             # A group at a batch's edge is read for both batches, and each takes its own part.
             first, last = start // length, -(-stop // length)
             taken = groups.take(order[first:last], axis=0).ravel()
@@ -255,7 +274,7 @@ class RatingsDataModule(pl.LightningDataModule):
     def __init__(self, config: DataConfig, seed: int = 0, frame: Any = None) -> None:
         super().__init__()
         self.config, self.seed, self.frame = config, seed, frame
-        self._packed: dict[int, Packed] = {}
+        self._packed: dict[Any, Packed] = {}
         self._batches: Batches | None = None
         self._resumed: tuple[int, int] | None = None
 
@@ -316,29 +335,52 @@ class RatingsDataModule(pl.LightningDataModule):
         return torch.from_numpy(users), torch.from_numpy(movies)
 
     def packed(self, part: int) -> Packed:
-        """Return the ratings of a part as integers; those for training have been shuffled."""
-        if part not in self._packed:
+        """Return this process' ratings of a part as integers; those for training are shuffled."""
+        first, last = users = self.users()
+        if (part, users) not in self._packed:
             chosen, seed = self.chosen(part), self.seed if part == TRAIN else None
-            self._packed[part] = Packed(self.data_set, chosen, self.parts != UNUSED, seed)
-        return self._packed[part]
+            starts = self.data_set.ratings.starts
+            chosen[: starts[first]] = chosen[starts[last] :] = False
+            used = self.parts != UNUSED
+            self._packed[part, users] = Packed(self.data_set, chosen, used, seed, first)
+        return self._packed[part, users]
+
+    def users(self, rank: int | None = None) -> tuple[int, int]:
+        """Return the first user of a process, by default this one, and the one after its last."""
+        mine, processes = self._processes()
+        users = len(self.data_set.ratings.user_ids)
+        return share(users, mine if rank is None else rank, processes)
+
+    def _sizes(self, part: int) -> list[int]:
+        """Return how many ratings of a part each process has."""
+        starts, chosen = self.data_set.ratings.starts, self.chosen(part)
+        edges = [starts[[*self.users(rank)]] for rank in range(self._processes()[1])]
+        return [int(np.count_nonzero(chosen[first:last])) for first, last in edges]
 
     def train_dataloader(self) -> Batches:
         """Return the training batches, each epoch in another order."""
         order = (self.seed, 0)
-        loader = Batches(self.packed(TRAIN), self.batch_size, order, *self._share())
+        loader = Batches(self.packed(TRAIN), self.batch_size, order, self._sizes(TRAIN))
         loader.resumed = self._batches.resumed if self._batches else self._resumed
         self._batches = loader
         return loader
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches."""
-        return Batches(self.packed(VAL), EVAL_BATCH, None, *self._share())
+        return Batches(self.packed(VAL), EVAL_BATCH, None, self._sizes(VAL))
 
     test_dataloader = predict_dataloader = val_dataloader
 
-    def _share(self) -> tuple[int, int]:
+    def _processes(self) -> tuple[int, int]:
         """Return which of the processes this is, and how many there are."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if not self.trainer or self.trainer.world_size == 1:
+            return 0, 1
+        if not isinstance(self.trainer.strategy, ByUsers):
+            raise MovieEmbedError(
+                "several processes divide the users: give the Trainer "
+                "strategy=movie_embed.training.divided.ByUsers()"
+            )
+        return self.trainer.global_rank, self.trainer.world_size
 
     @cached_property
     def fingerprint(self) -> str:

@@ -31,7 +31,7 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # where Lightning looks, in its
 _MAY_CHANGE = re.compile(
     r"data\.(path|cache_dir|download)|objective|ranking\..+|save\..+|"
     r"trainer\.(accelerator|devices|early_stopping|enable_progress_bar|max_epochs|num_nodes|"
-    r"profiler|strategy|threads)"
+    r"profiler|strategy|threads|timeout)"
 )
 
 

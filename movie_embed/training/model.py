@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -131,11 +132,17 @@ class MovieEmbedding(nn.Module):
         return pair_scores(self.tables(), (self.user_biases, self.movie_biases), users, movies)
 
     @torch.no_grad()
-    def fill_unseen(self, unseen_users: Tensor, unseen_movies: Tensor) -> None:
+    def fill_unseen(
+        self,
+        unseen_users: Tensor,
+        unseen_movies: Tensor,
+        summed: Callable[[Tensor], Tensor] = lambda sums: sums,
+    ) -> None:
         """Give the rows of unseen users and movies the mean of all other rows.
 
         A user or movie without a training rating is then predicted as the average one. The masks
-        are boolean, of shapes (users,) and (movies,).
+        are boolean, of shapes (users,) and (movies,). `summed` adds up sums over the users of
+        several processes.
         """
         user_table, movie_table = self.tables()
         for table, used, unseen in (
@@ -144,8 +151,16 @@ class MovieEmbedding(nn.Module):
             (self.movie_vectors, movie_table, unseen_movies),
             (self.movie_biases, self.movie_biases, unseen_movies),
         ):
+            sums, count = used[~unseen].sum(0), (~unseen).sum().to(used.dtype)
+            if unseen is unseen_users:
+                sums, count = summed(sums), summed(count)
             if unseen.any():
-                table[unseen] = used[~unseen].mean(0)
+                table[unseen] = sums / count
+
+    def keep_users(self, first: int, last: int) -> None:
+        """Keep the rows of some users only."""
+        for name in ("user_vectors", "user_biases"):
+            setattr(self, name, nn.Parameter(getattr(self, name).detach()[first:last].clone()))
 
     def summary(self) -> str:
         """Return the table of layers, as the paper prints it."""

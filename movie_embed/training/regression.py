@@ -19,6 +19,7 @@ from movie_embed.data.splits import TRAIN
 from movie_embed.errors import MovieEmbedError
 from movie_embed.training.adam import Adam
 from movie_embed.training.datamodule import Batch, RatingsDataModule
+from movie_embed.training.divided import USER_ROWS, summed
 from movie_embed.training.model import MovieEmbedding
 
 _AnyBatch = Batch | Sequence[Tensor] | Mapping[str, Tensor]
@@ -122,10 +123,30 @@ class RatingRegression(pl.LightningModule):
         self._log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if data := self._ratings():
             self._set_ratings(data)
+            if self._processes > 1:
+                self._keep_own_users(data)
         device = self.trainer.strategy.root_device
         self._exact = torch.float32 if device.type == "mps" else torch.float64  # MPS has no other
         for errors in (self.val_errors, self.test_errors):
             errors.set_dtype(self._exact)
+
+    def _keep_own_users(self, data: RatingsDataModule) -> None:
+        """Keep the rows of this process' users, whom the other processes know nothing of."""
+        if self.hparams["implicit"] != "none":
+            raise MovieEmbedError("model.implicit needs sums over all users: train in one process")
+        if self.trainer.gradient_clip_val:
+            raise MovieEmbedError(
+                "trainer.gradient_clip_val needs all gradients: train in one process, or without"
+            )
+        first, last = data.users()
+        if len(self.model.user_biases) == data.data_set.counts.users:
+            self.model.keep_users(first, last)
+        # DDP looks for this name. The scale is the same everywhere: it would be sent at every step.
+        self._ddp_params_and_buffers_to_ignore = [*USER_ROWS, "model.rating_range"]
+        # DDP divides sums over processes by their number. The loss is a process' share of the
+        # whole one, so that users' gradients are right as they are.
+        for table in (self.model.movie_vectors, self.model.movie_biases):
+            table.register_hook(lambda of: of * self._processes)  # type: ignore[no-untyped-call]
 
     def _ratings(self) -> RatingsDataModule | None:
         """Return the Trainer's data module, unless the Trainer was given other loaders."""
@@ -183,11 +204,14 @@ class RatingRegression(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the sums of an unfinished epoch."""
-        checkpoint["epoch_sums"] = (float(self._squared_error), self._trained)
+        error = self._squared_error.clone()
+        error = summed(error) if self._processes > 1 else error
+        checkpoint["epoch_sums"] = (float(error), self._trained)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the sums of an unfinished epoch."""
-        self._start_sums(*checkpoint["epoch_sums"])
+        squared_error, trained = checkpoint["epoch_sums"]
+        self._start_sums(squared_error / self._processes, trained)
 
     def training_step(self, batch: _AnyBatch, batch_idx: int) -> Tensor:
         """Return the batch's mean squared error, in stars squared."""
@@ -197,13 +221,13 @@ class RatingRegression(pl.LightningModule):
         squared_error = mse_loss(predicted, stars.to(predicted.dtype), reduction="sum")
         self._squared_error += squared_error.detach()
         self._trained += ratings
-        # Processes that share a batch average their gradients.
-        loss: Tensor = squared_error * (self._processes / ratings)
+        loss: Tensor = squared_error * (1 / ratings)
         # Logging every step would cost more than a small step itself.
         step = self.global_step + 1
         logs = self._log_every > 0 and step % self._log_every == 0
         if logs:
-            self.log("train_loss", loss.detach(), prog_bar=True, sync_dist=True)
+            mean = loss.detach() * self._processes  # over processes that makes the whole batch's
+            self.log("train_loss", mean, prog_bar=True, sync_dist=True)
         # Asking an accelerator at every step would make it wait.
         if (logs or loss.device.type == "cpu") and not math.isfinite(value := loss.item()):
             raise MovieEmbedError(
@@ -226,7 +250,10 @@ class RatingRegression(pl.LightningModule):
     def on_validation_start(self) -> None:
         """Give users and movies without a training rating the average row."""
         if data := self._ratings():
-            self.model.fill_unseen(*(mask.to(self.device) for mask in data.unseen))
+            users, movies = (mask.to(self.device) for mask in data.unseen)
+            first, last = data.users()
+            everywhere = (summed,) if self._processes > 1 else ()
+            self.model.fill_unseen(users[first:last], movies, *everywhere)
 
     on_test_start = on_predict_start = on_validation_start
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,12 +35,14 @@ from movie_embed.training.callbacks import (
 )
 from movie_embed.training.card import model_card
 from movie_embed.training.checkpoints import (
+    AtomicCheckpointIO,
     BackgroundCheckpointIO,
     Keep,
     restore_epoch,
     resumed_step,
 )
 from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.divided import ByUsers, others_may_end
 from movie_embed.training.folders import begin, claimed, going_on
 from movie_embed.training.loggers import log_outcome, log_settings, logger_of
 from movie_embed.training.machine import (
@@ -131,7 +132,8 @@ def train(
             log_settings(trainer.loggers, asdict(config))
         set_threads(config, data.batch_size)
         with going_on(run):
-            trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
+            with others_may_end(trainer):
+                trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
             return _finish(config, run, data, module, trainer, throughput, swept)
 
 
@@ -208,9 +210,13 @@ def _trainer(
     callbacks: Sequence[pl.Callback],
 ) -> pl.Trainer:
     settings = asdict(config.trainer)
-    del settings["early_stopping"], settings["threads"]
+    for own in ("early_stopping", "threads", "timeout"):
+        del settings[own]
+    divided = config.trainer.devices * config.trainer.num_nodes > 1
+    settings["strategy"] = ByUsers(config.trainer.timeout) if divided else "auto"
     # Where an epoch is shorter than the interval, once an epoch.
-    steps = min(len(data.train_dataloader()), config.trainer.limit_train_batches or math.inf)
+    steps = -(-data.train_size // data.batch_size)
+    steps = min(steps, config.trainer.limit_train_batches or steps)
     settings["log_every_n_steps"] = min(config.trainer.log_every_n_steps, steps)
     if not data.val_size:
         settings["limit_val_batches"] = 0
@@ -236,7 +242,8 @@ def _trainer(
         **settings,
         callbacks=callbacks,
         logger=logger or False,
-        plugins=[BackgroundCheckpointIO()],
+        # Divided users' rows are written before the checkpoint that names them, not beside it.
+        plugins=[AtomicCheckpointIO() if divided else BackgroundCheckpointIO()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
     )
