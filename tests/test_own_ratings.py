@@ -89,6 +89,7 @@ def test_every_kind_of_file_is_read(kind: str, recommender: Recommender, tmp_pat
         ),
         ("Seen,rating\nHeat,5\n", r"no column of movies .*columns\.title="),
         ("title,IMDb Rating\nHeat,8.3\n", "no column of ratings"),
+        ("title,id,plays\nHeat,8,3\n", r"columns\.rating= names one\)$"),
         ("title,rating\nHeat,good\n", "line 2: 'good' is no number"),
         ('title,rating\n"Heat,5\n', "line 2: a quoted field does not end"),
         ("title,rating\nNo Such Movie,5\nThe Matrx,4\n", "known .2.:(.|\n)*nearest: Matrix"),
@@ -339,7 +340,7 @@ GUIDS = [
 ]
 SAYS: dict[str, tuple[Any, dict[Any, float]]] = {
     "kinds in another language": (
-        "Titel;Typ;Jahr;Meine Bewertung\nHeat;Film;1995;9\nHeat;Serie;1996;2\n300;;2007;8\n",
+        "Titel;Art;Jahr;Meine Bewertung\nHeat;Film;1995;9\nHeat;Serie;1996;2\n300;;2007;8\n",
         {862: 4.5},
     ),
     "an exact year before a later one that is off": (

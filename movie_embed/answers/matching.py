@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from movie_embed.answers.lookup import Lookup
 from movie_embed.data.movies import Id
+from movie_embed.errors import printable
 
 _CLEARLY = (
     5  # times the ratings of its namesakes; less than in a question, as few titles lack years
@@ -117,9 +118,11 @@ class Matcher:
             if other == found.row or (owner != "movie" and own is None):
                 continue
             if other is None and (not year or not found.how.startswith("title")):
-                told = f"its {owner} id {number} is not that of {self.name(found.row)}"
+                told = (
+                    f"its {owner} id {printable(str(number))} is not that of {self.name(found.row)}"
+                )
                 return Found(None, told)
-            told = f"against its {owner} id: {number if other is None else self.name(other)}"
+            told = f"against its {owner} id: {printable(str(number)) if other is None else self.name(other)}"
             return found._replace(how=f"{found.how}, {told}", note="the title decides")
         return found
 

@@ -108,7 +108,8 @@ def _files(
         among = [read_movies(lookup, path, **how) for path in config.among]
         exclude = [read_movies(lookup, path, seen=True, **how) for path in config.exclude]
     except UnknownColumns as error:
-        raise MovieEmbedError(f"{error}, for example: {_command(error.columns)}") from error
+        way = f", for example: {_command(error.columns)}" if error.columns else ""
+        raise MovieEmbedError(f"{error}{way}") from error
     read = [*(own.read for own in ratings), *(own.read for own in among + exclude)]
     for note in (note for each in read for note in each.notes):
         print(note, file=sys.stderr)

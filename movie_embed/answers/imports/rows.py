@@ -142,10 +142,10 @@ class Rows:
     def _guess(self, lacking: list[str], knows: Knows) -> dict[str, str]:
         """Return the columns that look most like those that are lacking, and like years."""
         scores: dict[str, list[tuple[float, int, int]]] = {"title": [], "rating": [], "year": []}
-        headless = any(map(_number, self.header))
-        for n, name in enumerate(self.header):
-            cells = {line.cells[n].strip() for line in self.lines[:200]}
-            cells = (cells | {name} if headless else cells) - {""}
+        headless, known = any(map(_number, self.header)), set(chain(*self.at.values()))
+        rows = [self.header, *(line.cells for line in self.lines[:200])][not headless :]
+        for n in {*range(len(self.header))} - (set() if headless else known):
+            cells = {row[n].strip() for row in rows} - {""}
             numbers = [number for number in map(_number, cells) if number is not None]
             if len(numbers) * 10 < len(cells) * 9:
                 scores["title"].append((sum(map(knows, list(cells)[:50])), len(cells), -n))
@@ -158,7 +158,8 @@ class Rows:
         best = {m: -max(found)[2] for m, found in scores.items() if found}
         headless |= "title" in lacking and "title" in best and knows(self.header[best["title"]])
         wanted = [m for m in best if m in lacking or headless or (m == "year" and not self.at[m])]
-        return {m: str(best[m] + 1) if headless else self.header[best[m]] for m in wanted}
+        names = {m: str(best[m] + 1) if headless else self.header[best[m]] for m in wanted}
+        return names if {*lacking} <= {*names} else {}
 
     def _lines_of(self, rated_by: object) -> list[Line]:
         """Return the lines of one person, by their dates where all have dates of one kind."""
@@ -167,9 +168,9 @@ class Rows:
         if self.rated and (rated_by is not None or len(users) > 1):
             lines = [line for line in lines if self._value(line, "user") == str(rated_by)]
         if not lines and (users or rated_by is not None):
-            told = f"the ratings of {len(users):,} users ({', '.join([*users][:5])}, ...)"
-            way = f"rated_by={next(iter(users), 'NAME')} reads those of one"
-            raise MovieEmbedError(f"{self.name} has {told}: {way}")
+            some, first = printable(", ".join([*users][:5])), printable(next(iter(users), "NAME"))
+            told = f"{self.name} has the ratings of {len(users):,} users ({some}, ...)"
+            raise MovieEmbedError(f"{told}: rated_by={first} reads those of one")
         moments = {line.number: self._value(line, "date") for line in lines}
         for kind in (r"[0-9]{1,20}", r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*"):
             if all(re.fullmatch(kind, moment) for moment in moments.values()):

@@ -13,8 +13,7 @@ from movie_embed.data.names import simplified
 _COLUMNS = {
     "title": "en: title movietitle moviename titlename programtitle primarytitle filmtitle "
     "filmname movie film de: titel filmtitel fr: titre es: titulo pelicula it: titolo pl: tytul "
-    "tytuł pltitle ru: название фильм zh: 片名 标题 电影 ja: タイトル 作品名 邦題 映画 ko: 제목 "
-    "영화 en: name label",
+    "tytuł pltitle ru: название фильм zh: 片名 标题 电影 ja: タイトル 作品名 ko: 제목 en: name label",
     "original": "en: originaltitle originalname englishtitle englishname de: originaltitel "
     "fr: titreoriginal it: titolooriginale es: titulooriginal pl: tytuloryginalny tytułoryginalny "
     "ru: оригинальноеназвание английскоеназвание zh: 原名 英文名 ja: 原題 英題 ko: 원제 영문제목",
@@ -26,7 +25,7 @@ _COLUMNS = {
     "movie": "movielensid mlid movielensmovieid",
     "id": "movieid mediaid itemid filmid contentid externalid sourceid id",
     "source": "source idsource provider database",
-    "kind": "en: titletype type mediatype kind titlekind itemtype contenttype de: typ es: tipo "
+    "kind": "en: titletype type mediatype kind titlekind itemtype contenttype de: typ art es: tipo "
     "pl: rodzaj ru: тип ja: 種類 ko: 종류",
     "episode": "en: season seasonnumber seasontitle episode episodenumber episodetitle de: staffel "
     "folge fr: saison es: temporada episodio pl: sezon odcinek ru: сезон эпизод",
