@@ -122,7 +122,8 @@ class Matcher:
                     f"its {owner} id {printable(str(number))} is not that of {self.name(found.row)}"
                 )
                 return Found(None, told)
-            told = f"against its {owner} id: {printable(str(number)) if other is None else self.name(other)}"
+            whose = printable(str(number)) if other is None else self.name(other)
+            told = f"against its {owner} id: {whose}"
             return found._replace(how=f"{found.how}, {told}", note="the title decides")
         return found
 

@@ -13,7 +13,7 @@ from movie_embed.data.names import simplified
 _COLUMNS = {
     "title": "en: title movietitle moviename titlename programtitle primarytitle filmtitle "
     "filmname movie film de: titel filmtitel fr: titre es: titulo pelicula it: titolo pl: tytul "
-    "tytuł pltitle ru: название фильм zh: 片名 标题 电影 ja: タイトル 作品名 ko: 제목 en: name label",
+    "pltitle ru: название фильм zh: 片名 标题 电影 ja: タイトル 作品名 ko: 제목 en: name label",
     "original": "en: originaltitle originalname englishtitle englishname de: originaltitel "
     "fr: titreoriginal it: titolooriginale es: titulooriginal pl: tytuloryginalny tytułoryginalny "
     "ru: оригинальноеназвание английскоеназвание zh: 原名 英文名 ja: 原題 英題 ko: 원제 영문제목",
