@@ -100,6 +100,12 @@ class DataConfig(Checked, section="data."):
     val_fraction: Annotated[
         float, must(lambda share: 0 <= share < 1, "at least 0 (no validation) and below 1")
     ] = 0.05
+    test_fraction: Annotated[
+        float, must(lambda share: 0 <= share < 1, "at least 0 (no test) and below 1")
+    ] = 0.0
+    split: Annotated[str, one_of("random", "time", "user", "last")] = "random"
+    val_path: str | None = None
+    test_path: str | None = None
     batch_size: OptionalCount = None
     min_steps: Count = 200
     users: Annotated[int | None, at_least(2)] = None
@@ -114,12 +120,27 @@ class DataConfig(Checked, section="data."):
         super().__post_init__()
         if self.name == "demo":
             given = {**vars(self), **{f"columns.{k}": v for k, v in vars(self.columns).items()}}
-            for key in ("path", "delimiter", "rating_range", *(k for k in given if "." in k)):
+            for key in (
+                "path",
+                "val_path",
+                "test_path",
+                "delimiter",
+                "rating_range",
+                *(k for k in given if "." in k),
+            ):
                 require(given[key] is None, f"data.{key}", given[key], "left out with data=demo")
         else:
             require(self.users is None, "data.users", self.users, "left out unless data=demo")
         files = self.name == "files"
         require(files or not self.query, "data.query", self.query, "left out unless data=files")
+
+        held_out = self.val_fraction + self.test_fraction
+        require(held_out < 1, "data.test_fraction", self.test_fraction, "less with val_fraction")
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether the split goes by times."""
+        return self.split in ("time", "last")
 
     def check_source(self) -> None:
         """Refuse ``data=files`` without any, unless a table in memory takes their place."""
@@ -243,7 +264,8 @@ class TrainConfig(Checked):
         """Refuse settings that a sweep cannot have: resume, processes, no held-out ratings."""
         require(self.resume is None, "resume", self.resume, "left out in a sweep")
         require(self.trainer.devices == 1, "trainer.devices", self.trainer.devices, "1 in a sweep")
-        measured = self.data.val_fraction > 0 or not METRICS[self.objective].needs_held_out
+        held_out = self.data.val_fraction > 0 or self.data.val_path is not None
+        measured = held_out or not METRICS[self.objective].needs_held_out
         allowed = "train_rmse or train_seconds in a sweep with data.val_fraction=0"
         require(measured, "objective", self.objective, allowed)
 

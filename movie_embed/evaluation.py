@@ -260,7 +260,7 @@ class Metric(NamedTuple):
     @property
     def needs_held_out(self) -> bool:
         """Whether it tells of held-out ratings."""
-        return self.name.startswith("val_") or self.of_lists is not None
+        return self.name.startswith(("val_", "test_")) or self.of_lists is not None
 
 
 METRICS = {
@@ -268,8 +268,10 @@ METRICS = {
     for metric in (
         Metric("train_rmse", "RMSE in stars, train"),
         Metric("val_rmse", "RMSE in stars, validation"),
+        Metric("test_rmse", "RMSE in stars, test"),
         Metric("bias_only_rmse", "RMSE in stars, bias only"),
         Metric("val_mae", "MAE in stars, validation"),
+        Metric("test_mae", "MAE in stars, test"),
         Metric("ndcg", f"nDCG@{K}", True, ndcg),
         Metric("recall", f"recall@{K} (hits / held out)", True, recall),
         Metric("train_seconds", "seconds of training"),

@@ -80,6 +80,20 @@ def load_ratings(config: DataConfig, frame: Any = None) -> DataSet:
         return _build_cache(cached, config, sources)
 
 
+def load_held_out(config: DataConfig, data: DataSet, source: Any) -> tuple[Ratings, NDArray[Any]]:
+    """Read ratings to be held out from a file or a table in memory; and the ids of their movies."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if isinstance(source, str):
+            table = find_sources(replace(config, path=source)).ratings
+            table = made_local(table, Path(scratch, "ratings"))
+        else:
+            table = given_table("frame", source, config)
+        bad_rows = BadRows(skip=config.on_bad_rows == "skip")
+        config = replace(config, rating_range=list(data.rating_range), split="random")
+        read = read_ratings(table, config, data.rating_range, bad_rows, Path(scratch))
+    return read.ratings, read.movie_ids
+
+
 def _read_apart(config: DataConfig, sources: Sources | None) -> DataSet:
     with tempfile.TemporaryDirectory() as scratch:
         return _read(config, sources, Path(scratch))
@@ -197,7 +211,8 @@ def _scale_notes(levels: list[float], counts: list[int]) -> Iterator[str]:
 def _cache_key(config: DataConfig, sources: Iterable[Path]) -> str:
     reading_of = (config.name, config.columns, config.rating_range, config.on_bad_rows)
     shaping = (*reading_of, config.delimiter, config.text_ids, config.min_ratings, config.users)
-    digest = xxhash.xxh3_128(repr((_CACHE_VERSION, shaping)).encode())
+    key = repr((_CACHE_VERSION, shaping, config.needs_times))
+    digest = xxhash.xxh3_128(key.encode())
     for source in sources:
         with reading(source), source.open("rb") as file:
             digest.update(f"{source.name}/{source.stat().st_size}/".encode())
@@ -209,6 +224,7 @@ def _write_cache(file: Path, data: DataSet) -> None:
     about = {name: getattr(data, name) for name in _PLAIN}
     about |= {"before": asdict(data.before), "trained": data.movies.embedded}
     columns = vars(data.ratings) | data.movies.to_columns()
+    columns = {name: column for name, column in columns.items() if column is not None}
     # `atomic_folder` flushes it.
     write_columns(file, "ratings", columns, about, durable=False)
 
@@ -216,7 +232,7 @@ def _write_cache(file: Path, data: DataSet) -> None:
 def _read_cache(file: Path) -> DataSet:
     cached = ColumnFile(file, "ratings")
     columns, about = cached.read(), cached.metadata
-    ratings = {column.name: columns[column.name] for column in fields(Ratings)}
+    ratings = {column.name: columns.get(column.name) for column in fields(Ratings)}
     plain: dict[str, Any] = {
         name: tuple(of) if isinstance(of := about[name], list) else of for name in _PLAIN
     }

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,9 @@ class Ratings:
         The distinct stars, ascending, float32.
     user_ids
         As in the data: int64, or `str` where they are text; (users,).
+    times
+        Seconds since 1970, float64, -inf where there is none; (ratings,). None unless
+        ``data.split`` needs them.
     """
 
     starts: NDArray[np.int64]
@@ -56,6 +59,7 @@ class Ratings:
     values: NDArray[np.unsignedinteger[Any]]
     levels: NDArray[np.float32]
     user_ids: NDArray[Any]
+    times: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.movies)
@@ -113,6 +117,7 @@ class Ratings:
         kept = np.append(0, np.cumsum(np.where(staying, np.diff(self.starts), 0)))
         movies = np.empty(kept[-1], smallest(len(order), least=16))
         values = np.empty(kept[-1], self.values.dtype)
+        times = None if self.times is None else np.empty(kept[-1])
 
         def write(part: slice) -> None:
             users = self.users(part)
@@ -123,10 +128,13 @@ class Ratings:
             # the time.
             low_ones = keys < first
             keys |= users.astype(np.uint64) << np.uint64(high)
-            keys = np.concatenate([keys[of & staying[users]] for of in (low_ones, ~low_ones)])
-            keys.sort(kind="stable")
             start, stop = np.searchsorted(self.starts, (part.start, part.stop))
             target = slice(kept[start], kept[stop])
+            if times is not None and self.times is not None:
+                mine = np.flatnonzero(staying[users])
+                times[target] = self.times[part][mine[np.argsort(keys[mine])]]
+            keys = np.concatenate([keys[of & staying[users]] for of in (low_ones, ~low_ones)])
+            keys.sort(kind="stable")
             values[target] = keys & np.uint64(2**low - 1)
             keys >>= np.uint64(low)
             movies[target] = keys & np.uint64(2 ** (high - low) - 1)
@@ -134,9 +142,7 @@ class Ratings:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             deque(pool.map(write, self.slices()), maxlen=0)  # raises what a thread raised
         starts = np.append(0, kept[1:][staying])
-        return replace(
-            self, starts=starts, movies=movies, values=values, user_ids=self.user_ids[staying]
-        )
+        return Ratings(starts, movies, values, self.levels, self.user_ids[staying], times)
 
 
 @dataclass(frozen=True)

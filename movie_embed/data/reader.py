@@ -143,11 +143,16 @@ def read_ratings(
         codes, found = plain
         values = found.ratings.values, 2 ** codes.bits[1] - 1
         notes: tuple[str, ...] = ()
-        if len(found.pairs):
-            last, note = _latest(engine, good, codes, found.pairs, table, config)
-            values[0][found.places] = last & values[1]
-            notes = (note,) if note else ()
-        return Read(found.ratings, found.movie_ids, found.rows, notes)
+        ratings, pairs, places = found.ratings, found.pairs, found.places
+        if config.needs_times:
+            users = ratings.users(slice(0, len(ratings))).astype(np.int64)
+            pairs, places = users << codes.bits[0] | ratings.movies, np.arange(len(ratings))
+        if len(pairs):
+            last, seconds, note = _latest(engine, good, codes, pairs, table, config)
+            values[0][places] = last & values[1]
+            notes = (note,) if note and len(found.pairs) else ()
+            ratings = replace(ratings, times=seconds if config.needs_times else None)
+        return Read(ratings, found.movie_ids, found.rows, notes)
 
 
 def _swallowed(table: Table) -> str:
@@ -357,10 +362,10 @@ def _latest(
     pairs: NDArray[np.int64],
     given: Table,
     config: DataConfig,
-) -> tuple[NDArray[np.int64], str]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
     """Return the key of the latest rating of each pair, else of the last in the file.
 
-    And what is to be said of times. Messages are about the table as it was given.
+    And its time, and what is to be said of times. Messages are about the table as it was given.
     """
     source, parameters = source_of(table, RATING_ROLES)
     engine.register("wanted", pd.DataFrame({"pair": pairs}))
@@ -378,9 +383,9 @@ def _latest(
     order = _read_dates(engine, source, parameters)
     _settle_times(engine, table, given, config.on_bad_rows == "skip")
     last = engine.sql(
-        "SELECT arg_max(key, {'seconds': seconds, 'place': place}) AS key FROM again "
-        "GROUP BY pair ORDER BY pair"
-    ).fetchnumpy()["key"]
+        "SELECT arg_max(key, {'seconds': seconds, 'place': place}) AS key, max(seconds) AS seconds "
+        "FROM again GROUP BY pair ORDER BY pair"
+    ).fetchnumpy()
     note = f"dates are read as {order}" if order else ""
     if (
         "timestamp" not in given.roles
@@ -390,7 +395,8 @@ def _latest(
         near = [name for name in given.names if re.search("date|time", name.lower())]
         if near and not config.columns.timestamp:
             note += f" (data.columns.timestamp=NAME names them; it has {listed(near)})"
-    return np.asarray(last).astype(np.int64), note
+    key, seconds = (np.asarray(last[name]) for name in ("key", "seconds"))
+    return key.astype(np.int64), seconds.astype(np.float64), note
 
 
 def _read_dates(engine: duckdb.DuckDBPyConnection, source: str, parameters: dict[str, Any]) -> str:

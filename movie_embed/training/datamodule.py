@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from movie_embed.config import DataConfig
-from movie_embed.data.loading import load_ratings
+from movie_embed.data.loading import load_held_out, load_ratings
 from movie_embed.data.ratings import Columns, DataSet, Mask, bit_width
-from movie_embed.data.splits import TRAIN, UNUSED, VAL, Parts, split
+from movie_embed.data.splits import TEST, TRAIN, UNUSED, VAL, Parts, split, with_held_out
 from movie_embed.errors import MovieEmbedError
 from movie_embed.storage import digest_of
 from movie_embed.training.divided import ByUsers, share
@@ -246,9 +246,9 @@ class Batches:
 
 
 class RatingsDataModule(pl.LightningDataModule):
-    """Ratings as batches for any Trainer, with a share of them held out for validation.
+    """Ratings as batches for any Trainer, with some of them held out for validation and testing.
 
-    The loaders for testing and prediction are of the held-out ratings, too.
+    Without ratings for testing, the loaders for testing and prediction are of those for validation.
 
     Parameters
     ----------
@@ -258,6 +258,8 @@ class RatingsDataModule(pl.LightningDataModule):
         Of the split and the order of the epochs.
     frame
         Ratings in memory, in place of those configured: a table of pandas, Arrow or Polars.
+    val, test
+        Held-out ratings in memory, in place of ``data.val_path`` and ``data.test_path``.
 
     Attributes
     ----------
@@ -271,9 +273,22 @@ class RatingsDataModule(pl.LightningDataModule):
     data_set: DataSet
     parts: Parts
 
-    def __init__(self, config: DataConfig, seed: int = 0, frame: Any = None) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        seed: int = 0,
+        frame: Any = None,
+        val: Any = None,
+        test: Any = None,
+    ) -> None:
         super().__init__()
         self.config, self.seed, self.frame = config, seed, frame
+        own = {VAL: (val, config.val_path), TEST: (test, config.test_path)}
+        self._own = {
+            part: path if frame is None else frame
+            for part, (frame, path) in own.items()
+            if frame is not None or path
+        }
         self._packed: dict[Any, Packed] = {}
         self._batches: Batches | None = None
         self._resumed: tuple[int, int] | None = None
@@ -286,8 +301,16 @@ class RatingsDataModule(pl.LightningDataModule):
         """Load and split the ratings, once."""
         if hasattr(self, "data_set"):
             return
-        self.data_set = load_ratings(self.config, self.frame)
-        self.parts = split(self.data_set, self.config.val_fraction, self.seed)
+        config, data = self.config, load_ratings(self.config, self.frame)
+        val, test = (
+            0 if part in self._own else share
+            for part, share in ((VAL, config.val_fraction), (TEST, config.test_fraction))
+        )
+        self.parts = split(data, val, self.seed, test, config.split)
+        if self._own:
+            own = {part: load_held_out(config, data, of) for part, of in self._own.items()}
+            data, self.parts = with_held_out(data, self.parts, own)
+        self.data_set = data
         if not self.train_size:
             raise MovieEmbedError(
                 f"data.val_fraction={self.config.val_fraction} leaves nothing to train on: "
@@ -308,6 +331,11 @@ class RatingsDataModule(pl.LightningDataModule):
     def val_size(self) -> int:
         """How many ratings are for validation."""
         return int(np.count_nonzero(self.chosen(VAL)))
+
+    @property
+    def test_size(self) -> int:
+        """How many ratings are for testing."""
+        return int(np.count_nonzero(self.chosen(TEST)))
 
     @property
     def batch_size(self) -> int:
@@ -369,7 +397,12 @@ class RatingsDataModule(pl.LightningDataModule):
         """Return the validation batches."""
         return Batches(self.packed(VAL), EVAL_BATCH, None, self._sizes(VAL))
 
-    test_dataloader = predict_dataloader = val_dataloader
+    def test_dataloader(self) -> Batches:
+        """Return the batches for testing, those for validation if there are none."""
+        part = TEST if self.test_size else VAL
+        return Batches(self.packed(part), EVAL_BATCH, None, self._sizes(part))
+
+    predict_dataloader = test_dataloader
 
     def _processes(self) -> tuple[int, int]:
         """Return which of the processes this is, and how many there are."""
@@ -385,8 +418,9 @@ class RatingsDataModule(pl.LightningDataModule):
     @cached_property
     def fingerprint(self) -> str:
         """Checksums of the ratings, of their parts, and of the ids behind their numbers."""
-        arrays = (*vars(self.data_set.ratings).values(), self.data_set.movies.ids, self.parts)
-        return " ".join(map(digest_of, arrays))
+        ratings = self.data_set.ratings
+        arrays = (ratings.starts, ratings.movies, ratings.values, ratings.levels, ratings.user_ids)
+        return " ".join(map(digest_of, (*arrays, self.data_set.movies.ids, self.parts)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the fingerprint, and the training batches' place.

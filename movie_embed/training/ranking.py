@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from movie_embed.config import RankingConfig
 from movie_embed.data.ratings import Mask
-from movie_embed.data.splits import TRAIN, VAL
+from movie_embed.data.splits import TEST, TRAIN, VAL
 from movie_embed.embeddings.ease import Ease, match_scores, rating_values
 from movie_embed.embeddings.fold_in import predict_stars
 from movie_embed.embeddings.saved import SavedEmbeddings, UserEmbeddings
@@ -54,7 +54,7 @@ def ranking_metrics(
     ranked as `Recommender.for_user` ranks them, with the vectors that training gave the users.
     """
     ratings = data.data_set.ratings
-    users_of, movies, stars = ratings.columns(data.chosen(VAL))
+    users_of, movies, stars = ratings.columns(data.chosen(TEST if data.test_size else VAL))
     rows = row_of[movies]
     liked = stars >= relevant_stars(saved.rating_range)
     asked = np.unique(users_of[liked])
@@ -63,11 +63,10 @@ def ranking_metrics(
         return {prefix + metric.name: None for prefix in _LISTS for metric in RANKING}
     mine = liked & np.isin(users_of, asked)
     wanted = MovieLists.of(users_of[mine], rows[mine], len(users.ids))
+    earlier = data.chosen(TRAIN) | data.chosen(VAL) if data.test_size else data.chosen(TRAIN)
     is_asked = np.zeros(len(users.ids), np.bool_)
     is_asked[asked] = True
-    who, what, stars = ratings.columns(
-        data.chosen(TRAIN) & np.repeat(is_asked, np.diff(ratings.starts))
-    )
+    who, what, stars = ratings.columns(earlier & np.repeat(is_asked, np.diff(ratings.starts)))
     known = MovieLists.of(who, row_of[what], len(users.ids))  # the order by user stays
     values = rating_values(stars, saved.rating_range)
     counts = saved.movies.rating_counts[: data.data_set.movies.embedded]

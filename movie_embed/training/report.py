@@ -29,9 +29,10 @@ def describe_data(config: TrainConfig, data: RatingsDataModule) -> str:
     )
     lines = [f"{'':<34}{'users':>10}{'movies':>10}{'ratings':>14}"]
     lines += [f"{name:<34}{n.users:>10,}{n.movies:>10,}{n.ratings:>14,}" for name, n in rows]
+    tested = f", {data.test_size:,} for testing" if data.test_size else ""
     lines.append(
         f"ratings from {low:g} to {high:g}, mean {mean:.2f}; {data.train_size:,} for training, "
-        f"{data.val_size:,} for validation; batches of {data.batch_size:,}"
+        f"{data.val_size:,} for validation{tested}; batches of {data.batch_size:,}"
     )
     if config.data.name == "demo":
         lines.insert(0, "Simulated ratings, for trying things out: no real person's opinions.\n")

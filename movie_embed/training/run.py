@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import Logger
 from movie_embed.cli import setting
 from movie_embed.config import TrainConfig
 from movie_embed.data.ratings import Columns
-from movie_embed.data.splits import TRAIN, VAL
+from movie_embed.data.splits import TEST, TRAIN, VAL
 from movie_embed.errors import plural, program
 from movie_embed.evaluation import METRICS, RANKING, Errors, errors, fit_biases
 from movie_embed.storage import remove_leftovers, write_text
@@ -252,17 +252,20 @@ def _trainer(
 def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float | None]:
     """Return errors of the saved weights, and of the bias-only baseline on the same ratings."""
     ratings, counts = data.data_set.ratings, data.data_set.counts
-    train, val = (partial(ratings.blocks, data.chosen(part)) for part in (TRAIN, VAL))
+    train, val, test = (partial(ratings.blocks, data.chosen(part)) for part in (TRAIN, VAL, TEST))
     found = _errors(val(), model) if data.val_size else None
+    tested = _errors(test(), model) if data.test_size else None
     biases = fit_biases(train, counts.users, counts.movies)
     baseline = errors(
         (biases.predict(users, movies, data.data_set.rating_range), stars)
-        for users, movies, stars in (val() if found else train())
+        for users, movies, stars in (test() if tested else val() if found else train())
     )
     return {
         "train_rmse": _errors(train(), model).rmse,
         "val_rmse": found and found.rmse,
         "val_mae": found and found.mae,
+        "test_rmse": tested and tested.rmse,
+        "test_mae": tested and tested.mae,
         "bias_only_rmse": baseline.rmse,
     }
 
