@@ -12,7 +12,7 @@ from movie_embed.data.names import simplified
 
 _COLUMNS = {
     "title": "en: title movietitle moviename titlename programtitle primarytitle filmtitle "
-    "filmname movie film de: titel filmtitel fr: titre es: titulo pelicula it: titolo pl: tytul "
+    "filmname movie film de: titel filmtitel fr: titre es: titulo pelicula it: titolo pl: tytuł "
     "pltitle ru: название фильм zh: 片名 标题 电影 ja: タイトル 作品名 ko: 제목 en: name label",
     "original": "en: originaltitle originalname englishtitle englishname de: originaltitel "
     "fr: titreoriginal it: titolooriginale es: titulooriginal pl: tytuloryginalny tytułoryginalny "
