@@ -11,8 +11,9 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -23,9 +24,25 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from movie_embed.config import ServeConfig, TrainConfig
-from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write, did_you_mean, take_over
+from movie_embed.config import LOGGERS, SCHEMAS, ServeConfig, TrainConfig
+from movie_embed.errors import Interrupted, MovieEmbedError, cannot_write, did_you_mean
 
+_GROUPS = {
+    "data": "demo, files (your own), or a release: ml-100k, ml-1m, ..., ml-latest",
+    "experiment": "settings that belong together: paper, fast, best, best_sweep",
+    "sweep": "a search, with -m: optuna",
+    "logger": f"where curves are logged: {', '.join(LOGGERS)}",
+}
+_USUAL = {
+    "train": (
+        *("data", "data.path", "data.min_ratings", "data.val_fraction", "experiment", "model.dim"),
+        *("optimizer.learning_rate", "trainer.max_epochs", "seed", "resume"),
+    ),
+    "recommend": (
+        *("movie", "movie_id", "user_id", "ratings", "rate", "k", "genres", "years", "explain"),
+        "run",
+    ),
+}
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -40,12 +57,21 @@ def setting(key: str, value: object) -> str:
     return shlex.quote(f"{key}={text if plain else QuotedString(text, Quote.double).with_quotes()}")
 
 
-def expand_home(arguments: list[str]) -> None:
-    """Replace the ``~`` of every ``key=~/folder``, which few shells do and Hydra cannot read."""
+def prepare(arguments: list[str], schema: type) -> None:
+    """Make arguments fit for Hydra: a ``~`` becomes the folder, which Hydra does not know.
+
+    Several values are refused here, where they are no sweep: Hydra's text names no way out.
+    """
+    sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
     for place, argument in enumerate(arguments):
         key, _, value = argument.partition("=")
         if value == "~" or value.startswith("~/"):
             arguments[place] = shlex.split(setting(key, Path(value).expanduser()))[0]
+        elif not sweeps and "," in value and key in (kinds := keys_in(schema)):
+            with suppress(HydraException):  # told when Hydra reads it
+                if OverridesParser.create().parse_override(argument).is_sweep_override():
+                    ways = _ways(argument, kinds[key], several=schema is TrainConfig)
+                    raise MovieEmbedError(f"{argument}: {ways or 'must be one value'}")
 
 
 def read_settings(cfg: DictConfig) -> Any:
@@ -64,13 +90,15 @@ def one_line_errors(schema: type) -> Iterator[None]:
     The exit status is 1 for a mistake, and 130 or 143 for the signals. Near matches of unknown
     keys are those of `schema`, the dataclass of the script's settings.
     """
-    # Hydra would print several lines of its own for a mistake, and hide where a bug is.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     if sys.stdout is None:
         sys.exit("error: the standard output is closed: send it to a file or to /dev/null")
+    # Hydra would print several lines of its own for a mistake, and hide where a bug is.
+    full, os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR"), "1"
     codecs.register_error("escape", _escape)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="escape")
+    stdout = sys.stdout if isinstance(sys.stdout, io.TextIOWrapper) else None
+    as_before = stdout.errors if stdout else None
+    if stdout:
+        stdout.reconfigure(errors="escape")
     before = take_over(_stop)
     try:
         yield
@@ -88,6 +116,27 @@ def one_line_errors(schema: type) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if stdout and not stdout.closed:
+            stdout.reconfigure(errors=as_before)
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def take_over(handle: Callable[[int], None]) -> dict[int, Any]:
+    """Let Ctrl-C and SIGTERM call a function, and return the handlers of before.
+
+    A signal that is ignored, as Ctrl-C is in the background of a shell, stays so; and only the
+    main thread can take signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    numbers: tuple[int, int] = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in taken:
+        signal.signal(number, lambda number, _: handle(number))
+    return taken
 
 
 def _stop(number: int) -> None:
@@ -118,34 +167,30 @@ def explain(error: Exception, schema: type) -> str | None:
         return None
     cause = error.__cause__ or error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        found = re.search(r"Could not override '([^']+)'", text)
-        key, known = found[1] if found else str(cause.full_key), _keys_in(schema)
-        return f"unknown setting {key}{_near_keys(key, known)} (--help lists all)"
-    if found := re.search(r"Error merging override (.+)", text):
-        return f"{found[1]}: {_first_line(cause)}"
+        key = str(cause.full_key)
+        return f"unknown setting {key}{_near_keys(key, keys_in(schema))} (--help lists all)"
+    if isinstance(cause, OmegaConfBaseException):
+        given = (word for word in sys.argv if word.startswith(f"{cause.full_key}="))
+        return f"{next(given, cause.full_key)}: {_first_line(cause)}"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         near = did_you_mean(name, error.options)
         return f"{group}={name}: must be one of {', '.join(error.options)}{near}"
     if isinstance(error, OverrideParseException):
-        if "=" not in (error.override or ""):
+        key, equals, _ = (error.override or "").partition("=")
+        if not equals:
             return f"{error.override}: must be KEY=VALUE, in quotes if there are spaces in it"
-        ways = _ways(error.override, schema) or "put quotes round special characters"
+        ways = _ways(error.override, keys_in(schema).get(key, "str"))
+        ways = ways or "put quotes round special characters"
         return f"{error.override}: {_first_line(error)}; {ways}"
-    if found := re.match(r"Ambiguous value for argument '(.+)'\n", text):
-        ways = _ways(found[1], schema, several=True) or "must be one value"
-        return f"{found[1]}: {ways}"
     return _first_line(error)
 
 
-def _ways(override: str, schema: type, several: bool = False) -> str:
+def _ways(override: str, kind: str, several: bool | None = None) -> str:
     """Return how to type a setting that Hydra cannot read, or that lists several values."""
     key, _, value = override.partition("=")
-    kind = _keys_in(schema).get(key, "str")
-    ways = []
-    if several and schema is TrainConfig:
-        ways.append("add -m to train with each value")
-    if several and re.search(r"\b(list|Any)\b", kind):
+    ways = ["add -m to train with each value"] if several else []
+    if several is not None and re.search(r"\b(list|Any)\b", kind):
         ways.append(f"for a list type {shlex.quote(f'{key}=[{value}]')}")
     if re.search(r"\b(str|Any)\b", kind) and re.search(r"[^\d\s.,-]", value):
         ways.append(f"for a text type {setting(key, value)}")
@@ -166,12 +211,48 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _keys_in(schema: type, prefix: str = "") -> dict[str, str]:
+def keys_in(schema: type, prefix: str = "") -> dict[str, str]:
     """Return every key of a schema, those of nested dataclasses with dots, and its type's name."""
     keys = {}
     for field in fields(schema):
         kind = get_type_hints(schema)[field.name]
         keys[prefix + field.name] = str(kind)
         if isinstance(kind, type) and is_dataclass(kind):
-            keys |= _keys_in(kind, f"{prefix}{field.name}.")
+            keys |= keys_in(kind, f"{prefix}{field.name}.")
     return keys
+
+
+def settings_table(command: str, *, _root_: DictConfig) -> str:
+    """Return the settings of a command, a line each: key, value now, meaning; the usual ones first.
+
+    It is Hydra's resolver in the help texts. Meanings are beside the settings, in `config`.
+    """
+    rows = _described(SCHEMAS[command], _root_)
+    usual = {key: rows.pop(key) for key in _USUAL.get(command, ()) if key in rows}
+    sections = {"usual": usual}
+    for key, row in rows.items():
+        sections.setdefault(key.rpartition(".")[0], {})[key] = row
+    width = max(len(key) for rows in sections.values() for key in rows)
+    return "\n\n".join(
+        "\n".join(f"  {key:<{width}}  {value:<14}  {told}" for key, (value, told) in rows.items())
+        for rows in sections.values()
+        if rows
+    )
+
+
+def _described(schema: Any, values: Any, prefix: str = "") -> dict[str, tuple[str, str]]:
+    """Return the value and the meaning of each setting."""
+    rows: dict[str, tuple[str, str]] = {}
+    if not prefix and (groups := OmegaConf.select(values, "hydra.runtime.choices")):
+        chosen = {name: groups[name] or "null" for name in _GROUPS if name in groups}
+        rows = {name: (str(value), _GROUPS[name]) for name, value in chosen.items()}
+    for field in fields(schema):
+        kind = get_type_hints(schema, include_extras=True)[field.name]
+        value = None if OmegaConf.is_missing(values, field.name) else values[field.name]
+        if is_dataclass(kind):
+            rows |= _described(kind, value, f"{prefix}{field.name}.")
+        elif told := [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, str)]:
+            shown = "null" if value is None else str(value)
+            shown = shown.lower() if isinstance(value, bool) else shown
+            rows[prefix + field.name] = shown, told[0]
+    return rows

@@ -62,21 +62,22 @@ class Checked:
         for name, kind in get_type_hints(type(self), include_extras=True).items():
             value = getattr(self, name)
             for check in getattr(kind, "__metadata__", ()) if value is not None else ():
-                check(self.section + name, value)
+                if callable(check):  # the other is the meaning
+                    check(self.section + name, value)
 
 
 @dataclass
 class ColumnNames:
     """Columns with unusual names, in tables of ratings, titles and tags; others are recognised."""
 
-    user: str | None = None
-    movie: str | None = None
-    rating: str | None = None
-    timestamp: str | None = None
-    title: str | None = None
-    genres: str | None = None
-    year: str | None = None
-    tag: str | None = None
+    user: Annotated[str | None, "column of the user"] = None
+    movie: Annotated[str | None, "column of the movie's id"] = None
+    rating: Annotated[str | None, "column of the rating"] = None
+    timestamp: Annotated[str | None, "column of the time"] = None
+    title: Annotated[str | None, "column of the title"] = None
+    genres: Annotated[str | None, "column of the genres"] = None
+    year: Annotated[str | None, "column of the year"] = None
+    tag: Annotated[str | None, "column of the tag"] = None
 
 
 @dataclass
@@ -87,28 +88,46 @@ class DataConfig(Checked, section="data."):
     """
 
     name: Annotated[str, one_of(*DATA_SETS)] = "demo"
-    path: str | None = None
-    cache_dir: str | None = None
-    download: bool = True
+    path: Annotated[
+        str | None, "your folder, zip or file; null: the local cache, else a download"
+    ] = None
+    cache_dir: Annotated[
+        str | None, "where read ratings are kept; null: the user's cache folder"
+    ] = None
+    download: Annotated[bool, "whether a MovieLens release may be downloaded"] = True
     columns: ColumnNames = field(default_factory=ColumnNames)
-    delimiter: str | None = None
-    query: str | None = None
-    text_ids: bool = False
-    rating_range: Ends = None
-    on_bad_rows: Annotated[str, one_of("fail", "skip")] = "fail"
-    min_ratings: Count = MISSING
+    delimiter: Annotated[str | None, "what separates fields; null: as it looks"] = None
+    query: Annotated[str | None, "SQL that selects the ratings, for DuckDB"] = None
+    text_ids: Annotated[bool, "take ids for text where they look like numbers"] = False
+    rating_range: Annotated[Ends, "lowest and highest rating; null: those of the data"] = None
+    on_bad_rows: Annotated[
+        str,
+        one_of("fail", "skip"),
+        "fail: list bad rows and stop; skip: list them and leave them out",
+    ] = "fail"
+    min_ratings: Annotated[Count, "movies with fewer ratings are left out"] = MISSING
     val_fraction: Annotated[
-        float, must(lambda share: 0 <= share < 1, "at least 0 (no validation) and below 1")
+        float,
+        must(lambda share: 0 <= share < 1, "at least 0 (no validation) and below 1"),
+        "share of ratings held out for validation; 0: none",
     ] = 0.05
     test_fraction: Annotated[
-        float, must(lambda share: 0 <= share < 1, "at least 0 (no test) and below 1")
+        float,
+        must(lambda share: 0 <= share < 1, "at least 0 (no test) and below 1"),
+        "share of ratings held out for the final metrics",
     ] = 0.0
-    split: Annotated[str, one_of("random", "time", "user", "last")] = "random"
-    val_path: str | None = None
-    test_path: str | None = None
-    batch_size: OptionalCount = None
-    min_steps: Count = 200
-    users: Annotated[int | None, at_least(2)] = None
+    split: Annotated[
+        str,
+        one_of("random", "time", "user", "last"),
+        "random, time, user or last: what is held out",
+    ] = "random"
+    val_path: Annotated[str | None, "a file of ratings for validation"] = None
+    test_path: Annotated[str | None, "a file of ratings for the final metrics"] = None
+    batch_size: Annotated[
+        OptionalCount, "ratings in a batch; null: as many as leave data.min_steps"
+    ] = None
+    min_steps: Annotated[Count, "steps an epoch has at least, where batch_size is null"] = 200
+    users: Annotated[int | None, at_least(2), "users that the demo simulates; null: 9,000"] = None
 
     def __post_init__(self) -> None:
         own = DATA_SETS.get(self.name, DATA_SETS["files"])
@@ -155,30 +174,49 @@ class DataConfig(Checked, section="data."):
 class ModelConfig(Checked, section="model."):
     """The size of the model and its regularisation."""
 
-    dim: Count = 50
-    ridge: Annotated[float, at_least(0)] = 12.0
-    l2: Annotated[float | None, at_least(0)] = None
-    implicit: Annotated[str, one_of("none", "users", "movies", "both")] = "none"
+    dim: Annotated[Count, "numbers in a vector"] = 50
+    ridge: Annotated[
+        float, at_least(0), "L2 strength for any size of data: l2 = ridge / ratings"
+    ] = 12.0
+    l2: Annotated[float | None, at_least(0), "L2 strength in place of ridge, as Keras' l2(c)"] = (
+        None
+    )
+    implicit: Annotated[
+        str,
+        one_of("none", "users", "movies", "both"),
+        "SVD++: implicit feedback of users, movies, both or none",
+    ] = "none"
 
 
 @dataclass
 class RankingConfig(Checked, section="ranking."):
     """The implicit model: which movies a person would choose, from implicit feedback (EASE)."""
 
-    enabled: bool = True
-    l2: Annotated[float, must(lambda strength: strength > 0, "above 0")] = 400.0
-    movies: Count = 4000
+    enabled: Annotated[bool, "fit the implicit model (EASE), which orders the lists"] = True
+    l2: Annotated[
+        float,
+        must(lambda strength: strength > 0, "above 0"),
+        "L2 strength of the implicit model, in ratings",
+    ] = 400.0
+    movies: Annotated[Count, "movies in the core of the implicit model: the most rated"] = 4000
 
 
 @dataclass
 class OptimizerConfig(Checked, section="optimizer."):
     """Adam's settings, and how its learning rate changes over the run."""
 
-    learning_rate: Annotated[float, must(lambda rate: rate > 0, "above 0")] = 1e-2
-    schedule: Annotated[str, one_of("constant", "linear", "cosine", "one_cycle")] = "linear"
+    learning_rate: Annotated[
+        float, must(lambda rate: rate > 0, "above 0"), "Adam's highest learning rate"
+    ] = 1e-2
+    schedule: Annotated[
+        str,
+        one_of("constant", "linear", "cosine", "one_cycle"),
+        "constant, linear, cosine or one_cycle",
+    ] = "linear"
     warmup: Annotated[
         float | None,
         must(lambda share: 0 < share < 1, "a share of the steps, above 0 and below 1"),
+        "share of the steps over which the rate rises",
     ] = None
 
 
@@ -186,26 +224,35 @@ class OptimizerConfig(Checked, section="optimizer."):
 class TrainerConfig(Checked, section="trainer."):
     """Lightning Trainer settings, under Lightning's own names, and the CPU threads to use."""
 
-    max_epochs: Count = 6
-    accelerator: Annotated[str, one_of("auto", "cpu", "gpu", "mps")] = "cpu"
-    devices: Count = 1
-    num_nodes: Count = 1
-    strategy: Annotated[str, one_of("auto", "by_users")] = "auto"
-    timeout: Count = 600
-    precision: Annotated[str, one_of("32-true", "64-true")] = "32-true"
-    gradient_clip_val: Annotated[float | None, must(lambda clip: clip > 0, "above 0")] = None
-    limit_train_batches: OptionalCount = None
-    limit_val_batches: OptionalCount = None
-    check_val_every_n_epoch: Count = 1
+    max_epochs: Annotated[Count, "epochs"] = 6
+    accelerator: Annotated[str, one_of("auto", "cpu", "gpu", "mps"), "auto, cpu, gpu or mps"] = (
+        "cpu"
+    )
+    devices: Annotated[Count, "processes, among which the users are divided"] = 1
+    num_nodes: Annotated[Count, "machines, among which the users are divided"] = 1
+    strategy: Annotated[str, one_of("auto", "by_users"), "auto or by_users"] = "auto"
+    timeout: Annotated[Count, "seconds that a process waits for the others"] = 600
+    precision: Annotated[str, one_of("32-true", "64-true"), "32-true or 64-true"] = "32-true"
+    gradient_clip_val: Annotated[
+        float | None, must(lambda clip: clip > 0, "above 0"), "longest gradient; null: any"
+    ] = None
+    limit_train_batches: Annotated[OptionalCount, "batches of an epoch; null: all"] = None
+    limit_val_batches: Annotated[OptionalCount, "batches of a validation; null: all"] = None
+    check_val_every_n_epoch: Annotated[Count, "epochs from one validation to the next"] = 1
     val_check_interval: Annotated[
         float | None,
         must(lambda share: 0 < share <= 1, "a share of an epoch, above 0, up to 1"),
+        "share of an epoch from one validation to the next",
     ] = None
-    early_stopping: OptionalCount = None
-    log_every_n_steps: Count = 50
-    enable_progress_bar: bool = True
-    profiler: Annotated[str | None, one_of("simple", "advanced")] = None
-    threads: OptionalCount = None
+    early_stopping: Annotated[
+        OptionalCount, "stop after so many validations without a better one"
+    ] = None
+    log_every_n_steps: Annotated[Count, "steps from one logged loss to the next"] = 50
+    enable_progress_bar: Annotated[bool, "show bars, or a line per epoch"] = True
+    profiler: Annotated[
+        str | None, one_of("simple", "advanced"), "simple or advanced: Lightning's table of times"
+    ] = None
+    threads: Annotated[OptionalCount, "CPU threads; null: all cores, one for small batches"] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -222,18 +269,26 @@ class LoggerConfig(Checked, section="logger."):
     """Where curves and settings are logged; options are the arguments of Lightning's logger."""
 
     name: Annotated[str, one_of(*LOGGERS)] = "tensorboard"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Annotated[dict[str, Any], "arguments of Lightning's logger"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass
 class SaveConfig(Checked, section="save."):
     """The files that a training run leaves for `recommend.py`."""
 
-    epoch: Annotated[str, one_of("auto", "best", "last")] = "auto"
-    users: bool = True
-    every_n_steps: OptionalCount = None
-    figures: bool = True
-    min_ratings: OptionalCount = None
+    epoch: Annotated[
+        str,
+        one_of("auto", "best", "last"),
+        "auto: the best on held-out ratings, else the last; best; last",
+    ] = "auto"
+    users: Annotated[bool, "save users and their ratings, for user_id="] = True
+    every_n_steps: Annotated[OptionalCount, "save a checkpoint after so many steps, too"] = None
+    figures: Annotated[bool, "write figures, the map and the projector's files"] = True
+    min_ratings: Annotated[
+        OptionalCount, "movies with fewer answer from content; null: 20, or fewer"
+    ] = None
 
 
 @dataclass
@@ -247,11 +302,15 @@ class TrainConfig(Checked):
     save: SaveConfig = field(default_factory=SaveConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
-    seed: Annotated[int, must(lambda n: 0 <= n < 2**32, "from 0 to 4294967295")] = 0
-    resume: str | None = None
-    overwrite: bool = False
+    seed: Annotated[
+        int,
+        must(lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
+        "of initial values, the split and the order of batches",
+    ] = 0
+    resume: Annotated[str | None, "a stopped run's folder, or last: go on with that run"] = None
+    overwrite: Annotated[bool, "replace a run in the given folder"] = False
     # A sweep compares its runs by it.
-    objective: Annotated[str, one_of(*METRICS)] = "val_rmse"
+    objective: Annotated[str, one_of(*METRICS), "the number that a sweep compares"] = "val_rmse"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -277,22 +336,22 @@ class OwnColumns:
     A blank name leaves a column unread.
     """
 
-    title: str | None = None
-    original: str | None = None
-    year: str | None = None
-    rating: str | None = None
-    imdb: str | None = None
-    tmdb: str | None = None
-    movie: str | None = None
-    id: str | None = None
-    source: str | None = None
-    kind: str | None = None
-    episode: str | None = None
-    watched: str | None = None
-    plays: str | None = None
-    status: str | None = None
-    user: str | None = None
-    date: str | None = None
+    title: Annotated[str | None, "column of the title"] = None
+    original: Annotated[str | None, "column of the original title"] = None
+    year: Annotated[str | None, "column of the year"] = None
+    rating: Annotated[str | None, "column of the rating"] = None
+    imdb: Annotated[str | None, "column of IMDb's id"] = None
+    tmdb: Annotated[str | None, "column of TMDB's id"] = None
+    movie: Annotated[str | None, "column of the run's id"] = None
+    id: Annotated[str | None, "column of an id of a source"] = None
+    source: Annotated[str | None, "column of the id's source"] = None
+    kind: Annotated[str | None, "column of the kind: movie, series"] = None
+    episode: Annotated[str | None, "column of the episode"] = None
+    watched: Annotated[str | None, "column of whether it was watched"] = None
+    plays: Annotated[str | None, "column of how often it was watched"] = None
+    status: Annotated[str | None, "column of the status: watched, planned"] = None
+    user: Annotated[str | None, "column of the person"] = None
+    date: Annotated[str | None, "column of the date"] = None
 
 
 @dataclass
@@ -302,37 +361,49 @@ class RecommendConfig(Checked):
     Here is checked which go together; `Recommender` and `Filters` check the others' values.
     """
 
-    movie: Any = None
-    movie_id: Any = None
-    new_movie: str | None = None
-    new_genres: Any = None
-    user_id: Any = None
-    ratings: Any = None
-    rate: StarsByMovie = None
-    users: Any = None
-    to: Annotated[str | None, fits(r".+\.(csv|parquet)", "a file *.csv or *.parquet")] = None
-    scale: Annotated[Any, must(_are_tops, "above 0: 5, 10, 100, or one for each file")] = None
+    movie: Annotated[Any, "movies like this one, or like several, by title"] = None
+    movie_id: Annotated[Any, "the same by id"] = None
+    new_movie: Annotated[str | None, "movies like one that the data lack: its title"] = None
+    new_genres: Annotated[Any, "the genres of new_movie"] = None
+    user_id: Annotated[Any, "for a user of the data, or for several together"] = None
+    ratings: Annotated[Any, "for you: an export of Letterboxd, IMDb, ..., or any table"] = None
+    rate: Annotated[StarsByMovie, "for you: stars by movie id"] = None
+    users: Annotated[Any, "a list for each of these users, or for all"] = None
+    to: Annotated[
+        str | None,
+        fits(r".+\.(csv|parquet)", "a file *.csv or *.parquet"),
+        "the file of those lists: lists.csv or lists.parquet",
+    ] = None
+    scale: Annotated[
+        Any,
+        must(_are_tops, "above 0: 5, 10, 100, or one for each file"),
+        "the highest rating that the files' scale has",
+    ] = None
     columns: OwnColumns = field(default_factory=OwnColumns)
-    rated_by: Any = None
-    k: int = 10
-    combine: str = "mean"
-    metric: str | None = None
-    order: str | None = None
-    together: str = "average"
-    weights: list[float] | None = None
-    not_like: Any = None
-    genres: Any = None
-    exclude_genres: Any = None
-    among: Any = None
-    exclude: Any = None
-    years: Any = None
-    min_count: int = 0
-    include_rare: bool = False
-    diversity: float = 0.0
-    explain: bool = False
-    show: Annotated[str, one_of("answers", "vector", "matches")] = "answers"
-    run: str = str(LATEST)
-    format: Annotated[str, one_of("table", "json", "csv", "letterboxd")] = "table"
+    rated_by: Annotated[Any, "whose ratings, in a file of several people"] = None
+    k: Annotated[int, "number of answers"] = 10
+    combine: Annotated[str, "of several movies: mean or max"] = "mean"
+    metric: Annotated[str | None, "mixed, cosine, whitened or dot"] = None
+    order: Annotated[str | None, "match, choice or stars"] = None
+    together: Annotated[str, "of several people: average or least"] = "average"
+    weights: Annotated[list[float] | None, "weights of several movies"] = None
+    not_like: Annotated[Any, "movies to keep away from"] = None
+    genres: Annotated[Any, "only movies of one of these genres"] = None
+    exclude_genres: Annotated[Any, "no movies of these genres"] = None
+    among: Annotated[Any, "only movies of these files"] = None
+    exclude: Annotated[Any, "no movies of these files"] = None
+    years: Annotated[Any, "a year, or the first and the last: 1990-2005"] = None
+    min_count: Annotated[int, "only movies with so many ratings"] = 0
+    include_rare: Annotated[bool, "cold movies may be answers, too"] = False
+    diversity: Annotated[float, "0: the best; to 1: unlike each other"] = 0.0
+    explain: Annotated[bool, "say why"] = False
+    show: Annotated[str, one_of("answers", "vector", "matches"), "answers, vector or matches"] = (
+        "answers"
+    )
+    run: Annotated[str, "a run's folder, or a file that names one"] = str(LATEST)
+    format: Annotated[
+        str, one_of("table", "json", "csv", "letterboxd"), "table, json, csv or letterboxd"
+    ] = "table"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -392,9 +463,9 @@ class RecommendConfig(Checked):
 class ExportConfig(Checked):
     """All settings of `export.py`."""
 
-    to: Any = "tsv"
-    folder: str = "export"
-    run: str = str(LATEST)
+    to: Annotated[Any, "tsv, parquet, word2vec, faiss, or several"] = "tsv"
+    folder: Annotated[str, "where the files are written"] = "export"
+    run: Annotated[str, "a run's folder, or a file that names one"] = str(LATEST)
 
     def __post_init__(self) -> None:
         self.to = listed(self.to)
@@ -407,26 +478,34 @@ class ExportConfig(Checked):
 class PlotConfig:
     """All settings of `plot.py`."""
 
-    run: str = str(LATEST)
+    run: Annotated[str, "a run's folder, or a file that names one"] = str(LATEST)
 
 
 @dataclass
 class ServeConfig(Checked):
     """All settings of `serve.py`."""
 
-    run: str = str(LATEST)
-    host: str = "127.0.0.1"
-    port: Annotated[int, must(lambda port: 0 < port < 2**16, "from 1 to 65535")] = 8000
-    workers: Annotated[int, must(lambda n: 0 < n <= 64, "from 1 to 64")] = 1
-    hosts: list[str] = field(default_factory=list)
+    run: Annotated[str, "a run's folder, or a file that names one"] = str(LATEST)
+    host: Annotated[str, "address to listen at; 0.0.0.0 for other machines too"] = "127.0.0.1"
+    port: Annotated[
+        int, must(lambda port: 0 < port < 2**16, "from 1 to 65535"), "port to listen at"
+    ] = 8000
+    workers: Annotated[int, must(lambda n: 0 < n <= 64, "from 1 to 64"), "processes"] = 1
+    hosts: Annotated[list[str], "names that requests may ask for"] = field(default_factory=list)
     origins: Annotated[
-        list[str], fits(r"https?://[^/?#\s]+", "addresses without a path: https://example.com")
+        list[str],
+        fits(r"https?://[^/?#\s]+", "addresses without a path: https://example.com"),
+        "pages of other servers that may ask",
     ] = field(default_factory=list)
-    root_path: Annotated[str, fits(r"(/[\w.~-]+)*", "empty, or a path such as /movies")] = ""
-    poster: Annotated[
-        str, fits(r"(https?://[^\s;,]+)?", "an address: https://example.com/{tmdb_id}.jpg")
+    root_path: Annotated[
+        str, fits(r"(/[\w.~-]+)*", "empty, or a path such as /movies"), "path behind a proxy"
     ] = ""
-    log: bool = True
+    poster: Annotated[
+        str,
+        fits(r"(https?://[^\s;,]+)?", "an address: https://example.com/{tmdb_id}.jpg"),
+        "address of pictures, with {tmdb_id} or {imdb_id}",
+    ] = ""
+    log: Annotated[bool, "a line for each request"] = True
 
 
 SCHEMAS = {
@@ -439,7 +518,7 @@ SCHEMAS = {
 
 
 def register_schemas() -> None:
-    """Register with Hydra the names in ``conf/*.yaml``: the dataclasses, the running program."""
+    """Register with Hydra the names in ``movie_embed/conf``: the dataclasses, the program."""
     OmegaConf.register_new_resolver("program", program, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+started_as = "movie-embed {}"  # `commands.run` says if it was a script
 
 
 class MovieEmbedError(Exception):
@@ -39,22 +37,6 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def take_over(handle: Callable[[int], None]) -> dict[int, Any]:
-    """Let Ctrl-C and SIGTERM call a function, and return the handlers of before.
-
-    A signal that is ignored, as Ctrl-C is in the background of a shell, stays so; and only the
-    main thread can take signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    numbers: tuple[int, int] = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    taken = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
-    for number in taken:
-        signal.signal(number, lambda number, _: handle(number))
-    return taken
-
-
 def plural(count: float | None, noun: str) -> str:
     """Return ``"1 run"``, ``"2 runs"``, and large numbers with commas."""
     if count != 1:
@@ -70,10 +52,8 @@ def printable(text: str, longest: int = 200) -> str:
 
 
 def program(command: str) -> str:
-    """Return how a command is started: as the script or as the program that runs now."""
-    scripts = ("train.py", "recommend.py", "export.py", "plot.py", "serve.py")
-    by_script = Path(sys.argv[0]).name in scripts
-    return f"python {command}.py" if by_script else f"movie-embed {command}"
+    """Return how a command is started, as the running one was."""
+    return started_as.format(command)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
@@ -85,4 +65,5 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 def cannot_write(path: str | Path, error: Exception) -> str:
     """Return the message for a file that could not be written, say on a full disk."""
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return f"cannot write {path}: {reason}; make room, mend its rights or choose another folder"
+    way = "free some space, fix its permissions or choose another folder"
+    return f"cannot write {path}: {reason}; {way}"

@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from running import ROOT, run_script, start
 
-from movie_embed.cli import explain
-from movie_embed.config import DataConfig, TrainConfig, register_schemas
+from movie_embed.cli import explain, keys_in
+from movie_embed.config import SCHEMAS, DataConfig, TrainConfig, register_schemas
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.errors import plural
 
@@ -255,23 +255,29 @@ def test_answering_leaves_nothing_behind(trained: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
-@pytest.mark.parametrize("script", ["train.py", "recommend.py", "export.py", "plot.py", "serve.py"])
-def test_help_lists_settings_and_examples(tmp_path: Path, script: str) -> None:
-    shown = run_script(script, "--help", tmp_path).stdout
-    assert f"python {script}" in shown
-    keys = {"train.py": "min_ratings: ", "recommend.py": "movie_id: ", "export.py": "to: "}
-    assert keys.get(script, "run: ") in shown
+@pytest.mark.parametrize("command", SCHEMAS)
+def test_help_has_a_line_for_every_setting(tmp_path: Path, command: str) -> None:
+    shown = run_script(f"{command}.py", "--help", tmp_path).stdout
+    assert f"python {command}.py " in shown
+    lines = [line.split(None, 2) for line in shown.splitlines() if line.startswith("  ")]
+    told = {key: (value, *meaning) for key, value, *meaning in lines if key != "python"}
+    keys = {key for key in keys_in(SCHEMAS[command]) if f"{key}." not in shown}
+    assert keys - {"data", "data.name", "logger", "logger.name"} <= told.keys()
+    if command == "train":
+        assert list(told)[:2] == ["data", "data.path"]
+        assert told["data"][0] == "demo"
+        assert told["model.dim"] == ("50", "numbers in a vector")
 
 
 @pytest.mark.parametrize("name", [name for name in DATA_SETS if name != "files"])
 def test_a_data_set_means_the_same_in_python(name: str) -> None:
     register_schemas()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "movie_embed" / "conf"), version_base="1.3"):
         asked = OmegaConf.to_object(compose("train", [f"data={name}"]).data)
     assert asked == DataConfig(name)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "conf/experiment").iterdir()])
+@pytest.mark.parametrize("name", [path.stem for path in ROOT.glob("*/conf/experiment/*")])
 def test_every_experiment_trains_one_batch(name: str, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(trained / "data")
     settings = f"experiment={name} data=files data.path=data data.min_ratings=150 "

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from running import train_here
 
 from movie_embed import Recommender, commands
-from movie_embed.cli import expand_home, one_line_errors, read_settings, setting
+from movie_embed.cli import one_line_errors, prepare, read_settings, setting
 from movie_embed.config import PlotConfig, register_schemas
 from movie_embed.embeddings.saved import name_latest
 
@@ -55,7 +55,7 @@ def of_pages() -> Iterator[str]:
 
 
 def of_help() -> Iterator[str]:
-    for page in (ROOT / "conf").rglob("*.yaml"):
+    for page in (ROOT / "movie_embed" / "conf").rglob("*.yaml"):
         text = page.read_text().replace("${hydra.help.app_name}", f"python {page.stem}.py")
         for line in text.splitlines():
             if (found := INSIDE.search(line)) and "KEY=VALUE" not in line:
@@ -117,14 +117,14 @@ def composed(script: str, arguments: list[str]) -> DictConfig:
             overrides.append(override.input_line)
         elif override.is_discrete_sweep():
             overrides.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "movie_embed" / "conf"), version_base="1.3"):
         return compose(script.removesuffix(".py"), overrides)
 
 
 def arguments_of(command: str) -> tuple[str, list[str]]:
     """Return a command's program or script, and its arguments."""
     words = shlex.split(command)
-    expand_home(words)
+    prepare(words, PlotConfig)
     while re.match(r"[A-Z_]+=", words[0]):
         del words[0]
     if "train.py" in words:  # torchrun has options of its own before it
@@ -226,7 +226,7 @@ def test_a_setting_comes_back_from_shell_and_hydra_as_it_was(text: str) -> None:
 def test_a_home_folder_is_read_in_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/a b")
     arguments = ["train.py", "hydra.run.dir=~/c", "data.path=~", "movie=~", "run=~a"]
-    expand_home(arguments)
+    prepare(arguments, PlotConfig)
     assert arguments[1:] == [
         "hydra.run.dir=/home/a b/c",
         "data.path=/home/a b",

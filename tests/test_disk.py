@@ -68,7 +68,7 @@ def test_a_full_disk_is_one_line_and_harms_nothing(writer: str, size: int, tmp_p
     line = str(caught.value)
     assert line.startswith(f"cannot write {tmp_path}/")
     assert "File too large" in line or "failed" in line.lower()
-    assert line.endswith("; make room, mend its rights or choose another folder")
+    assert line.endswith("; free some space, fix its permissions or choose another folder")
     assert "\n" not in line
     assert ".tmp" not in line
     assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before

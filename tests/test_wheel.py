@@ -21,7 +21,12 @@ from movie_embed.__main__ import main
 BUILD = "from setuptools.build_meta import *; build_sdist({0!r}); build_wheel({0!r})"
 ARCHIVED = {"CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.cfg"}
 DESCRIBED = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
-NO_PART = ("outputs/run/metrics.json", "tests/test_x.py", "build/x.py", "conf/__pycache__/x.pyc")
+NO_PART = (
+    "outputs/run/metrics.json",
+    "tests/test_x.py",
+    "build/x.py",
+    "movie_embed/conf/__pycache__/x.pyc",
+)
 
 
 def run(*command: str, folder: Path | None = None, **places: str) -> str:
@@ -42,8 +47,7 @@ def run(*command: str, folder: Path | None = None, **places: str) -> str:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, with what work leaves beside them; elsewhere, since building writes there."""
     clone = tmp_path_factory.mktemp("clone")
-    for name in ("movie_embed", "conf"):
-        shutil.copytree(ROOT / name, clone / name)
+    shutil.copytree(ROOT / "movie_embed", clone / "movie_embed")
     for name in ARCHIVED:
         shutil.copy(ROOT / name, clone)
     for name in NO_PART:
@@ -61,14 +65,13 @@ def built(clone: Path) -> Path:
 
 def test_the_archives_hold_the_package_and_nothing_else(clone: Path, built: Path) -> None:
     sources = {path for path in (clone / "movie_embed").rglob("*") if path.is_file()}
-    sources |= set((clone / "conf").rglob("*.yaml"))
     names = {str(p.relative_to(clone)) for p in sources if "__pycache__" not in p.parts}
     with zipfile.ZipFile(built / f"movie_embed-{__version__}-py3-none-any.whl") as wheel:
         held = set(wheel.namelist())
         metadata = wheel.read(f"movie_embed-{__version__}.dist-info/METADATA").decode()
         program = wheel.read(f"movie_embed-{__version__}.dist-info/entry_points.txt").decode()
     described = {f"movie_embed-{__version__}.dist-info/{name}" for name in DESCRIBED}
-    assert held == {re.sub("^conf/", "movie_embed/conf/", name) for name in names} | described
+    assert held == names | described
     assert "movie-embed = movie_embed.__main__:main" in program
     assert (ROOT / "README.md").read_text() in metadata
     with tarfile.open(built / f"movie_embed-{__version__}.tar.gz") as archive:

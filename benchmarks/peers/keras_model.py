@@ -9,7 +9,7 @@ def paper_network(
 ) -> keras.Model:
     """Return the network with the table's names, compiled as the paper says.
 
-    What the paper leaves open is as in `conf/experiment/paper.yaml`: the biases start as he_normal
+    What the paper leaves open is as in `experiment=paper`: the biases start as he_normal
     too and are not regularised.
     """
     movie, user = (layers.Input((1,), dtype="int32", name=name) for name in ("movies", "users"))

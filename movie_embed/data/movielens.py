@@ -83,7 +83,7 @@ def _unusable(path: Path, error: OSError | RuntimeError) -> MovieEmbedError:
     where = getattr(error, "filename", None) or path
     why = getattr(error, "strerror", None) or error
     return MovieEmbedError(
-        f"{where}: {why}; make room, mend its rights, or choose another data.cache_dir"
+        f"{where}: {why}; free some space, fix its permissions, or choose another data.cache_dir"
     )
 
 

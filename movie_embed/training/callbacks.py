@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from movie_embed.errors import Interrupted, take_over
+from movie_embed.cli import take_over
+from movie_embed.errors import Interrupted
 from movie_embed.storage import write_text
 
 _NOTHING = nullcontext()

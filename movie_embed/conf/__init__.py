@@ -1,0 +1,1 @@
+"""The settings as YAML, which Hydra finds as pkg://movie_embed.conf."""
