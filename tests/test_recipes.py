@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from running import ROOT, run_script
+from running import ROOT, run_script, start
 
 from movie_embed import Recommender
 
@@ -74,6 +74,22 @@ def test_a_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     exec(code(DOCS / "api.md")[2].replace("max_epochs=6", "fast_dev_run=True"), names)
     assert names["module"].trainer.state.finished
+
+
+def test_a_page_composes_in_another_application(tmp_path: Path) -> None:
+    page = (DOCS / "inside_your_project.md").read_text()
+    for kind, name in (("yaml", "config.yaml"), ("python", "app.py")):
+        (block,) = re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+        (tmp_path / name).write_text(block)
+    ours = "data.users=60 data.min_ratings=1 save.figures=false trainer.max_epochs=1 model.dim=4"
+    settings = [f"movies.{each}" for each in ours.split()] + ["movies.data.cache_dir=cache"]
+    done = start(["app.py", *settings], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("hello ")
+    assert done.stdout.splitlines()[-1].endswith(" 4 demo")
+    assert "pkg://" not in done.stderr + done.stdout
+    shown = start(["app.py", "data@movies.data=ml-1m", "--cfg", "job"], tmp_path).stdout
+    assert "name: ml-1m" in shown
 
 
 def test_the_readme_is_a_front_page() -> None:
