@@ -218,6 +218,9 @@ class OptimizerConfig(Checked, section="optimizer."):
         must(lambda share: 0 < share < 1, "a share of the steps, above 0 and below 1"),
         "share of the steps over which the rate rises",
     ] = None
+    rows: Annotated[
+        str, one_of("all", "met"), "all, or met: step only the vectors of a batch's users"
+    ] = "all"
 
 
 @dataclass

@@ -313,6 +313,44 @@ def test_a_closure_and_hooks_are_called_once_a_step() -> None:
     assert closure().item() < before
 
 
+def test_rows_that_are_met_fade_and_decay_by_their_gap() -> None:
+    model = model_of()
+    optimizer = Adam([{**groups_of(model)[0], "rows": "met"}, groups_of(model)[1]], 0.01)
+    rows = model.user_vectors.detach().double().numpy().copy()
+    means, squares, last = np.zeros_like(rows), np.zeros_like(rows), np.zeros(USERS)
+    for step in range(1, 7):
+        users, movies, stars = batch_of(step, 500)
+        optimizer.zero_grad()
+        mse_loss(model(users, movies), stars).backward()
+        gradient = model.user_vectors.grad
+        assert isinstance(gradient, RowGradient)
+        sums = gradient.pairs.dense().double().numpy().copy()
+        gradient.pairs.table = None  # nobody has read it
+        optimizer.step()
+        for user in np.unique(users):
+            gap = step - last[user]
+            slope = sums[user] + 1e-3 * gap * rows[user]
+            means[user] = 0.9**gap * means[user] + 0.1 * slope
+            squares[user] = 0.999**gap * squares[user] + 0.001 * slope**2
+            root = np.sqrt(squares[user] / (1 - 0.999**step)) + 1e-8
+            rows[user] -= 0.01 * means[user] / (1 - 0.9**step) / root
+            last[user] = step
+        np.testing.assert_allclose(model.user_vectors.detach(), rows, rtol=0, atol=2e-6)
+        rows = model.user_vectors.detach().double().numpy().copy()
+    assert np.array_equal(optimizer.state[model.user_vectors]["met"], last)
+
+
+def test_where_every_batch_meets_all_both_ways_are_one(board: Path) -> None:
+    found = []
+    for rows in ("all", "met"):
+        data = RatingsDataModule(settings(board, batch_size=10**6).data, 3)
+        optimizer = OptimizerConfig(0.02, "constant", rows=rows)
+        module = RatingRegression.for_data(data, ModelConfig(8, l2=1e-3), optimizer)
+        trainer_of(5).fit(module, datamodule=data)
+        found.append(module.model)
+    assert_close(*found)
+
+
 def test_without_numba_torch_steps() -> None:
     with ordinary_autograd():
         plain, _ = steps(5, torch.optim.Adam, size=500)

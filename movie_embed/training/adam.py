@@ -30,6 +30,10 @@ class Adam(torch.optim.Adam):
 
     Checkpoints do not tell which of the two has stepped. What else needs a gradient, or an option
     that the pass does not have, makes the gradient dense, and torch steps it.
+
+    A group may have the option ``rows="met"``: of its `RowGradient` only rows with a pair in the
+    batch are stepped, which is another optimizer. A row that was last stepped ``gap`` steps ago
+    gets ``gap`` times the decay, and its moments first fade by ``beta ** (gap - 1)``.
     """
 
     @torch.no_grad()
@@ -69,9 +73,19 @@ class Adam(torch.optim.Adam):
         # pass.
         rate, unroot = float(group["lr"]) / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
         numbers = [group["weight_decay"], beta1, beta2, rate, unroot, group["eps"]]
+        if met := group.get("rows") == "met":
+            rows = torch.unique_consecutive(pairs.users).long()
+            last = state.setdefault("met", torch.zeros(len(table), dtype=torch.int32))
+            gaps = (int(step) - last.index_select(0, rows)).to(table.dtype)
+            last.index_fill_(0, rows, int(step))
+            fades = torch.stack([gaps, beta1 ** (gaps - 1), beta2 ** (gaps - 1)], dim=1)
+        else:
+            rows, fades = torch.empty(0, dtype=torch.long), table.new_empty(0, 3)
         # Equal numbers of rows, which take the time, not of pairs.
-        firsts = np.linspace(0, len(table), max(len(table) // _PART, 1) + 1).astype(np.int64)
-        starts = np.searchsorted(pairs.users.numpy(), firsts)
+        size = len(rows) if met else len(table)
+        firsts = np.linspace(0, size, max(size // _PART, 1) + 1).astype(np.int64)
+        edges = [*rows.numpy()[firsts[:-1]], len(table)] if met and size else firsts
+        starts = np.searchsorted(pairs.users.numpy(), edges)
         run(
             _step_rows,
             pairs.users,
@@ -80,6 +94,8 @@ class Adam(torch.optim.Adam):
             pairs.movie_vectors,
             torch.from_numpy(firsts),
             torch.from_numpy(starts),
+            rows,
+            fades,
             table,
             state["exp_avg"],
             state["exp_avg_sq"],
@@ -95,6 +111,8 @@ def _step_rows(
     movie_vectors: NDArray[Any],
     firsts: NDArray[Any],
     starts: NDArray[Any],
+    rows: NDArray[Any],
+    fades: NDArray[Any],
     vectors: NDArray[Any],
     means: NDArray[Any],
     squares: NDArray[Any],
@@ -106,17 +124,21 @@ def _step_rows(
         rate, unroot, eps = numbers[3], numbers[4], numbers[5]
         gradient = np.empty(vectors.shape[1], vectors.dtype)
         pair, last = starts[part], starts[part + 1]
-        # Users without a pair too: the decay and the moments move every row.
-        for user in range(firsts[part], firsts[part + 1]):
+        # Users without a pair too: the decay and the moments move every row, unless some are given.
+        for index in range(firsts[part], firsts[part + 1]):
+            user, shrink, fade1, fade2 = index, decay, one, one
+            if len(rows) > 0:
+                user, shrink = rows[index], decay * fades[index, 0]
+                fade1, fade2 = fades[index, 1], fades[index, 2]
             row, mean, square = vectors[user], means[user], squares[user]
             for d in range(len(gradient)):
-                gradient[d] = decay * row[d]
+                gradient[d] = shrink * row[d]
             while pair < last and users[pair] == user:
                 slope, movie_row = slopes[pair], movie_vectors[movies[pair]]
                 for d in range(len(gradient)):
                     gradient[d] += slope * movie_row[d]
                 pair += 1
             for d in range(len(gradient)):
-                mean[d] = beta1 * mean[d] + (one - beta1) * gradient[d]
-                square[d] = beta2 * square[d] + (one - beta2) * gradient[d] * gradient[d]
+                mean[d] = beta1 * fade1 * mean[d] + (one - beta1) * gradient[d]
+                square[d] = beta2 * fade2 * square[d] + (one - beta2) * gradient[d] * gradient[d]
                 row[d] -= rate * mean[d] / (np.sqrt(square[d]) * unroot + eps)
