@@ -170,8 +170,7 @@ def explain(error: Exception, schema: type) -> str | None:
         key = str(cause.full_key)
         return f"unknown setting {key}{_near_keys(key, keys_in(schema))} (--help lists all)"
     if isinstance(cause, OmegaConfBaseException):
-        given = (word for word in sys.argv if word.startswith(f"{cause.full_key}="))
-        return f"{next(given, cause.full_key)}: {_first_line(cause)}"
+        return f"{cause.full_key}: {_first_line(cause)}"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         near = did_you_mean(name, error.options)

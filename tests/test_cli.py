@@ -153,7 +153,7 @@ def test_exports_name_their_files(trained: Path) -> None:
         ("model.dims=3", "model.dim"),
         ("+model.extra=1", "model.extra"),
         ("optimizer.lr=1", "optimizer.lr; did you mean optimizer.learning_rate? (--help"),
-        ("model.dim=fifty", "model.dim=fifty"),
+        ("model.dim=fifty", "model.dim: Value 'fifty'"),
         ("model.dim=0", "at least 1"),
         ("model.dim=[1", "model.dim"),
         ("model.implicit=all", "none, users, movies, both"),

@@ -125,7 +125,7 @@ def test_a_sweep_without_a_success_fails(
 def test_a_sweep_that_cannot_start_is_told_in_one_line(tmp_path: Path) -> None:
     result = run_script("train.py", f"{SWEEP} model.dim=4,fifty", tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert result.stderr.startswith("error: model.dim=fifty")
+    assert result.stderr.startswith("error: model.dim: Value 'fifty'")
 
 
 def test_one_process_parses_each_threshold_once_and_keeps_no_threads(
