@@ -311,6 +311,7 @@ class TrainConfig(Checked):
         "of initial values, the split and the order of batches",
     ] = 0
     resume: Annotated[str | None, "a stopped run's folder, or last: go on with that run"] = None
+    init: Annotated[str | None, "a run whose vectors training starts from"] = None
     overwrite: Annotated[bool, "replace a run in the given folder"] = False
     # A sweep compares its runs by it.
     objective: Annotated[str, one_of(*METRICS), "the number that a sweep compares"] = "val_rmse"

@@ -56,6 +56,7 @@ from movie_embed.training.regression import RatingRegression
 from movie_embed.training.report import describe_data, describe_result
 from movie_embed.training.saving import save_embeddings
 from movie_embed.training.scores import is_compiled
+from movie_embed.training.update import start_from
 
 _MAIN_SETTINGS = (
     "data.name",
@@ -82,7 +83,8 @@ def train(
     Parameters
     ----------
     config
-        All settings. With `resume` the run in the folder goes on from its last checkpoint.
+        All settings. With `resume` the run in the folder goes on from its last checkpoint; with
+        `init` users and movies begin where those of another run have ended.
     run
         The folder to write: ``config.yaml``, ``metrics.json``, ``checkpoints/``,
         ``embeddings.safetensors``, ``epochs.csv``, ``README.md``, what the logger writes and,
@@ -120,6 +122,8 @@ def train(
         config = replace(config, data=data.config, seed=data.seed)
         check_memory(config, data.data_set.counts)
         module = module or RatingRegression.for_data(data, config.model, config.optimizer)
+        # A resumed run ends as an uninterrupted one; it is told against the same run.
+        changed = start_from(config.init, module, data) if config.init else None
         last = run / "checkpoints" / "last.ckpt"
         step = resumed_step(config, data, last) if config.resume else None
         # What a killed run logged after its last checkpoint is logged anew.
@@ -134,7 +138,10 @@ def train(
         with going_on(run):
             with others_may_end(trainer):
                 trainer.fit(module, datamodule=data, ckpt_path=last if step else None)
-            return _finish(config, run, data, module, trainer, throughput, swept)
+            metrics = _finish(config, run, data, module, trainer, throughput, swept)
+            if changed and trainer.is_global_zero:
+                print(changed(), flush=True)
+            return metrics
 
 
 def _finish(
