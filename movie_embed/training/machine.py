@@ -42,11 +42,13 @@ def check_devices(config: TrainerConfig) -> None:
 def check_memory(config: TrainConfig, counts: Counts) -> None:
     """Refuse a model that does not fit into memory, and say how much it needs."""
     width = config.model.dim + 1
-    rows = (counts.users + counts.movies) * (2 if config.model.implicit == "both" else 1)
+    # The processes divide the users; each has all movies.
+    rows = counts.users + counts.movies * config.trainer.devices
+    rows *= 2 if config.model.implicit == "both" else 1
     # Weights, and where they are trained gradients and Adam's two moments, of float32.
     table = 4 * rows * width * (4 if config.trainer.accelerator == "cpu" else 1)
     # A vector that is fitted to ratings takes two matrices of float64.
-    needed = max(table * config.trainer.devices, 2 * 8 * width**2)
+    needed = max(table, 2 * 8 * width**2)
     if needed > (memory := _memory()):
         raise MovieEmbedError(
             f"model.dim={config.model.dim} needs {needed / _GB:,.1f} GB of memory or more for "

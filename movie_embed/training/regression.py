@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
@@ -183,21 +182,6 @@ class RatingRegression(pl.LightningModule):
             return OneCycleLR(adam, self.learning_rate, int(steps) + 1, pct_start=warmup or 0.3)
         rising = (warmup or 0) * steps
         return LambdaLR(adam, lambda step: _factor(self.schedule, rising, steps, step))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, without torch's search for parameters where there is none to find.
-
-        Lightning notes each hook in an attribute, thirty times a step: at small batches torch's
-        search takes longer than the gradient.
-        """
-        if name in self.__dict__ and not isinstance(value, Tensor | torch.nn.Module):
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Drop the gradients; Adam's own way asks torch's compiler first, at every small step."""
-        self.model.zero_grad()
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums."""
