@@ -86,13 +86,18 @@ class Ratings:
             users, movies, values = users[mine], movies[mine], values[mine]
         return users, movies.astype(np.int32), self.levels.take(values)
 
-    def blocks(self, chosen: Mask | None = None) -> Iterator[Columns]:
+    def blocks(self, chosen: Mask | None = None, size: int = BLOCK) -> Iterator[Columns]:
         """Yield users, movies and stars a block at a time, so that memory stays small."""
-        yield from (self.part(part, chosen) for part in self.slices())
+        yield from (self.part(part, chosen) for part in self.slices(size))
 
     def columns(self, chosen: Mask | None = None) -> Columns:
         """Return users, movies and stars of all ratings, or of the chosen."""
-        return self.part(slice(0, len(self)), chosen)
+        if chosen is None:
+            return self.part(slice(0, len(self)))
+        users, movies, stars = (
+            np.concatenate(column) for column in zip(*self.blocks(chosen), strict=True)
+        )
+        return users, movies, stars
 
     def level_counts(self, chosen: Mask) -> NDArray[np.int64]:
         """Return how many of the chosen ratings have each of the `levels`."""

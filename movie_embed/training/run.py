@@ -41,7 +41,7 @@ from movie_embed.training.checkpoints import (
     restore_epoch,
     resumed_step,
 )
-from movie_embed.training.datamodule import RatingsDataModule
+from movie_embed.training.datamodule import EVAL_BATCH, RatingsDataModule
 from movie_embed.training.divided import ByUsers, others_may_end
 from movie_embed.training.folders import begin, claimed, going_on
 from movie_embed.training.loggers import log_outcome, log_settings, logger_of
@@ -260,15 +260,15 @@ def _evaluate(data: RatingsDataModule, model: MovieEmbedding) -> dict[str, float
     """Return errors of the saved weights, and of the bias-only baseline on the same ratings."""
     ratings, counts = data.data_set.ratings, data.data_set.counts
     train, val, test = (partial(ratings.blocks, data.chosen(part)) for part in (TRAIN, VAL, TEST))
-    found = _errors(val(), model) if data.val_size else None
-    tested = _errors(test(), model) if data.test_size else None
+    found = _errors(val(size=EVAL_BATCH), model) if data.val_size else None
+    tested = _errors(test(size=EVAL_BATCH), model) if data.test_size else None
     biases = fit_biases(train, counts.users, counts.movies)
     baseline = errors(
         (biases.predict(users, movies, data.data_set.rating_range), stars)
         for users, movies, stars in (test() if tested else val() if found else train())
     )
     return {
-        "train_rmse": _errors(train(), model).rmse,
+        "train_rmse": _errors(train(size=EVAL_BATCH), model).rmse,
         "val_rmse": found and found.rmse,
         "val_mae": found and found.mae,
         "test_rmse": tested and tested.rmse,
