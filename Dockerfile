@@ -9,7 +9,7 @@ COPY answering.txt /source/
 RUN /app/bin/pip install --no-cache-dir --no-deps --only-binary :all: \
     --no-binary antlr4-python3-runtime --requirement /source/answering.txt
 COPY setup.cfg pyproject.toml README.md LICENSE /source/
-
+COPY conf /source/conf
 COPY movie_embed /source/movie_embed
 RUN /app/bin/pip install --no-cache-dir --no-deps /source && /app/bin/pip uninstall --yes pip
 

@@ -112,7 +112,7 @@ def trained(run: Path, *settings: str) -> dict[str, Any]:
 def settings_of(overrides: Sequence[str]) -> TrainConfig:
     """Return the settings of a command line of train.py."""
     register_schemas()
-    with initialize_config_dir(str(ROOT / "movie_embed" / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return read_settings(compose("train", [*overrides, "save.figures=false"]))
 
 

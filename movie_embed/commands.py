@@ -28,7 +28,9 @@ from movie_embed.config import (
 from movie_embed.errors import MovieEmbedError
 from movie_embed.evaluation import METRICS
 
-CONF = Path(__file__).parent / "conf"
+# In the wheel conf/ lies in the package, in a clone beside it.
+_PACKAGE = Path(__file__).parent
+CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
 
 
 def run(name: str, started_as: str = errors.started_as) -> None:

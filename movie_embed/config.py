@@ -522,7 +522,7 @@ SCHEMAS = {
 
 
 def register_schemas() -> None:
-    """Register with Hydra the names in ``movie_embed/conf``: the dataclasses, the program."""
+    """Register with Hydra the names in ``conf/``: the dataclasses, the program."""
     OmegaConf.register_new_resolver("program", program, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():

@@ -25,7 +25,7 @@ SCRIPTS = [
     for path in (ROOT / folder).glob("*.py")
     if path.name not in ("harness.py", "sequels.py")
 ]
-PAGES = [*SCRIPTS, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/conf/*/*.yaml")]
+PAGES = [*SCRIPTS, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("conf/*/*.yaml")]
 # Each script, and each with the action that a page names.
 COMMANDS = {(str(path.relative_to(ROOT)), "") for path in SCRIPTS}.union(
     *(

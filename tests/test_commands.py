@@ -55,7 +55,7 @@ def of_pages() -> Iterator[str]:
 
 
 def of_help() -> Iterator[str]:
-    for page in (ROOT / "movie_embed" / "conf").rglob("*.yaml"):
+    for page in (ROOT / "conf").rglob("*.yaml"):
         text = page.read_text().replace("${hydra.help.app_name}", f"python {page.stem}.py")
         for line in text.splitlines():
             if (found := INSIDE.search(line)) and "KEY=VALUE" not in line:
@@ -117,7 +117,7 @@ def composed(script: str, arguments: list[str]) -> DictConfig:
             overrides.append(override.input_line)
         elif override.is_discrete_sweep():
             overrides.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
-    with initialize_config_dir(str(ROOT / "movie_embed" / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(script.removesuffix(".py"), overrides)
 
 

@@ -239,7 +239,7 @@ def test_other_data_are_refused(board: Path, tmp_path: Path) -> None:
 
 def composed(*overrides: str) -> DictConfig:
     register_schemas()
-    with initialize_config_dir(str(ROOT / "movie_embed" / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose("train", list(overrides))
 
 

@@ -25,7 +25,7 @@ NO_PART = (
     "outputs/run/metrics.json",
     "tests/test_x.py",
     "build/x.py",
-    "movie_embed/conf/__pycache__/x.pyc",
+    "conf/__pycache__/x.pyc",
 )
 
 
@@ -47,7 +47,8 @@ def run(*command: str, folder: Path | None = None, **places: str) -> str:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, with what work leaves beside them; elsewhere, since building writes there."""
     clone = tmp_path_factory.mktemp("clone")
-    shutil.copytree(ROOT / "movie_embed", clone / "movie_embed")
+    for name in ("movie_embed", "conf"):
+        shutil.copytree(ROOT / name, clone / name)
     for name in ARCHIVED:
         shutil.copy(ROOT / name, clone)
     for name in NO_PART:
@@ -65,13 +66,14 @@ def built(clone: Path) -> Path:
 
 def test_the_archives_hold_the_package_and_nothing_else(clone: Path, built: Path) -> None:
     sources = {path for path in (clone / "movie_embed").rglob("*") if path.is_file()}
+    sources |= {path for path in (clone / "conf").rglob("*") if path.is_file()}
     names = {str(p.relative_to(clone)) for p in sources if "__pycache__" not in p.parts}
     with zipfile.ZipFile(built / f"movie_embed-{__version__}-py3-none-any.whl") as wheel:
         held = set(wheel.namelist())
         metadata = wheel.read(f"movie_embed-{__version__}.dist-info/METADATA").decode()
         program = wheel.read(f"movie_embed-{__version__}.dist-info/entry_points.txt").decode()
     described = {f"movie_embed-{__version__}.dist-info/{name}" for name in DESCRIBED}
-    assert held == names | described
+    assert held == {re.sub("^conf/", "movie_embed/conf/", name) for name in names} | described
     assert "movie-embed = movie_embed.__main__:main" in program
     assert (ROOT / "README.md").read_text() in metadata
     with tarfile.open(built / f"movie_embed-{__version__}.tar.gz") as archive:
