@@ -129,7 +129,7 @@ def write_columns(
     with atomic_path(path, durable) as temporary, temporary.open("wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for name in order:
-            file.write(_octets_of(arrays[name]).data)
+            file.write(arrays[name].reshape(-1).view(np.uint8).data)
 
 
 class ColumnFile:
@@ -241,10 +241,6 @@ def _as_octets(column: Iterable[str]) -> NDArray[np.uint8]:
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
-def _octets_of(array: NDArray[Any]) -> NDArray[np.uint8]:
-    return array.reshape(-1).view(np.uint8)
-
-
 def _as_texts(array: NDArray[Any]) -> list[str]:
     return array.tobytes().decode().split("\0")[:-1]
 
@@ -257,7 +253,7 @@ def digest_of(array: NDArray[Any]) -> str:
     """Return a checksum of an array's bytes, type and shape."""
     array = _as_octets(array) if array.dtype == object else array
     digest = xxhash.xxh3_128(f"{array.dtype.str}{array.shape}".encode())
-    octets = _octets_of(array)
+    octets = array.reshape(-1).view(np.uint8)
     for start in range(0, len(octets), _BLOCK):
         digest.update(octets[start : start + _BLOCK].data)
         if len(octets) > _BLOCK:

@@ -28,35 +28,16 @@ _BLOCK = 4_096
 
 @dataclass(frozen=True)
 class ContentMap:
-    """A ridge map from genres, tags, decade and title words to vector and bias.
+    """A ridge map from genres, tags, decade and title words to vector and bias."""
 
-    Attributes
-    ----------
-    columns
-        The column of each feature, e.g. ``"genre Drama"``, ``"tag pixar"``, ``"decade 1990"`` or
-        ``"word potter"``.
-    weights
-        float64, shape (features + 1, dim + 1); the last row is added to every movie.
-    """
-
-    columns: dict[str, int]
-    weights: Floats
+    columns: dict[str, int]  # of features such as "genre Drama", "decade 1990" or "word potter"
+    weights: Floats  # shape (features + 1, dim + 1); the last row is added to every movie
 
     @classmethod
     def fit(
         cls, movies: MovieTable, targets: NDArray[np.floating[Any]], ridge: float = MAP_RIDGE
     ) -> ContentMap:
-        """Fit to the embedded movies.
-
-        Parameters
-        ----------
-        movies
-            The table; its first ``len(targets)`` movies are fitted to.
-        targets
-            Vectors with the bias last, shape (embedded movies, dim + 1).
-        ridge
-            L2 strength of the weights; a stronger one gives vectors nearer to the mean movie's.
-        """
+        """Fit to the table's first movies, whose targets are vectors with the bias last."""
         size = len(targets)
         named = [_features(movies, row) for row in range(size)]
         counts = Counter(name for names in named for name in names)
@@ -75,8 +56,7 @@ class ContentMap:
     def __call__(self, movies: MovieTable, rows: Sequence[int]) -> Floats:
         """Return vectors with the bias last, float64, shape (rows, dim + 1)."""
         design = _design([_features(movies, row) for row in rows], self.columns)
-        estimates: Floats = design @ self.weights[:-1] + self.weights[-1]
-        return estimates
+        return np.asarray(design @ self.weights[:-1] + self.weights[-1])
 
 
 def estimate_rare(
@@ -85,16 +65,8 @@ def estimate_rare(
     """Estimate the rare movies: from content, then by a fold-in of the ratings they have.
 
     The fold-in has the training's loss and L2 strength, but its prior is the estimate from content
-    instead of 0: without ratings the estimate stays, and with many it no longer matters.
-
-    Parameters
-    ----------
-    embeddings
-        The learned movies.
-    users
-        The learned users with all their ratings.
-    progress
-        Wraps the numbers of the movies that have ratings, as tqdm does.
+    instead of 0: without ratings the estimate stays, and with many it no longer matters. As tqdm
+    does, `progress` wraps the numbers of the movies that have ratings.
     """
     movies = embeddings.movies
     content = ContentMap.fit(movies, np.column_stack([embeddings.vectors, embeddings.biases]))
@@ -116,17 +88,7 @@ def estimate_rare(
 def with_movie(
     embeddings: SavedEmbeddings, content: ContentVectors, title: str, genres: Sequence[str]
 ) -> SavedEmbeddings:
-    """Return the embeddings with one movie more, at the table's end, with a vector from content.
-
-    Parameters
-    ----------
-    embeddings, content
-        Of a run.
-    title
-        With the year in brackets, if known.
-    genres
-        By the data set's names.
-    """
+    """Return the embeddings with one movie more, at the table's end, with a vector from content."""
     table = embeddings.movies
     movies = MovieTable(
         ids=np.append(table.ids, title if table.ids.dtype == object else table.ids.max() + 1),

@@ -96,11 +96,6 @@ def export_faiss(saved: SavedEmbeddings, folder: Path) -> list[Path]:
     Its inner products are cosines, and its neighbours those of `Recommender.similar` by
     ``metric="cosine"``, after the movie itself. A vector that training pulled to 0 has no direction
     and is left out.
-
-    Raises
-    ------
-    MovieEmbedError
-        faiss is not installed, ids are text, or no vector has a direction.
     """
     try:
         import faiss
@@ -145,11 +140,5 @@ def _metadata(saved: SavedEmbeddings) -> list[tuple[object, ...]]:
 
 
 def export(saved: SavedEmbeddings, kinds: list[str], folder: Path) -> list[Path]:
-    """Write some of the `EXPORTS` into a folder and return the files.
-
-    Raises
-    ------
-    MovieEmbedError
-        The folder cannot be written, or a library is missing.
-    """
+    """Write some of the `EXPORTS` into a folder and return the files."""
     return [path for kind in kinds for path in EXPORTS[kind](saved, folder)]

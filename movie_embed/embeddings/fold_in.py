@@ -38,25 +38,8 @@ def fold_in(
 
     It minimises ``sum((predicted - stars) ** 2) + ridge * sum((fitted - prior) ** 2)`` in float64
     by Newton steps, halved while they do not descend, to convergence. For a new user the rows are
-    those of the movies rated; for a new movie those of the users who rated it.
-
-    Parameters
-    ----------
-    vectors, biases
-        Of the other side, frozen, shapes (ratings, dim) and (ratings,).
-    stars
-        The ratings, shape (ratings,); none give the prior.
-    rating_range
-        The lowest and highest star of the scale.
-    ridge
-        L2 strength, in stars squared; above 0.
-    prior
-        The vector and bias that L2 pulls to, shape (dim + 1,).
-
-    Returns
-    -------
-    array
-        Vector, then bias, float64, shape (dim + 1,).
+    those of the movies rated; for a new movie those of the users who rated it. The L2 strength, in
+    stars squared, is above 0. Prior and fit are a vector, then its bias, shape (dim + 1,).
     """
     design = np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float64)
     prior = np.asarray(prior, np.float64)
@@ -97,27 +80,12 @@ def rating_parts(
     fitted: tuple[Vector, Vector],
     targets: Floats,
 ) -> tuple[Vector, Vector]:
-    """Return the part of each rating in the scores of some movies, and the prior's part.
+    """Return the part of each rating in the scores of the targets, and the prior's part.
 
     At the minimum of `fold_in` the gradient is zero, so the fit is the prior plus
     ``sum_i jacobian_i * (stars_i - predicted_i) / ridge``: a sum over the ratings, and so is every
-    score (the representer theorem).
-
-    Parameters
-    ----------
-    ratings
-        Vectors, biases and stars of the movies rated, as given to `fold_in`.
-    rating_range, ridge
-        As given to `fold_in`.
-    fitted
-        The vector and bias that `fold_in` returned, and its prior.
-    targets
-        Vectors of the movies that are scored, shape (movies, dim).
-
-    Returns
-    -------
-    tuple of array
-        Shapes (movies, ratings) and (movies,).
+    score (the representer theorem). `fitted` is what `fold_in` returned, and its prior; the parts
+    have the shapes (targets, ratings) and (targets,).
     """
     vectors, biases, stars = ratings
     taste, prior = fitted

@@ -24,33 +24,15 @@ Part = TypeVar("Part", "UserEmbeddings", "ContentVectors", Ease)
 
 @dataclass(frozen=True)
 class UserEmbeddings:
-    """Learned users.
+    """Learned users; user `i` rated the table's rows ``rated[starts[i]:starts[i + 1]]``."""
 
-    Attributes
-    ----------
-    ids
-        As in the data: int64, or `str` where they are text; shape (users,).
-    vectors
-        float32, shape (users, dim).
-    biases
-        float32, shape (users,).
-    starts
-        User `i` rated ``rated[starts[i]:starts[i + 1]]``, int64, shape (users + 1,).
-    rated
-        Rows in the table of movies, ascending within a user, unsigned, shape (ratings,).
-    stars
-        Index in `levels` of each rating's stars, unsigned, shape (ratings,).
-    levels
-        The distinct stars, ascending, float32.
-    """
-
-    ids: NDArray[Any]
-    vectors: NDArray[np.float32]
+    ids: NDArray[Any]  # int64, or `str` where the data has text
+    vectors: NDArray[np.float32]  # shape (users, dim)
     biases: NDArray[np.float32]
-    starts: NDArray[np.int64]
-    rated: NDArray[np.unsignedinteger[Any]]
-    stars: NDArray[np.unsignedinteger[Any]]
-    levels: NDArray[np.float32]
+    starts: NDArray[np.int64]  # shape (users + 1,)
+    rated: NDArray[np.unsignedinteger[Any]]  # ascending within a user
+    stars: NDArray[np.unsignedinteger[Any]]  # of each rating, as an index in `levels`
+    levels: NDArray[np.float32]  # the distinct stars, ascending
 
     def ratings_of(self, user: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return the table rows that a user rated, and the stars, each of shape (ratings,)."""
@@ -60,24 +42,11 @@ class UserEmbeddings:
 
 @dataclass(frozen=True)
 class ContentVectors:
-    """Estimates for the rare movies, in the order of the table's rows.
+    """Estimates for the rare movies, in the order of the table's rows, and their `ContentMap`."""
 
-    Attributes
-    ----------
-    vectors
-        float32, shape (rare movies, dim).
-    biases
-        float32, shape (rare movies,).
-    features
-        Features of a title, of genres and of tags, e.g. ``"genre Drama"``.
-    weights
-        A feature's part of vector and bias; the last row is added to every movie. float32,
-        shape (features + 1, dim + 1).
-    """
-
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.float32]  # shape (rare movies, dim)
     biases: NDArray[np.float32]
-    features: list[str]
+    features: list[str]  # the columns of the map
     weights: NDArray[np.float32]
 
 
@@ -85,48 +54,22 @@ class ContentVectors:
 class SavedEmbeddings:
     """Learned movies, with their titles and all numbers that predictions need.
 
-    Attributes
-    ----------
-    vectors
-        As trained, not normalised, float32, shape (embedded movies, dim); those of an implicit
-        model include its implicit feedback.
-    biases
-        float32, shape (embedded movies,).
-    movies
-        Every movie of the data set; the first ``movies.embedded`` have the vectors.
-    rating_range
-        The lowest and highest star of the scale.
-    data_name
-        The data set, e.g. ``"ml-20m"``.
-    min_ratings
-        The threshold that decided which movies were trained on.
-    ridge
-        L2 strength of the training: ``model.l2`` times the number of its ratings.
-    average_user
-        Mean vector, then mean bias, of the learned users, float32, shape (dim + 1,).
-    users, content, ease
-        The learned users, the vectors for rare movies and the implicit model, where they are held;
-        `load_part` reads them.
-    star_counts
-        How many ratings of the trained movies have each value in stars; empty in older runs.
-    min_learned
-        Trained movies with fewer ratings have no learned vector either.
-    file
-        The file that these embeddings were loaded from, or None.
+    Vectors are as trained, not normalised; those of an implicit model include its implicit
+    feedback. Users, content and ease are None where they are not held: `load_part` reads them.
     """
 
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.float32]  # shape (embedded movies, dim)
     biases: NDArray[np.float32]
-    movies: MovieTable
+    movies: MovieTable  # all of the data set; the first `movies.embedded` have the vectors
     rating_range: tuple[float, float]
     data_name: str
-    min_ratings: int
-    ridge: float
-    average_user: NDArray[np.float32]
+    min_ratings: int  # the threshold that decided which movies were trained on
+    ridge: float  # L2 strength of the training: `model.l2` times the number of its ratings
+    average_user: NDArray[np.float32]  # mean vector, then mean bias; shape (dim + 1,)
     users: UserEmbeddings | None = None
     content: ContentVectors | None = None
-    star_counts: dict[float, int] = field(default_factory=dict)
-    min_learned: int = 1
+    star_counts: dict[float, int] = field(default_factory=dict)  # empty in older runs
+    min_learned: int = 1  # trained movies with fewer ratings have no learned vector either
     ease: Ease | None = None
     file: ColumnFile | None = field(default=None, repr=False, compare=False)
 
@@ -168,13 +111,7 @@ class SavedEmbeddings:
 
     @classmethod
     def load(cls, run: Path) -> SavedEmbeddings:
-        """Read the embeddings of a run, and keep its file open for `load_part`.
-
-        Raises
-        ------
-        MovieEmbedError
-            There are none, or the file is damaged or of an older layout.
-        """
+        """Read the embeddings of a run, and keep its file open for `load_part`."""
         path = _file_of(run)
         file = ColumnFile(path, "embeddings")
         metadata = file.metadata
@@ -218,13 +155,7 @@ class SavedEmbeddings:
 
 
 def folder_of(run: Path) -> Path:
-    """Return a run's folder: `run`, or the folder that a file like ``outputs/latest`` names.
-
-    Raises
-    ------
-    MovieEmbedError
-        There is no trained model in it.
-    """
+    """Return a run's folder: `run`, or the folder that a file like ``outputs/latest`` names."""
     return _file_of(run).parent
 
 
@@ -239,7 +170,10 @@ def _file_of(run: Path) -> Path:
     """Return the embeddings file of a run folder, or of the run a pointer file names."""
     run = run.expanduser()
     if run.is_file() and run.name != FILE_NAME:
-        run = _named_by(run)
+        try:
+            run = run.parent / run.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise MovieEmbedError(f"{run} names no run folder: give the folder itself") from error
     file = run if run.is_file() else run / FILE_NAME
     if not file.exists():
         way = f"make one with: {program('train')}"
@@ -250,10 +184,3 @@ def _file_of(run: Path) -> Path:
             way = f"its run has not finished; go on with: {program('train')} {resume}"
         raise MovieEmbedError(f"no trained model in {run}: {way}")
     return file
-
-
-def _named_by(pointer: Path) -> Path:
-    try:
-        return pointer.parent / pointer.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MovieEmbedError(f"{pointer} names no run folder: give the folder itself") from error

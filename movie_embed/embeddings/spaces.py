@@ -18,23 +18,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Space:
-    """Vectors and biases of the table's first rows.
-
-    Attributes
-    ----------
-    vectors, biases
-        As trained, shapes (rows, dim) and (rows,).
-    learned
-        How many of the rows, from the first, were learned from ratings.
-    """
+    """Vectors and biases of the table's first rows, as trained."""
 
     vectors: Vectors
     biases: Vectors
-    learned: int
+    learned: int  # how many of the rows, from the first, were learned from ratings
 
     @cached_property
     def unit(self) -> Vectors:
-        """The vectors normalised, shape (rows, dim)."""
         return unit(self.vectors)
 
     @cached_property
@@ -58,8 +49,6 @@ class Space:
 
 
 class Spaces:
-    """Learned movies, all movies, and users."""
-
     def __init__(self, embeddings: SavedEmbeddings) -> None:
         self.embeddings = embeddings
         self.learned = Space(embeddings.vectors, embeddings.biases, len(embeddings.vectors))
@@ -73,7 +62,6 @@ class Spaces:
 
     @cached_property
     def content(self) -> ContentVectors:
-        """The estimates for rare movies."""
         content = self.embeddings.content or self.embeddings.load_part("content", ContentVectors)
         if content is None:
             raise ValueError("embeddings without content and without the file they come from")
@@ -96,8 +84,7 @@ class Spaces:
     @cached_property
     def of_users(self) -> Space:
         """The learned users."""
-        users = self.users
-        return Space(users.vectors, users.biases, len(users.vectors))
+        return Space(self.users.vectors, self.users.biases, len(self.users.vectors))
 
 
 def unit(vectors: NDArray[Any]) -> Vectors:
@@ -120,15 +107,7 @@ def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
     A few directions hold most of the variance between movies, and drown the others in a cosine.
     Half whitening takes the square root of each direction's weight: the eigenvalue weighting of
     0.5 of Levy, Goldberg and Dagan (2015, TACL 3, 211-225, section 3.3). Full whitening would give
-    all directions one weight, and noise with them.
-
-    Parameters
-    ----------
-    vectors
-        Shape (rows, dim).
-    sample
-        The vectors that give mean and covariance, shape (n, dim). Directions without variance are
-        left out.
+    all directions one weight, and noise with them. Directions without variance are left out.
     """
     mean = sample.mean(axis=0, dtype=np.float64)
     centred = sample - mean
