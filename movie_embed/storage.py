@@ -180,7 +180,7 @@ class ColumnFile:
         wanted = list(self._digests) if names is None else list(names)
         if absent := [name for name in wanted if name not in self._arrays]:
             raise MovieEmbedError(f"{self.path} is damaged: it has no {', '.join(absent)}")
-        arrays = {name: self._arrays[name] for name in wanted}
+        arrays: dict[str, Any] = {name: self._arrays[name] for name in wanted}
         for name, array in arrays.items():
             if digest_of(array) != self._digests[name]:
                 raise MovieEmbedError(f"{self.path} is damaged: {name} does not match its checksum")
@@ -188,7 +188,9 @@ class ColumnFile:
                 raise MovieEmbedError(
                     f"{self.path} holds {name} that are not finite: make it again"
                 )
-        return {name: _as_texts(a) if name in self._texts else a for name, a in arrays.items()}
+        for name in self._texts & arrays.keys():
+            arrays[name] = arrays[name].tobytes().decode().split("\0")[:-1]
+        return arrays
 
 
 def read_columns(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -239,10 +241,6 @@ def _as_octets(column: Iterable[str]) -> NDArray[np.uint8]:
     if text.count("\0") != len(values):
         raise ValueError("a text column cannot hold NUL characters")
     return np.frombuffer(text.encode(), dtype=np.uint8)
-
-
-def _as_texts(array: NDArray[Any]) -> list[str]:
-    return array.tobytes().decode().split("\0")[:-1]
 
 
 def _text_digest(text: str) -> str:

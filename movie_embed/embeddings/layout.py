@@ -35,9 +35,8 @@ def read_layout(folder: Path, saved: SavedEmbeddings) -> Points | None:
     if not (folder / FILE_NAME).exists():
         return None
     columns, metadata = read_columns(folder / FILE_NAME, "map")
-    points: Points = columns["points"]
     current = metadata.get("layout") == 2 and metadata["of"] == digest_of(saved.vectors)
-    return points if current else None
+    return columns["points"] if current else None
 
 
 def place(vectors: Points, counts: NDArray[np.int64], ease: Ease | None, seed: int) -> Points:
@@ -130,5 +129,4 @@ def _first_places(vectors: Points) -> Points:
     centred = np.pad(vectors - vectors.mean(axis=0), ((0, 0), (0, max(2 - vectors.shape[1], 0))))
     _, directions = np.linalg.eigh(centred.T @ centred)
     places = centred @ directions[:, :-3:-1]
-    first: Points = (places / max(places[:, 0].std(), 1e-12) * 1e-4).astype(np.float32)
-    return first
+    return np.asarray(places / max(places[:, 0].std(), 1e-12) * 1e-4, np.float32)

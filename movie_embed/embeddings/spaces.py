@@ -97,8 +97,7 @@ def unit(vectors: NDArray[Any]) -> Vectors:
 
 def cosines(vectors: Vectors, queries: Vectors) -> Vectors:
     """Return the products of normalised vectors; rounding must not take one beyond 1."""
-    products: Vectors = np.clip(vectors @ queries.T, -1, 1)
-    return products
+    return np.asarray(np.clip(vectors @ queries.T, -1, 1))
 
 
 def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
@@ -115,5 +114,4 @@ def half_whitened(vectors: Vectors, sample: Vectors) -> Vectors:
     rounding = np.finfo(np.float32).eps  # of vectors of norm 1: they may differ in nothing else
     kept = variances > rounding * max(variances[-1], rounding)
     root = directions[:, kept] * variances[kept] ** -0.25
-    whitened: Vectors = ((vectors - mean) @ root).astype(np.float32)
-    return whitened
+    return np.asarray((vectors - mean) @ root, np.float32)

@@ -38,7 +38,6 @@ from starlette.routing import Mount, Route
 from movie_embed import __version__
 from movie_embed.answers.filters import Catalogue, Filters
 from movie_embed.answers.recommender import Recommender
-from movie_embed.answers.results import OwnMovies, OwnRatings
 from movie_embed.config import ServeConfig
 from movie_embed.data.movies import Id, MovieId, split_year
 from movie_embed.errors import MovieEmbedError, UnknownError, printable, program
@@ -215,24 +214,13 @@ class Newest:
 
 
 def _plain(answers: Any) -> Any:
-    many = isinstance(answers, list)
-    return [_plain(each) for each in answers] if many else answers.to_dict()
+    return [*map(_plain, answers)] if isinstance(answers, list) else answers.to_dict()
 
 
 def create_app(
     recommender: Recommender, config: ServeConfig | None = None, follow: Path | None = None
 ) -> FastAPI:
-    """Return the server's application.
-
-    Parameters
-    ----------
-    recommender
-        The source of all answers.
-    config
-        Settings of the server.
-    follow
-        A run folder, or a file that names one: a new run there is taken up.
-    """
+    """Return the application; it takes up a new run at `follow`, a folder or a file naming one."""
     config = config or ServeConfig()
     metrics = Metrics(config.log)
     newest = Newest(recommender, config.poster, metrics)
@@ -283,7 +271,6 @@ def create_app(
 
 
 def _add_answers(app: FastAPI, newest: Newest) -> None:
-    """Add the routes that answer with lists of movies."""
     answers: dict[str, Any] = {"response_model": list[Answer], "tags": ["lists"]}  # type: ignore[valid-type]
 
     @app.get("/api/similar", **answers)
@@ -332,8 +319,6 @@ def _add_answers(app: FastAPI, newest: Newest) -> None:
 
 
 def _add_movies(app: FastAPI, newest: Newest) -> None:
-    """Add the routes that describe movies, files and the server."""
-
     @app.get("/api/search", response_model=list[Movie], tags=["movies"])
     def search(typed: Annotated[Typed, Query()]) -> Any:
         """Return at most ten movies whose titles have words that begin as those typed."""
@@ -389,20 +374,15 @@ def _add_movies(app: FastAPI, newest: Newest) -> None:
 
 
 def _read(recommender: Recommender, content: bytes, asked: ReadAs) -> dict[str, Any]:
-    columns = dict(each.split("=", 1) for each in asked.columns)
-    how: dict[str, Any] = {
-        "name": printable(asked.name.rpartition("/")[2]) or "the file",
-        "columns": columns,
-    }
-    ratings: dict[str, float] = {}
-    own: OwnRatings | OwnMovies
-    if asked.rated:
-        own = recommender.read_ratings(
-            content, **how, scale=asked.scale, rated_by=asked.rated_by or None
-        )
-        ratings = {str(movie.id): stars for movie, stars in own.items()}
-    else:
-        own = recommender.read_movies(content, **how, seen=asked.seen)
+    name = printable(asked.name.rpartition("/")[2]) or "the file"
+    how: Any = {"name": name, "columns": dict(each.split("=", 1) for each in asked.columns)}
+    if not asked.rated:
+        read = recommender.read_movies(content, **how, seen=asked.seen).read
+        return {"ratings": {}, **read.to_dict(asked.first, asked.most)}
+    own = recommender.read_ratings(
+        content, **how, scale=asked.scale, rated_by=asked.rated_by or None
+    )
+    ratings = {str(movie.id): stars for movie, stars in own.items()}
     return {"ratings": ratings, **own.read.to_dict(asked.first, asked.most)}
 
 

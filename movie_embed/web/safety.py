@@ -44,11 +44,8 @@ class Guard:
     def __init__(self, app: ASGIApp, config: ServeConfig, note: Note) -> None:
         self.app, self._note = app, note
         self._host = config.host.strip("[]").lower()
-        self._names = {
-            "localhost",
-            self._host,
-            *(name.strip("[]").lower() for name in config.hosts),
-        }
+        named = (name.strip("[]").lower() for name in config.hosts)
+        self._names = {"localhost", self._host, *named}
         self._anywhere = self._host in ("0.0.0.0", "::")  # noqa: S104
         if self._anywhere:
             self._names.add(socket.gethostname().lower())
@@ -70,7 +67,6 @@ class Guard:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -43,7 +43,6 @@ class Connection(HttpToolsProtocol):
     _head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
         super().connection_made(transport)
         self._wait()
 
@@ -67,7 +66,6 @@ class Server(uvicorn.Server):
     """The only server, which ends soon after a signal: Python would wait for its threads."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
         if not self.should_exit:
             last = Timer(_LAST, os._exit, [128 + sig])
             last.daemon = True
@@ -81,12 +79,10 @@ class Workers(Multiprocess):
     ended_by = 0
 
     def handle_int(self) -> None:
-        """Note that Ctrl-C ended it."""
         self.ended_by = signal.SIGINT
         super().handle_int()
 
     def handle_term(self) -> None:
-        """Note that SIGTERM ended it."""
         self.ended_by = signal.SIGTERM
         super().handle_term()
 
