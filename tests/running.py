@@ -12,7 +12,11 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from movie_embed.config import register_schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "v1"
@@ -57,6 +61,13 @@ def train_here(arguments: str, folder: Path) -> str:
     ended = run_script("train.py", arguments, folder)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def composed(command: str, overrides: list[str]) -> DictConfig:
+    """Return the settings that a command has with these given."""
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose(command, overrides)
 
 
 def start(

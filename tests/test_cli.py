@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 from checkerboard import group_of, write_checkerboard
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from running import ROOT, run_script, start
+from running import ROOT, composed, run_script, start
 
 from movie_embed.cli import explain, keys_in
-from movie_embed.config import SCHEMAS, DataConfig, TrainConfig, register_schemas
+from movie_embed.config import SCHEMAS, DataConfig, TrainConfig
 from movie_embed.data.datasets import DATA_SETS
 from movie_embed.errors import plural
 
@@ -87,10 +86,11 @@ def test_a_question_by_title_and_one_about_a_rare_movie(trained: Path) -> None:
     assert (
         titled.stdout == run_script("recommend.py", "movie_id=101 k=3 run=my_run", trained).stdout
     )
-    rare = run_script("recommend.py", "movie_id=999 k=3 run=my_run", trained)
-    assert "Never Rated (2001) (from content; 0 ratings, below data.min_ratings=1)" in rare.stdout
+    noted = run_script("recommend.py", "'movie=101 group' k=1 run=my_run", trained).stderr
+    assert noted == '"101 group" is taken for Group 0, The 101 (1999)\n'
     noted = run_script("recommend.py", "movie_id=999 k=3 run=my_run format=json", trained)
-    assert noted.stderr.startswith("Never Rated (2001) (from content")
+    rare = "Never Rated (2001) (from content; 0 ratings, below data.min_ratings=1)"
+    assert noted.stderr.startswith(rare)
     assert len(json.loads(noted.stdout)) == 3
     wide = "movie_id=101 k=40 include_rare=true run=my_run"
     assert "(from content)" in run_script("recommend.py", wide, trained).stdout
@@ -130,11 +130,6 @@ def test_questions_about_people(trained: Path) -> None:
     assert rated.stderr == mine.stderr == ""
 
 
-def test_titles_that_are_not_exact_are_named(trained: Path) -> None:
-    noted = run_script("recommend.py", "'movie=101 group' k=1 run=my_run", trained).stderr
-    assert noted == '"101 group" is taken for Group 0, The 101 (1999)\n'
-
-
 def test_exports_name_their_files(trained: Path) -> None:
     result = run_script("export.py", "'to=[tsv,word2vec]' folder=out run=my_run", trained)
     assert result.returncode == 0, result.stderr
@@ -154,14 +149,11 @@ def test_exports_name_their_files(trained: Path) -> None:
         ("+model.extra=1", "model.extra"),
         ("optimizer.lr=1", "optimizer.lr; did you mean optimizer.learning_rate? (--help"),
         ("model.dim=fifty", "model.dim: Value 'fifty'"),
-        ("model.dim=0", "at least 1"),
         ("model.dim=[1", "model.dim"),
         ("model.implicit=all", "none, users, movies, both"),
-        ("optimizer.schedule=cosin", "constant, linear, cosine, one_cycle"),
         ("optimizer.learning_rate=0", "above 0"),
         ("data.val_fraction=1", "below 1"),
         ("data.rating_range=[5,1]", "lowest,highest"),
-        ("data.name=ml-20", "ml-20m"),
         ("data=ml-20", "did you mean ml-20m"),
         ("data=files", "data.path"),
         ("data=files data.path=nowhere", "no such file or folder"),
@@ -200,7 +192,6 @@ def test_bad_settings_fail_at_once_in_one_line(tmp_path: Path, arguments: str, t
         ("movie_id=101,102", "type 'movie_id=[101,102]'"),
         ("'movie=Group 0, The 101'", "type 'movie=\"Group 0, The 101\"'"),
         ("movie=group", "fits 40 movies"),
-        ("user_id=one", "user_id='one'"),
         ("ratings=nowhere.csv", "nowhere.csv"),
         ("'rate={101: good}'", "rate="),
         ("user_id=1 metric=dot", "asked about"),
@@ -271,10 +262,7 @@ def test_help_has_a_line_for_every_setting(tmp_path: Path, command: str) -> None
 
 @pytest.mark.parametrize("name", [name for name in DATA_SETS if name != "files"])
 def test_a_data_set_means_the_same_in_python(name: str) -> None:
-    register_schemas()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        asked = OmegaConf.to_object(compose("train", [f"data={name}"]).data)
-    assert asked == DataConfig(name)
+    assert OmegaConf.to_object(composed("train", [f"data={name}"]).data) == DataConfig(name)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in ROOT.glob("conf/experiment/*")])

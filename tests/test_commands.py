@@ -14,17 +14,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
+from running import composed as settings_of
 from running import train_here
 
 from movie_embed import Recommender, commands
 from movie_embed.cli import one_line_errors, prepare, read_settings, setting
-from movie_embed.config import PlotConfig, register_schemas
+from movie_embed.config import PlotConfig
 from movie_embed.embeddings.saved import name_latest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +108,6 @@ QUESTIONS = [
 
 def composed(script: str, arguments: list[str]) -> DictConfig:
     """Compose the settings of a command; of a sweep, those of its first run."""
-    register_schemas()
     overrides = []
     for override in OverridesParser.create().parse_overrides(arguments):
         if override.value() in ("cluster", "ray") and not find_spec("ray"):
@@ -117,8 +116,7 @@ def composed(script: str, arguments: list[str]) -> DictConfig:
             overrides.append(override.input_line)
         elif override.is_discrete_sweep():
             overrides.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose(script.removesuffix(".py"), overrides)
+    return settings_of(script.removesuffix(".py"), overrides)
 
 
 def arguments_of(command: str) -> tuple[str, list[str]]:

@@ -7,9 +7,6 @@ import io
 import json
 import os
 import re
-import shlex
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from embedded import random_vectors, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_files import IMDB, LETTERBOXD, MOVIES, RATED, READ, TABLE, zipped
+from running import run_script
 
 from movie_embed import MovieEmbedError, Recommender
 from movie_embed.answers import questions
@@ -449,21 +447,16 @@ def test_the_command_that_a_refusal_gives_works_as_it_is_pasted(
     (tmp_path / "my.csv").write_text(TABLE, encoding="utf-8")
     given = [f"run={tmp_path}", f"{key}='{tmp_path}/a b.csv'", "format=json"]
     given += [] if key == "ratings" else [f"ratings={tmp_path}/my.csv"]
-    root = Path(__file__).parent.parent
-    refused = run([sys.executable, "recommend.py", *given], root)
+    refused = run_script("recommend.py", " ".join(given), tmp_path)
     assert refused.returncode == 1
     told, _, command = refused.stderr.partition(", for example: python recommend.py ")
     named = ", ".join(re.split("[;,]", UNKNOWN[key].splitlines()[0]))
     assert f"its columns are named {named}" in told
-    answered = run([sys.executable, "recommend.py", *shlex.split(command)], root)
+    answered = run_script("recommend.py", command, tmp_path)
     assert answered.returncode == 0, answered.stderr
     titles = {answer["title"] for answer in json.loads(answered.stdout)}
     three = {"Heat", "300", "Split"}
     assert titles == three if key == "among" else titles.isdisjoint({"Heat", "300"})
-
-
-def run(command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
 def test_each_of_the_three_takes_several_files(
@@ -517,24 +510,9 @@ def test_a_title_is_matched_once_and_matches_are_answered_by_page(
 
 FUZZ = int(os.environ.get("FUZZ", 0))
 FIELDS = st.sampled_from(
-    [
-        "Toy Story",
-        "Heat (1995)",
-        "tt0114709",
-        "862",
-        "5",
-        "4,5",
-        "0",
-        "nan",
-        '"',
-        "",
-        "x,y",
-        "★½",
-        "1/2",
-        "\ufeff",
-        "(1995)",
-    ]
-)
+    ["Toy Story", "Heat (1995)", "tt0114709", "862", "5", "4,5", "0", "nan", '"', "", "x,y", "★½",
+     "1/2", "\ufeff", "(1995)"]
+)  # fmt: skip
 HEADERS = st.sampled_from(["title", "rating", "movieId", "imdbId", "year", "user", "type", "x", ""])
 
 

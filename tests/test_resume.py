@@ -11,14 +11,12 @@ from typing import Any
 import checkerboard
 import pytest
 from checkerboard import curves, untimed
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
-from running import ROOT
+from running import composed
 from synthetic import write_folder
 from tensorboard.summary.writer import event_file_writer
 
 from movie_embed import MovieEmbedError
-from movie_embed.config import OptimizerConfig, SaveConfig, TrainConfig, register_schemas
+from movie_embed.config import OptimizerConfig, SaveConfig, TrainConfig
 from movie_embed.embeddings.saved import folder_of
 from movie_embed.errors import Interrupted
 from movie_embed.storage import read_columns
@@ -93,8 +91,9 @@ def steps(whole: Path) -> int:
     return (curves(whole)["val_rmse"][0][0]) + 1
 
 
-@pytest.mark.parametrize("every_n_steps", [None, 7], ids=["epochs", "steps"])
-@pytest.mark.parametrize("where", [0.5, 1.5, 2.0, 3.99])
+@pytest.mark.parametrize(
+    ("where", "every_n_steps"), [(0.5, None), (2.0, None), (3.99, None), (0.5, 7), (2.5, 7)]
+)
 def test_a_crashed_run_ends_as_if_it_had_not(
     board: Path,
     whole: Path,
@@ -150,10 +149,12 @@ def test_a_finished_run_can_be_extended_but_not_repeated(board: Path, tmp_path: 
 
 # What runs once training has ended, in order; each is cut before it begins.
 @pytest.mark.parametrize(
-    "cut",
-    ["restore_epoch", "log_outcome", "save_embeddings", "_show", "write_text"],
+    ("cut", "extended"),
+    [
+        *((cut, False) for cut in ("restore_epoch", "log_outcome", "save_embeddings", "_show")),
+        *(("write_text", extended) for extended in (False, True)),
+    ],
 )
-@pytest.mark.parametrize("extended", [False, True], ids=["new", "extended"])
 def test_a_run_that_was_cut_while_saving_is_finished(
     board: Path,
     whole: Path,
@@ -237,15 +238,9 @@ def test_other_data_are_refused(board: Path, tmp_path: Path) -> None:
         train(replace(config, resume="run"), tmp_path / "run")
 
 
-def composed(*overrides: str) -> DictConfig:
-    register_schemas()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("train", list(overrides))
-
-
 def test_a_resumed_run_keeps_its_settings_but_for_those_given(whole: Path) -> None:
     given = ["trainer.max_epochs=9", "model.dim=8", "save.users=false", f"resume={whole}"]
-    settings = resumed_settings(composed(*given), given, whole)
+    settings = resumed_settings(composed("train", given), given, whole)
     assert not settings.save.users
     assert (settings.trainer.max_epochs, settings.model.dim) == (9, 8)
     assert settings.data.name == "files"
@@ -263,7 +258,7 @@ def test_a_resumed_run_keeps_its_settings_but_for_those_given(whole: Path) -> No
 )
 def test_what_would_make_it_another_run_is_refused(whole: Path, override: str, told: str) -> None:
     with pytest.raises(MovieEmbedError, match=told):
-        resumed_settings(composed(override, f"resume={whole}"), [override], whole)
+        resumed_settings(composed("train", [override, f"resume={whole}"]), [override], whole)
 
 
 def test_resume_is_refused_where_no_run_is_or_another_folder_is_given(whole: Path) -> None:

@@ -113,7 +113,7 @@ def test_the_same_seed_repeats_every_byte_and_another_does_not(
     assert untimed(json.loads((run / "metrics.json").read_text())) == untimed(again)
 
 
-@pytest.mark.parametrize("implicit", ["users", "movies", "both"])
+@pytest.mark.parametrize("implicit", ["users", "both"])
 def test_implicit_runs_save_the_vectors_that_predict(
     implicit: str, board: Path, tmp_path: Path
 ) -> None:
@@ -136,19 +136,21 @@ def test_implicit_runs_save_the_vectors_that_predict(
     assert scalars(tmp_path / "run", "learning_rate")[-1] == pytest.approx(0, abs=2e-4)
 
 
-def test_save_users_false_leaves_users_out(board: Path, tmp_path: Path) -> None:
-    train(settings(board, 1, save=SaveConfig(users=False, figures=False)), tmp_path)
-    assert "user_vectors" not in saved_columns(tmp_path)
+def test_users_ratings_are_saved_or_left_out_and_cold_movies_estimated_alike(
+    board: Path, tmp_path: Path
+) -> None:
+    for name, kept in (("with", True), ("without", False)):
+        save = SaveConfig(users=kept, figures=False)
+        train(settings(board, 1, min_ratings=165, save=save), tmp_path / name)
+    loaded, other = (SavedEmbeddings.load(tmp_path / name) for name in ("with", "without"))
+    one, same = Spaces(loaded).content, Spaces(other).content
+    assert len(one.vectors) > 1
+    np.testing.assert_array_equal(one.vectors, same.vectors)
+    assert "user_vectors" not in saved_columns(tmp_path / "without")
     with pytest.raises(MovieEmbedError, match=r"save\.users=false"):
-        print(Spaces(SavedEmbeddings.load(tmp_path)).users)
-
-
-@pytest.mark.parametrize("min_ratings", [1, 165])
-def test_each_users_ratings_are_saved(board: Path, tmp_path: Path, min_ratings: int) -> None:
-    train(settings(board, 1, min_ratings=min_ratings), tmp_path)
-    loaded = SavedEmbeddings.load(tmp_path)
+        print(Spaces(other).users)
     movies, users = loaded.movies, Spaces(loaded).users
-    assert (movies.embedded < 40) == (min_ratings > 1)
+    assert movies.embedded < 40
     saved = {
         (int(user), int(movie), float(star))
         for row, user in enumerate(users.ids)
@@ -183,17 +185,6 @@ def test_movies_with_few_ratings_or_only_held_out_ones_answer_from_content(
     assert 20 < np.sum(movies.ids[: movies.embedded] >= 2000) < 80
     title = recommender.title(int(movies.ids[movies.embedded]))
     assert "from content; 1 rating, all held out for validation" in title
-
-
-def test_cold_movies_are_estimated_alike_without_users(board: Path, tmp_path: Path) -> None:
-    for name, users in (("with", True), ("without", False)):
-        save = SaveConfig(users=users, figures=False)
-        train(settings(board, 1, min_ratings=165, save=save), tmp_path / name)
-    one, other = (
-        Spaces(SavedEmbeddings.load(tmp_path / name)).content for name in ("with", "without")
-    )
-    assert len(one.vectors) > 1
-    np.testing.assert_array_equal(one.vectors, other.vectors)
 
 
 def test_a_collapsed_model_says_so(
