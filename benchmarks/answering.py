@@ -44,7 +44,7 @@ from movie_embed.embeddings.saved import ContentVectors, SavedEmbeddings, UserEm
 from movie_embed.embeddings.spaces import unit
 
 DIM, USERS, RATINGS, REPEATS, K = 50, 10_000, 300, 30, 10
-ITEMS = 4_000  # that the implicit model knows
+ITEMS, FEW, NEAREST = 8_000, 2_000, 200  # of the implicit model
 GENRES = ("Action", "Animation", "Children", "Comedy", "Drama", "Horror", "Sci-Fi", "War")
 PAIRS = ["|".join(pair) for pair in combinations(GENRES, 2)]
 SIZES = {1_005: 2_000, 27_278: 500, 1_000_000: 30}
@@ -109,11 +109,25 @@ def random_recommender(movies: int) -> Recommender:
         levels=np.arange(1, 6, dtype=np.float32),
     )
     content, items = vectors(rare), min(movies, ITEMS)
+    own = np.random.default_rng(1)
+    rows = np.sort(own.choice(movies, items, replace=False))
+    rest, few = np.setdiff1d(np.arange(every), rows), min(items, FEW)
+
+    def correlations(*shape: int) -> NDArray[np.float16]:
+        return (0.01 * own.standard_normal(shape, np.float32)).astype(np.float16)
+
     ease = Ease(
-        rows=np.sort(rng.choice(movies, items, replace=False)).astype(np.int32),
-        partial=(0.01 * rng.standard_normal((items, items), np.float32)).astype(np.float16),
+        rows=rows.astype(np.int32),
+        partial=correlations(items, items),
         scales=np.ones(items, np.float32),
-        means=rng.random(every, np.float32),
+        means=own.random(every, np.float32),
+        few_rows=rows[:few].astype(np.int32),
+        few_weights=correlations(few, few),
+        few_offsets=own.random(few, np.float32),
+        rest_rows=rest.astype(np.int32),
+        rest_items=own.integers(0, items, (len(rest), NEAREST)).astype(np.uint16),
+        rest_partial=correlations(len(rest), NEAREST),
+        rest_scales=np.ones(len(rest), np.float32),
     )
     saved = SavedEmbeddings(
         vectors=vectors(movies),

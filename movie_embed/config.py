@@ -198,7 +198,7 @@ class RankingConfig(Checked, section="ranking."):
         must(lambda strength: strength > 0, "above 0"),
         "L2 strength of the implicit model, in ratings",
     ] = 400.0
-    movies: Annotated[Count, "movies in the core of the implicit model: the most rated"] = 4000
+    movies: Annotated[Count, "movies in the core of the implicit model: the most rated"] = 8000
 
 
 @dataclass

@@ -70,7 +70,7 @@ class Ease:
         movies (rows) for others (columns), float16, and what is added to each score, float32.
     rest_rows, rest_items, rest_partial, rest_scales
         The rated movies beyond the core, ascending, int32, shape (rest,); the items that each is
-        predicted from and their partial correlations, float16, both of shape (rest, nearest).
+        predicted from, and the partial correlations, float16, both of shape (rest, nearest).
     """
 
     rows: NDArray[np.int32]
@@ -81,7 +81,7 @@ class Ease:
     few_weights: NDArray[np.float16] | None = None
     few_offsets: NDArray[np.float32] | None = None
     rest_rows: NDArray[np.int32] | None = None
-    rest_items: NDArray[np.uint16] | None = None
+    rest_items: NDArray[np.unsignedinteger[Any]] | None = None
     rest_partial: NDArray[np.float16] | None = None
     rest_scales: NDArray[np.float32] | None = None
 
@@ -107,8 +107,8 @@ class Ease:
         within = self.rows < size
         scores[:, self.rows[within]] += sums[:, within]
         self._add_rest(scores, who, items, weighed, ratings)
-        if self.few_rows is not None and self.few_offsets is not None:
-            shares = self._few_shares(who, items, ratings)
+        shares = self._few_shares(who, items, ratings)
+        if self.few_rows is not None and self.few_offsets is not None and shares.any():
             some = _places(self.few_rows, rated)
             mine = (some >= 0) & (shares[people] > 0)
             few = _sums(self._few, people[mine], some[mine], values[mine], count)
@@ -173,8 +173,9 @@ class Ease:
         few ratings much is given back, as whoever rates two movies of a series wants the third.
         """
         power = _COLDER + _COLDER_AT_FIRST * _FIRST_RATINGS / (_FIRST_RATINGS + ratings[:, None])
-        gain: NDArray[np.float32] = ((scales / self._median) ** power / scales).astype(np.float32)
-        return gain
+        # Exponentials are ten times faster than powers in double precision.
+        gain = np.exp(power.astype(np.float32) * np.log(scales / self._median)) / scales
+        return np.asarray(gain, np.float32)
 
     def _few_shares(self, people: Rows, items: Rows, ratings: Rows) -> NDArray[np.float32]:
         """Return how much each person gets of the model for few ratings, shape (people,)."""
@@ -203,26 +204,31 @@ class Ease:
         asked = int(np.searchsorted(self.rest_rows, scores.shape[1]))
         if not asked:
             return
-        starts, movies, partial = self._rest_by_item
+        if asked not in self._by_item:
+            self._by_item[asked] = self._rest_by_item(asked)
+        starts, movies, partial = self._by_item[asked]
         counts = starts[items + 1] - starts[items]
         each = np.repeat(starts[items] - np.cumsum(counts) + counts, counts)
         each += np.arange(len(each))
-        cells = np.repeat(people, counts) * len(self.rest_rows) + movies[each]
-        size = len(scores) * len(self.rest_rows)
-        sums = np.bincount(cells, partial[each] * np.repeat(weighed, counts), size)
-        gained = sums.reshape(len(scores), -1) * self._gain(self.rest_scales, ratings)
-        scores[:, self.rest_rows[:asked]] += gained[:, :asked].astype(np.float32)
+        cells = np.repeat(people, counts) * asked + movies[each]
+        sums = np.bincount(cells, partial[each] * np.repeat(weighed, counts), len(scores) * asked)
+        gained = sums.reshape(-1, asked) * self._gain(self.rest_scales[:asked], ratings)
+        scores[:, self.rest_rows[:asked]] += gained.astype(np.float32)
 
-    @cached_property
-    def _rest_by_item(self) -> tuple[Rows, Rows, NDArray[np.float32]]:
-        """The rest's weights by the item they are of: starts, rows of the rest, weights."""
+    def _rest_by_item(self, asked: int) -> tuple[Rows, Rows, NDArray[np.float32]]:
+        """Return the weights of so many of the rest by their item: starts, movies, weights."""
         assert self.rest_items is not None
         assert self.rest_partial is not None
-        items = self.rest_items.ravel()
+        items = self.rest_items[:asked].ravel()
         order = np.argsort(items, kind="stable")
         starts = np.append(0, np.cumsum(np.bincount(items, minlength=len(self.rows))))
-        rows = (order // self.rest_items.shape[1]).astype(np.int32)
-        return starts, rows, self.rest_partial.ravel()[order].astype(np.float32)
+        movies = (order // self.rest_items.shape[1]).astype(np.int32)
+        return starts, movies, self.rest_partial[:asked].ravel()[order].astype(np.float32)
+
+    @cached_property
+    def _by_item(self) -> dict[int, tuple[Rows, Rows, NDArray[np.float32]]]:
+        """What `_rest_by_item` returned: for the learned movies, and for all."""
+        return {}
 
     @cached_property
     def _median(self) -> np.float32:

@@ -152,7 +152,10 @@ def fit_ease(choices: Choices, counts: Rows, embedded: int, l2: float, most: int
     if near:
         items, of_rest, rest_scales = (np.concatenate(each) for each in zip(*near, strict=True))
         of_rest *= rest_scales[:, None] / scales[items]
-        model |= {"rest_rows": rest.astype(np.int32), "rest_items": items.astype(np.uint16)}
+        model |= {
+            "rest_rows": rest.astype(np.int32),
+            "rest_items": items.astype(np.min_scalar_type(len(core))),
+        }
         model |= {"rest_partial": of_rest.astype(np.float16), "rest_scales": rest_scales}
     means = np.bincount(choices.rows, choices.values, size) / users
     return Ease(
