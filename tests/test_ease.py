@@ -285,5 +285,7 @@ def test_a_run_leaves_a_model_card(demo_folder: Path) -> None:
     measured = dict(re.findall(r"^\| (.+) \| ([\d.,]+) \|$", text, re.MULTILINE))
     metrics = json.loads((demo_folder / "run" / "metrics.json").read_text())
     for metric in METRICS.values():
+        if metrics.get(metric.name) is None:  # no test ratings
+            continue
         assert float(measured[metric.label].replace(",", "")) == round(metrics[metric.name], 4)
     assert metrics["ndcg"] > metrics["popularity_ndcg"]
