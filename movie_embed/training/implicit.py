@@ -59,14 +59,17 @@ class Choices:
 
     def of(self, chosen: Rows, size: int) -> Choices:
         """Return the ratings of some of `size` table rows, which are numbered as they are given."""
-        numbers = np.full(size, -1, np.int64)
+        # With 64 bits, arrays of all ratings would be most of the memory that training takes.
+        numbers = np.full(size, -1, np.int32)
         numbers[chosen] = np.arange(len(chosen))
-        items = numbers[self.rows]
+        items = numbers.take(self.rows)
         kept = items >= 0
         if kept.all():
             return Choices(self.starts, items, self.values)
-        starts = np.append(0, np.cumsum(kept))[self.starts]
-        return Choices(starts, items[kept], self.values[kept])
+        some = np.diff(self.starts) > 0  # reduceat would give an empty user the next one's rating
+        counts = np.zeros(len(some), np.int64)
+        counts[some] = np.add.reduceat(kept, self.starts[:-1][some], dtype=np.int64)
+        return Choices(np.append(0, np.cumsum(counts)), items[kept], self.values[kept])
 
     def products(self, size: int, weights: Floats) -> NDArray[np.float64]:
         """Return the sums of weighted products of each two values of a user, above the diagonal.
@@ -135,7 +138,11 @@ def fit_ease(choices: Choices, counts: Rows, embedded: int, l2: float, most: int
     gram[np.diag_indices_from(gram)] /= 1 - _DROPOUT
     gram[np.diag_indices_from(gram)] += l2
     _mirror(gram)
-    rest = np.setdiff1d(np.flatnonzero(np.bincount(choices.rows, minlength=size)), core)
+    rated, chosen = np.zeros(size, np.bool_), np.zeros(size)
+    for part in _blocks(len(choices.rows), 2**20):  # bincount makes 64 bits of all that it counts
+        rated[choices.rows[part]] = True
+        chosen += np.bincount(choices.rows[part], choices.values[part], size)
+    rest = np.setdiff1d(np.flatnonzero(rated), core)
     near = []
     if len(rest):
         near = [*_nearest(gram, of_core, choices.of(rest, size), len(rest), l2)]
@@ -157,10 +164,8 @@ def fit_ease(choices: Choices, counts: Rows, embedded: int, l2: float, most: int
             "rest_items": items.astype(np.min_scalar_type(len(core))),
         }
         model |= {"rest_partial": of_rest.astype(np.float16), "rest_scales": rest_scales}
-    means = np.bincount(choices.rows, choices.values, size) / users
-    return Ease(
-        core.astype(np.int32), partial.astype(np.float16), scales, means.astype(np.float32), **model
-    )
+    means = (chosen / users).astype(np.float32)
+    return Ease(core.astype(np.int32), partial.astype(np.float16), scales, means, **model)
 
 
 def _fit_few(choices: Choices, rows: Rows, size: int) -> tuple[Single, Single]:
@@ -241,6 +246,6 @@ def _mirror(matrix: Floats) -> None:
         matrix[part.stop :, part] = matrix[part, part.stop :].T
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    for start in range(0, size, _BLOCK):
-        yield slice(start, min(start + _BLOCK, size))
+def _blocks(size: int, length: int = _BLOCK) -> Iterator[slice]:
+    for start in range(0, size, length):
+        yield slice(start, min(start + length, size))
