@@ -55,7 +55,7 @@ def test_a_page_reads_own_ratings(
     demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my.csv").write_text("Seen,Points\nToy Story,10\n")
+    (tmp_path / "my.csv").write_text("Film,Points\nToy Story,10\n")
     names: dict[str, Any] = {"recommender": Recommender.load(demo_folder / "run")}
     exec(code(DOCS / "your_ratings.md")[0], names)
     assert len(names["answers"]) == 5
