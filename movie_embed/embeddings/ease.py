@@ -18,8 +18,9 @@ Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 
 # The value of a rating by its place on the scale: even a movie rated in the middle was chosen, and
-# the lowest ratings push similar movies away. These and the next two lines were chosen by nDCG@10
-# on a tenth of ML-1M's ratings held out (seed 10), and looked at again on ML-100K and pooled.
+# the lowest ratings push similar movies away. Of these and the next two lines, half or double
+# of a number changes nDCG@10 of ML-100K by 0.001 at most, on a tenth of the ratings held out (seed
+# 10); other values of ratings cost up to 0.01 there.
 _PLACES, _VALUES = (0.0, 0.25, 1.0), (-0.3, 0.5, 1.2)
 _PRIOR, _PRIOR_RATINGS = 0.08, 20
 _COLDER, _COLDER_AT_FIRST, _FIRST_RATINGS = 0.25, 1.25, 10
